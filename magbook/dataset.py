@@ -1,0 +1,270 @@
+"""The data set: a fan of applied fields, one trajectory for each, on disk. Chapter 2 introduces it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import errno
+import json
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import zarr
+from tqdm.auto import tqdm
+
+from . import llg
+from .film import Film, check_memory, field_vector
+from .files import atomic, cache
+from .trajectory import Trajectory
+
+SCALE = 32767
+"""States are stored as whole numbers of 16 bits, m = stored/SCALE: off by at most 1.5e-5, where float16, of the same
+size, is off by up to 2.4e-4."""
+
+SETS = {"paper": {"n": 200}, "small": {"n": 20}}
+"""Named data sets, as arguments of `fan`: the paper's 200 fields, and its first 20."""
+
+# ---------------------------------------------------------------------------- fields, and how they are split
+
+
+def fan(n=200, seed=2019, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3), sampling="random"):
+    """Fields of a fan: (n, 3), mu0*H in T, in the plane of the film.
+
+    The defaults are the paper's: within 22 degrees of the -x axis, 22 mT to 41 mT, angle and strength uniform.
+    angle, opening: middle and full width in degrees. strength: T. seed: the same seed gives the same fields on any
+    machine, and the first fields of a larger n are those of a smaller one.
+    sampling: "random", as in the paper, or "sobol", a quasi-random sequence that leaves fewer gaps.
+    Raises ValueError, naming the argument.
+    """
+    if not (isinstance(n, (int, np.integer)) and n >= 1):
+        raise ValueError(f"n: got {n!r}; a whole number of fields, at least 1, is needed")
+    low, high = strength
+    if not 0 <= low <= high < np.inf:
+        raise ValueError(f"strength: got {strength!r}; (lowest, highest) mu0*H in T is needed")
+    if not 0 <= opening <= 360:
+        raise ValueError(f"opening: got {opening!r}; degrees from 0 to 360 are needed")
+    if sampling == "random":
+        u = np.random.default_rng(seed).random((n, 2))
+    elif sampling == "sobol":
+        from scipy.stats import qmc
+
+        u = qmc.Sobol(2, rng=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(n))))[:n]
+    else:
+        raise ValueError(f"sampling: got {sampling!r}; 'random' or 'sobol' is needed")
+    phi = np.deg2rad(angle + (u[:, 0] - 0.5) * opening)
+    size = low + u[:, 1] * (high - low)
+    return np.stack([size * np.cos(phi), size * np.sin(phi), np.zeros(n)], axis=1)
+
+
+def split(n):
+    """Split n fields 8:1:1: {"train", "validation", "test"} -> indices. Of 200: 160, 20 and 20.
+
+    By field: all states of a test field are unseen. Of every ten fields the ninth validates and the tenth tests,
+    so a field keeps its part when a data set grows. The fields are random, so their order carries nothing.
+    """
+    i = np.arange(n)
+    return {"train": i[i % 10 < 8], "validation": i[i % 10 == 8], "test": i[i % 10 == 9]}
+
+
+def split_states(n, nt, seed=2019):
+    """The split that flatters: n * nt single states at random, 8:1:1, as pairs of indices (k, 2) of field and time.
+
+    Neighbours in time of nearly every test state are then in the training set. Offered for that lesson; chapter 2.
+    """
+    pairs = np.stack(np.divmod(np.random.default_rng(seed).permutation(n * nt), nt), axis=1)
+    a, b = round(0.8 * n * nt), round(0.9 * n * nt)
+    return {"train": pairs[:a], "validation": pairs[a:b], "test": pairs[b:]}
+
+
+# ---------------------------------------------------------------------------- making it
+
+
+def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=llg.simulate, executor=None,
+             workers=None, progress=True, **settings):
+    """Compute one trajectory for each field, in parallel, into a Zarr store; returns it as `load` does.
+
+    Whatever is there already, whole and undamaged, is kept: a run that was stopped or killed resumes. Each trajectory
+    is one file that appears when it is complete, so that a kill loses only what was being computed.
+    path: the folder. fields: (n, 2) or (n, 3), mu0*H in T. film, duration, every: as `llg.simulate` takes them;
+    the common start, the film's S-state, is not stored. settings: more arguments of the solver (accuracy, precision).
+    solver: `llg.simulate`, `fidimag_backend.simulate`, or anything with these arguments.
+    executor: a `concurrent.futures.Executor` to run on, such as `dask.distributed.Client().get_executor()` or
+        `mpi4py.futures.MPIPoolExecutor()`; by default one process on each core, or `workers` of them.
+    Raises ValueError for bad fields, and where the folder holds a data set with other settings; OSError if the disk is
+    full, with everything that was complete in place.
+    """
+    fields = np.array([field_vector(b) for b in fields])
+    if not len(fields):
+        raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
+    # Checks the arguments before any process starts. The start is made here once, not in every process.
+    t, *_, start = llg.check_run(fields[0], film, None, duration, every, settings.get("accuracy", 1.0),
+                                 settings.get("precision", "single"))
+    arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
+    manifest = {"film": film.describe(), "fields": fields.tolist(), "duration": duration, "every": every,
+                "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": settings, "format": 1}
+    path = Path(path)
+    m = _create(path, manifest, film, fields, t[1:])
+    for partial in path.glob("**/*.partial"):  # what a kill left of a write
+        partial.unlink()
+    state = check(path)
+    todo = state["missing"] + state["damaged"]
+    check_memory(4 * m[0].nbytes * (workers or os.cpu_count()), "Computing trajectories in parallel")
+    with tqdm(total=len(fields), initial=len(fields) - len(todo), desc="LLG", unit="field", delay=2,
+              disable=not progress) as bar:
+        for i, states in _compute(solver, fields, todo, arguments, executor, workers):
+            try:
+                m[i] = states
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {bar.n} of "
+                              f"{len(fields)} are complete; free some space and run the same again", str(path)) from error
+            bar.update()
+    return load(path)
+
+
+def _create(path, manifest, film, fields, t):
+    """The array of states in a new store, or of a store that has the same manifest."""
+    if (path / "manifest.json").exists():
+        there = json.loads((path / "manifest.json").read_text())
+        other = [k for k in manifest if json.loads(json.dumps(manifest[k])) != there.get(k)]
+        if other:
+            raise ValueError(f"{path} holds a data set that differs in {', '.join(other)}; "
+                             "give another folder, or delete this one to start anew")
+        return zarr.open_group(path, mode="r+")["m"]
+    if path.exists() and any(path.iterdir()) and not (path / "zarr.json").exists():
+        raise ValueError(f"{path} is not empty and holds no data set; give another folder")
+    store = zarr.create_group(path, overwrite=True)
+    shape = (len(fields), len(t), film.ny, film.nx, 3)
+    dimensions = ("run", "t", "y", "x", "component")
+    m = store.create_array(
+        "m", shape=shape, chunks=(1, *shape[1:]), dtype="int16", dimension_names=dimensions,
+        compressors=[zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), zarr.codecs.Crc32cCodec()],
+        attributes={"scale_factor": 1 / SCALE, "long_name": "magnetization / Ms", "units": "1"})
+    coordinates = {"field": (fields, ("run", "component"), "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
+                   "y": (film.y, ("y",), "m", "y"), "x": (film.x, ("x",), "m", "x")}
+    for name, (values, names, units, long_name) in coordinates.items():
+        store.create_array(name, data=values, dimension_names=names,
+                           attributes={"units": units, "long_name": long_name})
+    store.create_array("inside", data=film.inside, dimension_names=("y", "x"),
+                       attributes={"long_name": "where there is magnetic material"})
+    with atomic(path / "manifest.json") as file:  # last: a store without it was never finished being created
+        file.write(json.dumps(manifest, indent=1).encode())
+    return m
+
+
+def _compute(solver, fields, todo, arguments, executor, workers):
+    """Yield (index, stored states) as they are ready, with a bounded number of them waiting in memory."""
+    own = executor is None
+    if own:
+        # "spawn": a fork of a process with threads, as a notebook's is, can hang
+        executor = concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), initializer=_die_with_parent,
+                                                          mp_context=multiprocessing.get_context("spawn"))
+    todo, running = list(todo), {}
+    try:
+        while todo or running:
+            while todo and len(running) < 32:
+                running[executor.submit(_states, solver, fields[todo[0]], arguments)] = todo.pop(0)
+            done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                i = running.pop(future)
+                try:
+                    yield i, future.result()
+                except concurrent.futures.BrokenExecutor as error:
+                    raise RuntimeError("a process that computed trajectories was killed (too little memory?); "
+                                       "what is complete is kept, run the same again") from error
+    finally:
+        for future in running:
+            future.cancel()
+        if own:
+            executor.shutdown(cancel_futures=True)
+
+
+def _states(solver, field, arguments):
+    """One trajectory as it is stored, (nt, ny, nx, 3) int16, without its start. Runs in another process."""
+    run = solver(field, progress=False, **arguments)
+    return np.rint(run.m[1:] * np.float32(SCALE)).astype(np.int16)
+
+
+def _die_with_parent():
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+# ---------------------------------------------------------------------------- reading it
+
+
+def check(path):
+    """Read every trajectory of a data set: {"complete", "missing", "damaged"} -> lists of field indices.
+
+    A checksum (CRC-32C) in each file tells a damaged one. Raises FileNotFoundError where there is no data set.
+    """
+    m = zarr.open_group(_existing(path), mode="r")["m"]
+    state = {"complete": [], "missing": [], "damaged": []}
+    for i in range(m.shape[0]):
+        if not _chunk(path, i).exists():
+            state["missing"].append(i)
+            continue
+        try:
+            m[i]
+            state["complete"].append(i)
+        except Exception:  # each codec raises its own kind at bytes that it can't decode
+            state["damaged"].append(i)
+    return state
+
+
+def load(name):
+    """A data set as an `xarray.Dataset`: m (run, t, y, x, component), field (run, component), t, y, x, inside.
+
+    States are read from the disk when they are used. name: a folder that `generate` filled; or "paper", the paper's
+    200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute).
+    Raises FileNotFoundError where there is none, ValueError where it is not complete.
+    """
+    if name == "small":
+        path = cache() / "small"
+        generate_named(name)
+    else:
+        path = cache() / name if name in SETS else Path(name)
+    path = _existing(path)
+    data = xr.open_zarr(path, chunks=None, consolidated=False)
+    missing = [i for i in range(data.sizes["run"]) if not _chunk(path, i).exists()]
+    if missing:  # Zarr would read them as zeros
+        raise ValueError(f"{path} is not complete: {len(missing)} of {data.sizes['run']} trajectories are missing; "
+                         "run what made it again, and it resumes")
+    data.attrs["manifest"] = (path / "manifest.json").read_text()
+    return data
+
+
+def generate_named(name, **options):
+    """Make, or complete, a named data set in the cache folder: "paper" or "small". options: as `generate` takes."""
+    path = cache() / name
+    # A whole set that was checked once is not read through again each time that it is loaded
+    if name == "small" and (path / "manifest.json").exists() and _chunk(path, SETS[name]["n"] - 1).exists():
+        return load(path)
+    return generate(path, fan(**SETS[name]), **options)
+
+
+def trajectory(data, run):
+    """One run of a data set as a `Trajectory`. data: from `load`. run: its index."""
+    described = json.loads(data.attrs["manifest"])["film"]
+    film = Film(**(described | {"mask": data["inside"].values}))
+    try:
+        m = data["m"][run].values.astype(np.float32)
+    except Exception as error:
+        raise ValueError(f"run {run} of the data set can't be read ({error}); make it anew: "
+                         "`generate` with the same arguments finds and replaces it") from error
+    return Trajectory(data["t"].values, m, data["field"][run].values, film, {"solver": "data set", "run": int(run)})
+
+
+def _chunk(path, i):
+    return Path(path) / "m" / "c" / str(i) / "0" / "0" / "0" / "0"
+
+
+def _existing(path):
+    if not (Path(path) / "manifest.json").exists():
+        raise FileNotFoundError(f"{path} holds no data set; `python -m magbook generate` makes the paper's")
+    return Path(path)

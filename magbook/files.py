@@ -1,0 +1,73 @@
+"""Files that ship with the book, files made on this machine, and writing either whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+_HERE = Path(__file__).resolve().parent
+DATA = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent / "data"
+"""The folder of small results that ship: beside the package in a checkout, inside it once installed."""
+
+
+def cache():
+    """The folder for what is too big to ship: $MAGBOOK_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("MAGBOOK_CACHE") or platformdirs.user_cache_dir("magbook"))
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # it can only be read by setting it
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Open a binary file that appears under `path` only once it is whole.
+
+    What is written goes to a temporary file beside it, is flushed to the disk, and is then renamed.
+    If anything fails (a full disk, an exception, a kill), `path` is as it was before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp lets nobody else read
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, f"{error.strerror} while writing", str(path)) from error
+        raise
+
+
+def shipped(name):
+    """The path of a file in `data/`, checked against the SHA-256 in its manifest.
+
+    Raises FileNotFoundError where the manifest does not know the file, ValueError where it is damaged.
+    """
+    manifest = json.loads((DATA / "manifest.json").read_text())
+    if name not in manifest:
+        raise FileNotFoundError(f"{name} is not in {DATA / 'manifest.json'}; it has {', '.join(sorted(manifest))}")
+    path = DATA / name
+    if hashlib.sha256(path.read_bytes()).hexdigest() != manifest[name]["sha256"]:
+        raise ValueError(f"{path} is damaged: its checksum is not the manifest's. Fetch it again, "
+                         f"or make it anew: {manifest[name]['command']}")
+    return path
+
+
+def ship(name, **entry):
+    """Enter a file of `data/` into the manifest: its checksum, and the command, seed and version behind it."""
+    path = DATA / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.exists() else {}
+    manifest[name] = {"sha256": hashlib.sha256((DATA / name).read_bytes()).hexdigest(), **entry}
+    with atomic(path) as file:
+        file.write((json.dumps(dict(sorted(manifest.items())), indent=2) + "\n").encode())

@@ -1,0 +1,151 @@
+"""The film: geometry, grid and material, in SI units. Chapter 1 introduces it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from numbers import Real
+
+import numpy as np
+import psutil
+
+MU0 = 4e-7 * np.pi
+"""Vacuum permeability mu0 in T m/A."""
+
+PERMALLOY = dict(Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5)
+"""Permalloy as standard problem 4 defines it: Ms in A/m, A in J/m, gamma0 in m/(A s)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A flat magnetic film, one layer of equal cells. `Film()` is standard problem 4's.
+
+    size: length (x), width (y), thickness (z) in m.
+    cells: number of cells along x and y.
+    Ms: saturation magnetization in A/m. A: exchange constant in J/m.
+    alpha: Gilbert damping. gamma0: gyromagnetic ratio mu0 |gamma| in m/(A s).
+    mask: None for the whole rectangle; else a boolean array (ny, nx), or a function of the cell
+        centres x, y in m (measured from the film's centre) that is true inside the film.
+
+    Raises ValueError or TypeError, naming the argument, for anything that is not a film.
+    """
+
+    size: tuple[float, float, float] = (500e-9, 125e-9, 3e-9)
+    cells: tuple[int, int] = (256, 64)
+    Ms: float = PERMALLOY["Ms"]
+    A: float = PERMALLOY["A"]
+    alpha: float = PERMALLOY["alpha"]
+    gamma0: float = PERMALLOY["gamma0"]
+    mask: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        set_ = lambda name, value: object.__setattr__(self, name, value)  # the class is frozen
+        set_("size", tuple(_positive("size", s, "a length in m") for s in _several("size", self.size, 3)))
+        cells = _several("cells", self.cells, 2)
+        if any(not isinstance(n, Real) or n != int(n) or n < 1 for n in cells):
+            raise ValueError(f"cells: got {self.cells}; two whole numbers of at least 1 are needed")
+        set_("cells", tuple(int(n) for n in cells))
+        for name, what in (("Ms", "A/m"), ("A", "J/m"), ("gamma0", "m/(A s)")):
+            set_(name, _positive(name, getattr(self, name), what))
+        if not (isinstance(self.alpha, Real) and np.isfinite(self.alpha) and self.alpha >= 0):
+            raise ValueError(f"alpha: got {self.alpha!r}; Gilbert damping is a number of at least 0")
+        set_("alpha", float(self.alpha))
+        if self.mask is not None:
+            x, y = self.x - self.size[0] / 2, self.y - self.size[1] / 2
+            mask = self.mask(x[None, :], y[:, None]) if callable(self.mask) else self.mask
+            mask = np.asarray(mask)
+            if mask.shape != (self.ny, self.nx) or mask.dtype != bool or not mask.any():
+                raise ValueError(f"mask: got {mask.dtype} of shape {mask.shape}; a boolean array "
+                                 f"(ny, nx) = {(self.ny, self.nx)} with at least one cell is needed")
+            set_("mask", None if mask.all() else mask)
+
+    nx = property(lambda self: self.cells[0], doc="Number of cells along x.")
+    ny = property(lambda self: self.cells[1], doc="Number of cells along y.")
+    dx = property(lambda self: self.size[0] / self.nx, doc="Cell length along x in m.")
+    dy = property(lambda self: self.size[1] / self.ny, doc="Cell length along y in m.")
+    thickness = property(lambda self: self.size[2], doc="Film thickness in m.")
+    cell_volume = property(lambda self: self.dx * self.dy * self.thickness, doc="Volume of a cell in m^3.")
+    x = property(lambda self: (np.arange(self.nx) + 0.5) * self.dx, doc="Cell centres along x in m.")
+    y = property(lambda self: (np.arange(self.ny) + 0.5) * self.dy, doc="Cell centres along y in m.")
+
+    @property
+    def inside(self):
+        """Boolean array (ny, nx): true where there is magnetic material."""
+        return np.ones((self.ny, self.nx), bool) if self.mask is None else self.mask
+
+    def replace(self, **changes):
+        """The same film with some arguments changed, as in `film.replace(alpha=0.1)`."""
+        return dataclasses.replace(self, **changes)
+
+    def describe(self):
+        """A dictionary of plain numbers that identifies the film; a mask enters by its SHA-256."""
+        d = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        d["size"], d["cells"] = list(self.size), list(self.cells)
+        if self.mask is not None:
+            d["mask"] = hashlib.sha256(np.packbits(self.mask).tobytes()).hexdigest()
+        return d
+
+    def __eq__(self, other):
+        return isinstance(other, Film) and self.describe() == other.describe()
+
+    def __hash__(self):
+        return hash(repr(self.describe()))
+
+    def state(self, m, name="state"):
+        """Check a state: a float64 copy (ny, nx, 3) of unit vectors, zero outside the mask.
+
+        m: array (ny, nx, 3), or one vector (3,) for a uniform state. A uniform vector is scaled to
+        unit length; an array must have it to 1e-3 already, and is then scaled to rounding.
+        Raises ValueError for a wrong shape, a NaN, or vectors that are not of unit length.
+        """
+        m = np.array(m, dtype=float)
+        uniform = m.shape == (3,)
+        if uniform:
+            m = np.broadcast_to(m, (self.ny, self.nx, 3)).copy()
+        if m.shape != (self.ny, self.nx, 3):
+            raise ValueError(f"{name}: got shape {m.shape}; (ny, nx, 3) = {(self.ny, self.nx, 3)} is needed")
+        length = np.linalg.norm(m, axis=-1)
+        if not np.isfinite(length[self.inside]).all():
+            raise ValueError(f"{name}: {np.count_nonzero(~np.isfinite(length[self.inside]))} cells are not finite")
+        off = np.abs(length[self.inside] - 1).max()
+        if (off > 1e-3 and not uniform) or not length[self.inside].all():
+            raise ValueError(f"{name}: unit vectors are needed; the length is off by up to {off:.3g}")
+        m[self.inside] /= length[self.inside][:, None]
+        m[~self.inside] = 0
+        return m
+
+
+def field_vector(field):
+    """Check an applied field mu0*H in tesla, a pair (x, y) or a triple: a float64 array (3,).
+
+    Raises ValueError or TypeError for anything else, and for numbers that are not finite.
+    """
+    try:
+        b = np.array(field, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"field: got {field!r}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
+    if b.shape not in ((2,), (3,)):
+        raise ValueError(f"field: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
+    if not np.isfinite(b).all():
+        raise ValueError(f"field: got {field!r}; every component must be finite")
+    return np.append(b, 0.0) if b.size == 2 else b
+
+
+def check_memory(needed, what):
+    """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available."""
+    available = psutil.virtual_memory().available
+    if needed > 0.9 * available:
+        raise MemoryError(f"{what} needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are available")
+
+
+def _several(name, value, n):
+    if np.ndim(value) != 1 or len(value) != n:
+        raise ValueError(f"{name}: got {value!r}; {n} numbers are needed")
+    return value
+
+
+def _positive(name, value, what):
+    if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: got {value!r}; {what} greater than 0 is needed")
+    return float(value)

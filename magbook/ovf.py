@@ -1,0 +1,138 @@
+"""OVF files, the exchange format of OOMMF, mumax3 and Ubermag: one state of a one-layer film per file.
+
+Format: OOMMF user guide, OVF 2.0 (and OVF 1.0, which is only read),
+https://math.nist.gov/oommf/doc/userguide21a1/userguide/OVF_2_0_format.html. Headers have the keys and
+the order of mumax3's (its `oommf/ovf2.go`), because mumax3 stops at a key that it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .files import atomic
+
+# The first number of a binary block shows a wrong byte order or damage.
+_CONTROL = {4: 1234567.0, 8: 123456789012345.0}
+_UNITS = {"m": 1.0, "nm": 1e-9}
+_FIRST = re.compile(r"\s*#\s*OOMMF(?:\s*:\s*rectangular\s+mesh\s+v|\s+OVF\s+(2)\.0)", re.I)
+_BEGIN = re.compile(rb"^[ \t]*#[ \t]*begin[ \t]*:[ \t]*data\b([^\r\n#]*)[^\n]*\n", re.I | re.M)
+_END = re.compile(rb"\s*#[ \t]*end[ \t]*:[ \t]*data\b", re.I)
+# "Time (s)" stands in the OVF 1.0 files of mumax3 and of OOMMF's older solver.
+_TIME = re.compile(r"^\s*#\s*desc\s*:\s*(?:total simulation time|time \(s\))\s*:[ \t]*(\S*)", re.I | re.M)
+
+
+def write(path, m, cell, time=None, title="m", representation="binary 4"):
+    """Write a state as OVF 2.0, whole or not at all.
+
+    m: array (ny, nx, 3), row 0 at y = 0. cell: (dx, dy, dz) in m. time: in s, or None.
+    representation: "binary 4" (float32, mumax3's), "binary 8" or "text" (both keep float64 exactly).
+
+    Raises ValueError, naming the argument, for an m of another shape or with a NaN, a cell or time out of
+    range, or another representation.
+    """
+    if representation not in ("text", "binary 4", "binary 8"):
+        raise ValueError(f"representation: got {representation!r}; 'text', 'binary 4' or 'binary 8' is needed")
+    shape = np.shape(m)
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise ValueError(f"m: got shape {shape}; (ny, nx, 3) is needed")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+        values = np.ascontiguousarray(m, "<f4" if representation == "binary 4" else "<f8")
+    if not np.isfinite(values).all():
+        raise ValueError(f"m: not every number is finite as {representation}")
+    cell = [float(d) for d in cell]
+    if len(cell) != 3 or not all(0 < d < np.inf for d in cell):
+        raise ValueError(f"cell: got {cell}; (dx, dy, dz) in m, each greater than 0, is needed")
+    if time is not None and not 0 <= time < np.inf:
+        raise ValueError(f"time: got {time!r}; a time in s of at least 0, or None, is needed")
+    axes = list(zip("xyz", (shape[1], shape[0], 1), cell))
+    header = ["OOMMF OVF 2.0", "Segment count: 1", "Begin: Segment", "Begin: Header",
+              f"Title: {' '.join(str(title).split())}", "meshtype: rectangular", "meshunit: m",
+              *(f"{a}min: 0" for a in "xyz"), *(f"{a}max: {n * d!r}" for a, n, d in axes),
+              "valuedim: 3", "valuelabels: m_x m_y m_z", "valueunits: 1 1 1",
+              *([] if time is None else [f"Desc: Total simulation time:  {float(time)!r}  s"]),
+              *(f"{a}base: {d / 2!r}" for a, n, d in axes), *(f"{a}nodes: {n}" for a, n, d in axes),
+              *(f"{a}stepsize: {d!r}" for a, n, d in axes), "End: Header", f"Begin: Data {representation.title()}"]
+    with atomic(path) as file:
+        file.write("".join(f"# {line}\n" for line in header).encode())
+        if representation == "text":
+            np.savetxt(file, values.reshape(-1, 3), fmt="%.17g")
+        else:
+            file.write(np.append(_CONTROL[values.itemsize], values).astype(values.dtype).tobytes() + b"\n")
+        file.write(f"# End: Data {representation.title()}\n# End: Segment\n".encode())
+
+
+def read(path):
+    """Read an OVF file, 2.0 or 1.0, text or binary; return (m, cell, time).
+
+    m: (ny, nx, 3), row 0 at y = 0, as stored: unit vectors from mumax3, but A/m from OOMMF, whose files
+    hold M. float32 from "binary 4", else float64. cell: (dx, dy, dz) in m. time: in s; None where the file
+    has none, or the negative one of OOMMF's energy minimizer.
+
+    Raises ValueError, naming the file, where it is not OVF, cut short or damaged, lacks a header key, holds
+    a NaN, or is not one layer of three components on a rectangular mesh in m or nm.
+    """
+    try:
+        return _parse(Path(path).read_bytes())
+    except KeyError as key:
+        raise ValueError(f"{path}: the header has no {key}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _parse(raw):
+    first = raw[:200].split(b"\n")[0].decode("utf-8-sig", "replace")
+    kind, begin = _FIRST.match(first), _BEGIN.search(raw)
+    if not kind:
+        raise ValueError(f"not an OVF file with a rectangular mesh; its first line is {first[:60]!r}")
+    if not begin:
+        raise ValueError("truncated: no line '# Begin: Data' after the header")
+    text = raw[: begin.start()].decode("utf-8", "replace")
+    header = {"segmentcount": "1", "meshtype": "rectangular", "valuemultiplier": "1"}
+    if not kind[1]:
+        header["valuedim"] = "3"  # OVF 1.0 knows vectors only
+    for line in text.splitlines():
+        key, _, value = line.split("##")[0].strip("# \t").partition(":")
+        header["".join(key.lower().split())] = value.strip()
+    for key, known in (("segmentcount", "1"), ("meshtype", "rectangular"), ("valuedim", "3"), ("znodes", "1"),
+                       ("meshunit", "m or nm")):
+        if header[key].lower() not in known.split(" or "):
+            raise ValueError(f"{key}: got {header[key]!r}; magbook reads one layer of three components, so {known}")
+    nx, ny = int(header["xnodes"]), int(header["ynodes"])
+    cell = tuple(float(header[f"{a}stepsize"]) * _UNITS[header["meshunit"].lower()] for a in "xyz")
+    if min(nx, ny) < 1 or not all(0 < d < np.inf for d in cell):
+        raise ValueError(f"xnodes, ynodes, stepsizes: got {nx} x {ny} cells of {cell} m; all must be greater than 0")
+    representation = " ".join(begin[1].decode("ascii", "replace").lower().split())
+    m = _values(raw, begin.end(), representation, 3 * nx * ny, "<" if kind[1] else ">")
+    m *= float(header["valuemultiplier"])
+    if not np.isfinite(m).all():
+        raise ValueError("the data hold a NaN or an infinity")
+    time = float((_TIME.search(text) or ["", "-1"])[1])
+    return m.reshape(ny, nx, 3), cell, time if time >= 0 else None
+
+
+def _values(raw, start, representation, count, order):
+    """The `count` numbers of the data block that starts at byte `start`, in native byte order."""
+    if representation == "text":
+        end = _END.search(raw, start)
+        lines = raw[start : end and end.start()].decode("ascii", "replace").splitlines()
+        words = [word for line in lines for word in line.split("#")[0].split()]
+        if not end or len(words) != count:
+            raise ValueError(f"truncated or damaged: {len(words)} numbers, where the header promises {count}"
+                             + ("" if end else ", and no line '# End: Data'"))
+        return np.array(words, float)
+    if representation not in ("binary 4", "binary 8"):
+        raise ValueError(f"data: got {representation!r}; only text, binary 4 or binary 8 can be read")
+    dtype = np.dtype(f"{order}f{representation[-1]}")
+    stop = start + (1 + count) * dtype.itemsize
+    if len(raw) < stop:
+        raise ValueError(f"truncated: {len(raw) - start} bytes of data, where the header promises {stop - start}")
+    values = np.frombuffer(raw[start:stop], dtype)
+    if values[0] != _CONTROL[dtype.itemsize]:
+        raise ValueError(f"control number {values[0]:g} instead of {_CONTROL[dtype.itemsize]:.0f}: "
+                         "damaged, or of another byte order")
+    if not _END.match(raw, stop):
+        raise ValueError("damaged: no line '# End: Data' where the data should end")
+    return values[1:].astype(dtype.newbyteorder("="))

@@ -1,0 +1,129 @@
+"""A trajectory: the states that a film passes through, and the field that drove it. Chapter 1 introduces it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from . import ovf
+from .film import Film
+from .files import atomic
+
+
+@dataclass(eq=False)
+class Trajectory:
+    """Times, states and the applied field of one run.
+
+    t: (nt,) in s. m: (nt, ny, nx, 3) unit vectors, row 0 at y = 0; zero outside the film's mask.
+    field: mu0*H in tesla, (3,) if constant, else (nt, 3), its value at each time.
+    film: the `Film`. info: how it was made (solver, number of field evaluations, seconds).
+    """
+
+    t: np.ndarray
+    m: np.ndarray
+    field: np.ndarray
+    film: Film
+    info: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        nt = len(self.t)
+        if self.m.shape != (nt, self.film.ny, self.film.nx, 3):
+            raise ValueError(f"m: got shape {self.m.shape}; (nt, ny, nx, 3) = "
+                             f"{(nt, self.film.ny, self.film.nx, 3)} is needed for {nt} times and {self.film}")
+        if np.shape(self.field) not in ((3,), (nt, 3)):
+            raise ValueError(f"field: got shape {np.shape(self.field)}; (3,) or (nt, 3) = {(nt, 3)} is needed")
+
+    def __len__(self):
+        return len(self.t)
+
+    @cached_property
+    def mean(self):
+        """The film average of m over the magnetic cells, (nt, 3)."""
+        return self.m[:, self.film.inside].mean(axis=1, dtype=np.float64)
+
+    def at(self, t):
+        """The stored state (ny, nx, 3) nearest to the time t in s. Raises ValueError outside the run."""
+        step = (self.t[-1] - self.t[0]) / max(len(self) - 1, 1)
+        if not self.t[0] - step <= t <= self.t[-1] + step:
+            raise ValueError(f"t: got {t:g} s; the run lasts from {self.t[0]:g} s to {self.t[-1]:g} s")
+        return self.m[np.abs(self.t - t).argmin()]
+
+    # ------------------------------------------------------------------ one file
+
+    def save(self, path):
+        """Write everything to one `.npz` file, whole or not at all."""
+        film = {name: getattr(self.film, name) for name in ("size", "cells", "Ms", "A", "alpha", "gamma0")}
+        with atomic(path) as file:
+            np.savez(file, t=self.t, m=self.m, field=self.field, inside=self.film.inside,
+                     film=json.dumps(film), info=json.dumps(self.info))
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                film = Film(**json.loads(str(z["film"])), mask=z["inside"])
+                return cls(z["t"], z["m"], z["field"], film, json.loads(str(z["info"])))
+        except FileNotFoundError:
+            raise
+        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
+            raise ValueError(f"{path} is not a trajectory that can be read: {error}") from error
+
+    # ------------------------------------------------------------------ xarray
+
+    def to_xarray(self):
+        """An `xarray.Dataset` with dimensions t, y, x, component, coordinates and units."""
+        import xarray as xr
+
+        driven = ("component",) if np.ndim(self.field) == 1 else ("t", "component")
+        return xr.Dataset(
+            {"m": (("t", "y", "x", "component"), self.m, {"long_name": "magnetization / Ms", "units": "1"}),
+             "field": (driven, self.field, {"long_name": "applied field mu0 H", "units": "T"})},
+            coords={"t": ("t", self.t, {"long_name": "time", "units": "s"}),
+                    "y": ("y", self.film.y, {"long_name": "y", "units": "m"}),
+                    "x": ("x", self.film.x, {"long_name": "x", "units": "m"}),
+                    "component": ["x", "y", "z"]},
+            attrs={"film": json.dumps(self.film.describe()), "info": json.dumps(self.info)})
+
+    # ------------------------------------------------------------------ OVF 2.0
+
+    def to_ovf(self, folder, representation="binary 4"):
+        """Write one OVF 2.0 file a state, `m000000.ovf` and on, into a folder; return their paths."""
+        paths = [Path(folder) / f"m{i:06d}.ovf" for i in range(len(self))]
+        cell = (self.film.dx, self.film.dy, self.film.thickness)
+        for path, t, m in zip(paths, self.t, self.m):
+            ovf.write(path, m, cell, time=t, representation=representation)
+        return paths
+
+    @classmethod
+    def from_ovf(cls, paths, field=(0.0, 0.0, 0.0), **material):
+        """Read OVF files, one a state, as mumax3, OOMMF or `to_ovf` write them.
+
+        paths: a folder (its `*.ovf` and `*.omf` in order of name) or a list of files.
+        field: the applied field mu0*H in tesla, which OVF files do not hold. material: as `Film` takes it.
+        Vectors are scaled to unit length, since OOMMF writes them in A/m; cells that are zero in the first file
+        are outside the film. Raises ValueError where the files do not fit together or hold no time.
+        """
+        if isinstance(paths, (str, Path)):
+            paths = sorted(p for p in Path(paths).iterdir() if p.suffix.lower() in (".ovf", ".omf", ".ohf"))
+        paths = list(paths)
+        if not paths:
+            raise ValueError("paths: there is no OVF file to read")
+        m, cell, time = zip(*(ovf.read(p) for p in paths))
+        for path, one, its_cell, its_time in zip(paths, m, cell, time):
+            if one.shape != m[0].shape or not np.allclose(its_cell, cell[0], rtol=1e-6, atol=0):
+                raise ValueError(f"{path}: its grid differs from that of {paths[0]}")
+            if its_time is None and len(paths) > 1:
+                raise ValueError(f"{path}: it holds no simulation time")
+        ny, nx = m[0].shape[:2]
+        length = np.linalg.norm(m, axis=-1, keepdims=True)
+        film = Film((nx * cell[0][0], ny * cell[0][1], cell[0][2]), (nx, ny), mask=length[0, ..., 0] > 0, **material)
+        m = np.divide(m, length, out=np.zeros_like(m), where=length > 0)
+        states = np.stack([film.state(one, name=str(path)) for path, one in zip(paths, m)]).astype(np.float32)
+        field = np.broadcast_to(np.asarray(field, float), np.shape(field))
+        return cls(np.array([t or 0.0 for t in time]), states, field, film, {"solver": "read from OVF"})
