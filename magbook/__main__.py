@@ -1,1 +1,91 @@
-"""The command line: `python -m magbook generate`, `bench`, `s-state`, `fan`; `--help` after each says more."""
+"""The command line: `python -m magbook generate`, `bench`, `s-state`, `summary`; `--help` after each says more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from . import __version__, bench, dataset, llg, metrics
+from .files import DATA, atomic, cache, ship
+from .film import Film
+
+
+def generate(args):
+    """Make the data set, or complete it: it resumes."""
+    chosen = [getattr(args, name) for name in ("fields", "seed", "sampling", "cells", "accuracy", "solver")]
+    if not args.out and chosen != [200, dataset.SEED, "random", [256, 64], 1.0, "magbook"]:
+        raise ValueError("--out: a data set other than the paper's needs a folder of its own")
+    path = Path(args.out) if args.out else cache() / "paper"
+    film = Film(cells=tuple(args.cells))
+    solver = llg.simulate
+    if args.solver == "fidimag":
+        from .fidimag_backend import simulate as solver
+    clock = time.perf_counter()
+    dataset.generate(path, dataset.fan(args.fields, args.seed, sampling=args.sampling), film, solver=solver,
+                     workers=args.workers, accuracy=args.accuracy)
+    size = sum(file.stat().st_size for file in path.glob("**/*") if file.is_file())
+    print(f"{path}: {args.fields} fields, {size / 1e9:.2f} GB, {time.perf_counter() - clock:.0f} s")
+
+
+def s_state(args):
+    """Relax standard problem 4's S-state to a torque of 1e-8 and ship it in data/."""
+    m = llg.relax(Film(), torque=1e-8)
+    with atomic(DATA / "sp4_s_state.npz") as file:
+        np.savez_compressed(file, m=m.astype(np.float32))
+    ship("sp4_s_state.npz", what="S-state of standard problem 4's film on 256 x 64 cells, torque below 1e-8",
+         command="python -m magbook s-state", seed=None, version=__version__)
+
+
+def summary(args):
+    """What chapter 2 draws of the paper's data set, its averages and twists, computed from its states into data/."""
+    data = dataset.load("paper")
+    runs = [dataset.trajectory(data, i) for i in tqdm(range(data.sizes["run"]), unit="field")]
+    with atomic(DATA / "paper_summary.npz") as file:
+        np.savez_compressed(file, t=data["t"].values, field=data["field"].values,
+                            mean=np.array([run.mean for run in runs], np.float32),
+                            twist=np.array([metrics.twist(run.m) for run in runs], np.float32))
+    ship("paper_summary.npz", what="fields, film averages and twists of the 200 trajectories of the paper's data set",
+         command="python -m magbook generate; python -m magbook summary", seed=dataset.SEED, version=__version__)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m magbook", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(function, name):
+        sub = commands.add_parser(name, help=function.__doc__, description=function.__doc__,
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub.set_defaults(run=function)
+        return sub
+
+    sub = command(generate, "generate")
+    sub.add_argument("--fields", type=int, default=200, help="how many")
+    sub.add_argument("--seed", type=int, default=dataset.SEED)
+    sub.add_argument("--sampling", choices=("random", "sobol"), default="random")
+    sub.add_argument("--cells", type=int, nargs=2, default=[256, 64], metavar=("NX", "NY"))
+    sub.add_argument("--accuracy", type=float, default=1.0)
+    sub.add_argument("--solver", choices=("magbook", "fidimag"), default="magbook")
+    sub.add_argument("--workers", type=int, help="processes; one a core if not given")
+    sub.add_argument("--out", help="folder; needed for any other than the paper's data set, which goes into the cache")
+
+    sub = command(lambda args: bench.main(args.fidimag_duration), "bench")
+    sub.description = sub.help = bench.main.__doc__
+    sub.add_argument("--fidimag-duration", type=float, default=1e-9, help="s that fidimag runs for, if installed")
+
+    command(s_state, "s-state")
+    command(summary, "summary")
+
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+        sys.exit(f"magbook: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,13 +24,16 @@ SCALE = 32767
 """States are stored as whole numbers of 16 bits, m = stored/SCALE: off by at most 1.5e-5, where float16, of the same
 size, is off by up to 2.4e-4."""
 
+SEED = 2019
+"""Seed of the fields of the named data sets."""
+
 SETS = {"paper": {"n": 200}, "small": {"n": 20}}
 """Named data sets, as arguments of `fan`: the paper's 200 fields, and its first 20."""
 
 # ---------------------------------------------------------------------------- fields, and how they are split
 
 
-def fan(n=200, seed=2019, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3), sampling="random"):
+def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3), sampling="random"):
     """Fields of a fan: (n, 3), mu0*H in T, in the plane of the film.
 
     The defaults are the paper's: within 22 degrees of the -x axis, 22 mT to 41 mT, angle and strength uniform.
@@ -69,7 +72,7 @@ def split(n):
     return {"train": i[i % 10 < 8], "validation": i[i % 10 == 8], "test": i[i % 10 == 9]}
 
 
-def split_states(n, nt, seed=2019):
+def split_states(n, nt, seed=SEED):
     """The split that flatters: n * nt single states at random, 8:1:1, as pairs of indices (k, 2) of field and time.
 
     Neighbours in time of nearly every test state are then in the training set. Offered for that lesson; chapter 2.
@@ -167,7 +170,8 @@ def _compute(solver, fields, todo, arguments, executor, workers):
     try:
         while todo or running:
             while todo and len(running) < 32:
-                running[executor.submit(_states, solver, fields[todo[0]], arguments)] = todo.pop(0)
+                i = todo.pop(0)
+                running[executor.submit(_states, solver, fields[i], arguments)] = i
             done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
                 i = running.pop(future)

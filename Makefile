@@ -1,0 +1,70 @@
+# Each target sets itself up: a virtual environment in .venv, from the lock file. A second run starts at once.
+
+PYTHON ?= python3
+
+BIN := .venv/bin
+# What was installed, from where, by which Python. A change (also a moved folder) means installing again.
+LOCK_KEY := $(shell (pwd; $(PYTHON) -V; cat requirements.lock) 2>&1 | cksum | cut -d ' ' -f 1)
+SELF_KEY := $(shell cat pyproject.toml | cksum | cut -d ' ' -f 1)
+LOCK_STAMP := .venv/.lock-$(LOCK_KEY)
+SELF_STAMP := .venv/.magbook-$(SELF_KEY)
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lab data bench lock clean
+
+help:
+	@echo "make book    build the book into _build/html"
+	@echo "make test    run the tests: package, chapters, and the built site in a browser"
+	@echo "make lab     open the chapters in JupyterLab"
+	@echo "make data    compute the paper's data set (200 fields)"
+	@echo "make bench   check and time the solver"
+	@echo "make setup   only install what these need, into .venv (each of them does it itself)"
+	@echo "make lock    resolve requirements.txt anew into requirements.lock"
+	@echo "make clean   remove the built book"
+	@echo
+	@echo "PYTHON=python3.12 make ... chooses the interpreter (3.11 or newer)."
+
+setup: $(SELF_STAMP)
+
+$(LOCK_STAMP): | requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=...")'
+	@echo "Setting up .venv (once, a minute or two) ..."
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+$(SELF_STAMP): $(LOCK_STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.magbook-* && touch $@
+
+book: setup
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "The book: _build/html/index.html"
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lab: setup
+	$(BIN)/jupyter lab book
+
+data: setup
+	$(BIN)/python -m magbook generate
+
+bench: setup
+	$(BIN)/python -m magbook bench
+
+# uv resolves for every platform and Python >= 3.11 at once, with the hashes of all files that PyPI lists.
+# It runs in an environment of its own; no setting of this machine's pip or uv reaches the lock file.
+lock:
+	$(PYTHON) -m venv --clear _build/lock
+	_build/lock/bin/python -m pip install --quiet uv
+	_build/lock/bin/uv pip compile requirements.txt --output-file requirements.lock --upgrade --quiet \
+	    --no-config --default-index https://pypi.org/simple --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+	rm -rf _build/lock
+
+clean:
+	rm -rf _build

@@ -1,0 +1,82 @@
+// Draws the book's figures. A chapter leaves <div class="magbook-figure"> with the figure as JSON in a script element.
+// plotly.js is loaded once, when the first figure comes near the screen; a script tag also works from file://.
+(() => {
+  "use strict";
+  const here = document.currentScript;
+  const root = document.documentElement;
+  const narrow = 560;  // px; below, a legend beside the curves leaves them no room
+  const sources = new Map();  // the JSON of each figure that is drawn
+  let library;
+
+  const plotly = () => (library ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL(here.dataset.plotly, here.src);
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error("plotly.js did not load"));
+    document.head.append(script);
+  }));
+
+  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  // Colours of the page's theme, as defaults: what a figure itself sets stays.
+  function theme(width) {
+    const text = css("--pst-color-text-base");
+    const line = css("--magbook-line");
+    const panel = css("--pst-color-surface");
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line, automargin: true };
+    const control = { bgcolor: panel, bordercolor: line, font: { color: text } };
+    const look = {
+      font: { color: text, family: getComputedStyle(document.body).fontFamily, size: 14 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      xaxis: axis, yaxis: axis,
+      margin: { l: 64, r: 20, t: 28, b: 52 },
+      hoverlabel: { bgcolor: panel, bordercolor: line, font: { color: text } },
+      updatemenudefaults: control,
+      sliderdefaults: { ...control, activebgcolor: css("--pst-color-primary"), tickcolor: text, currentvalue: { font: { color: text } } },
+    };
+    if (width < narrow) {
+      look.font.size = 12;
+      look.margin = { l: 50, r: 12, t: 28, b: 44 };
+      look.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
+    }
+    return look;
+  }
+
+  const plain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const merged = (base, extra) => Object.entries(extra).reduce((result, [key, value]) => ({
+    ...result, [key]: plain(value) ? merged(plain(result[key]) ? result[key] : {}, value) : value,
+  }), base);
+
+  // Draws a figure, or draws it again in the theme's other colours; `uirevision` keeps a reader's zoom.
+  async function draw(div) {
+    const source = sources.get(div) ?? div.querySelector("script").textContent;
+    // A colour given as "var(--name)" is the theme's.
+    const figure = JSON.parse(source.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(css(name))));
+    const { width, ...layout } = figure.layout ?? {};  // the page sets the width
+    const template = merged(layout.template ?? {}, { layout: theme(div.clientWidth) });
+    const library = await plotly();
+    if (!sources.has(div)) div.replaceChildren();  // the JSON, and the line for readers without scripts
+    sources.set(div, source);
+    await library.react(div, {
+      data: figure.data, frames: figure.frames,
+      layout: { uirevision: "kept", ...layout, autosize: true, template },
+      config: { responsive: true, displaylogo: false, displayModeBar: false, ...figure.config },
+    });
+  }
+
+  const attempt = (div) => draw(div).catch((error) => {
+    console.error("A figure could not be drawn:", error);
+    div.textContent = "This figure could not be drawn.";
+  });
+
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      attempt(target);
+    }
+  }, { rootMargin: "600px" });
+
+  document.querySelectorAll(".magbook-figure").forEach((div) => near.observe(div));
+  new MutationObserver(() => sources.forEach((_, div) => attempt(div))).observe(root, { attributeFilter: ["data-theme"] });
+})();

@@ -1,0 +1,72 @@
+"""Live panels for JupyterLab: turn a knob, and the solver answers. Chapter 1 introduces the first."""
+
+from __future__ import annotations
+
+import os
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+from IPython.display import Markdown
+
+from . import llg, plots
+from .film import Film
+
+
+def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
+    """A panel: two sliders turn the applied field, a third runs through time; the film is computed anew at each turn.
+
+    film: coarse by default, so that the answer comes within half a second. duration, every: s, as `llg.simulate` takes.
+    In a book that is being built, where no kernel will answer, it is a line that says so.
+    Returns a widget; its `run` is the last `Trajectory`.
+    """
+    if os.environ.get("MAGBOOK_BUILD"):
+        return Markdown("*This panel needs a running kernel: open the chapter in JupyterLab (`make lab`).*")
+    layout = widgets.Layout(width="auto", flex="1 1 14em")
+    style = {"description_width": "initial"}
+    angle = widgets.FloatSlider(170, min=150, max=210, step=0.5, description="direction (°)", continuous_update=False,
+                                layout=layout, style=style)
+    strength = widgets.FloatSlider(25, min=5, max=60, step=0.5, description="strength (mT)", continuous_update=False,
+                                   layout=layout, style=style)
+    moment = widgets.IntSlider(0, max=round(duration / every), description="t", readout=False, layout=layout, style=style)
+    player = widgets.Play(max=moment.max, interval=80)
+    widgets.jslink((player, "value"), (moment, "value"))
+    clock = widgets.Label()
+
+    panel = widgets.VBox()
+    solve = lambda: llg.simulate(_polar(strength.value, angle.value), film, duration=duration, every=every, progress=False)
+    panel.run = solve()
+    picture = go.FigureWidget(plots.film(panel.run.m[0], film))
+    curves = go.FigureWidget(plots.means(panel.run))
+    curves.add_vline(0, line_width=1, line_color=plots.GREY)
+
+    def show_moment(_=None):
+        t = panel.run.t[moment.value] * 1e9
+        clock.value = f"{t:.2f} ns"
+        _replace(picture, plots.film(panel.run.m[moment.value], film))
+        curves.layout.shapes[0].update(x0=t, x1=t)
+
+    def show_run(_):
+        panel.run = solve()
+        _replace(curves, plots.means(panel.run))
+        show_moment()
+
+    angle.observe(show_run, "value")
+    strength.observe(show_run, "value")
+    moment.observe(show_moment, "value")
+    row = widgets.Layout(flex_flow="row wrap")
+    panel.children = [widgets.HBox([angle, strength], layout=row), widgets.HBox([player, moment, clock], layout=row),
+                      picture, curves]
+    return panel
+
+
+def _polar(strength, angle):
+    """mu0*H in T of a strength in mT and a direction in degrees."""
+    return strength * 1e-3 * np.cos(np.deg2rad(angle)), strength * 1e-3 * np.sin(np.deg2rad(angle))
+
+
+def _replace(live, figure):
+    """Give the traces of a live figure the data of another figure of the same kind."""
+    with live.batch_update():
+        for old, new in zip(live.data, figure.data, strict=True):
+            old.update({name: value for name, value in new.to_plotly_json().items() if name != "type"})

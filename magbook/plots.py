@@ -1,0 +1,674 @@
+"""Pictures: plotly figures that read on a light and on a dark page, one function a kind of picture.
+
+Every function returns a `plotly.graph_objects.Figure`: change it, add to it, or save it as any other. Figures are as
+wide as what they stand in, and use the template "magbook", which `plotly.io.templates` knows by that name.
+Arguments are in SI units as everywhere in magbook; pictures show nm, ns and mT. Chapter 1 introduces most of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import struct
+import zlib
+from numbers import Integral, Real
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.io.base_renderers import MimetypeRenderer
+from plotly.utils import PlotlyJSONEncoder
+
+from . import sp4
+from .film import Film
+from .trajectory import Trajectory
+
+# ---------------------------------------------------------------------------- the look
+
+GREY = "#7a7a7a"
+"""Text and lines: the grey whose contrast is 4.3:1 both on white and on #121212."""
+
+COMPONENTS = {"x": "#d55e00", "y": "#0a85c7", "z": "#009e73"}
+"""Colours of mx, my, mz: from Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+PALETTE = (*COMPONENTS.values(), "#cc79a7", "#e69f00", "#56b4e9")
+
+_M = {c: f"<i>m</i><sub>{c}</sub>" for c in "xyz"}
+_COLUMN = 640  # px: the plotting area in a book column of 700 px, for which heights are chosen
+_LEFT, _RIGHT = 52, 12
+_WHEEL = 80  # px: the room that a colour wheel and its labels need above a film
+
+
+def _template():
+    axis = dict(automargin=True, gridcolor="rgba(128,128,128,0.22)", gridwidth=1, zerolinecolor="rgba(128,128,128,0.4)",
+                zerolinewidth=1, linecolor="rgba(128,128,128,0.6)", ticks="outside", ticklen=4,
+                tickcolor="rgba(128,128,128,0.6)", title=dict(standoff=8))
+    return go.layout.Template(layout=dict(
+        font=dict(family="system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", size=13, color=GREY),
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(PALETTE), autosize=True,
+        margin=dict(l=_LEFT, r=_RIGHT, t=34, b=48), xaxis=axis, yaxis=axis,
+        title=dict(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", pad=dict(b=10), font_size=15),
+        legend=dict(orientation="h", x=0, xanchor="left", yanchor="top", bgcolor="rgba(0,0,0,0)", itemwidth=30),
+        # Without a drag mode a finger on a figure scrolls the page; the tool bar still zooms
+        dragmode=False, hovermode="closest",
+        modebar=dict(bgcolor="rgba(0,0,0,0)", color="rgba(128,128,128,0.6)", activecolor=GREY),
+        # Viridis without its ends, which vanish on a dark and on a light page
+        coloraxis=dict(colorscale=["#35608d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39"])))
+
+
+pio.templates["magbook"] = _template()
+
+
+def _figure(traces, title, **layout):
+    return go.Figure(traces, dict(template="magbook", title=None if title is None else dict(text=str(title)), **layout))
+
+
+# ---------------------------------------------------------------------------- colours
+
+# OKLab (B. Ottosson, 2020): from lightness and two chromaticities to cube roots of cone responses, and from those to
+# linear sRGB
+_TO_CONES = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]])
+_TO_SRGB = np.array([[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965],
+                     [-0.0041960863, -0.7034186147, 1.7076147010]])
+
+
+def hue_colors(m, wheel="hsl"):
+    """The colour of each magnetization vector: hue from its angle in the plane, lightness from mz.
+
+    m: (..., 3), as a state (ny, nx, 3). Returns RGBA, uint8, (..., 4); zero vectors are transparent.
+    wheel: "hsl", hue = atan2(my, mx) with +x red, +y yellow-green, -x cyan, -y violet, lightness = mz/2 + 1/2, so that
+    +z is white and -z is black; or "uniform": equal angles look equally different, +x orange, +y green, -x blue,
+    -y purple. In "uniform" +y is 0.12 lighter than -y (black to white is 1), because at equal lightness no circle of
+    hues can be told apart by a colour-blind reader: they see one line of colours, and a circle folds onto it.
+    Raises ValueError for another shape or wheel, or for numbers that are not finite.
+    """
+    m = _vectors(m)
+    _wheel(wheel)
+    x, y, z = np.moveaxis(m, -1, 0)
+    angle, z = np.arctan2(y, x), np.clip(z, -1, 1)
+    purity = 1 - np.abs(z)
+    if wheel == "hsl":
+        sextant = (angle[..., None] / (np.pi / 3) - np.array([0, 2, 4])) % 6
+        rgb = (z / 2 + 0.5)[..., None] + purity[..., None] * (np.clip(np.abs(sextant - 3) - 1, 0, 1) - 0.5)
+    else:
+        hue = angle + np.radians(60)
+        lab = np.stack([(0.7 + 0.06 * np.sin(angle)) * purity + np.maximum(z, 0),
+                        0.11 * purity * np.cos(hue), 0.11 * purity * np.sin(hue)], axis=-1)
+        linear = np.clip((lab @ _TO_CONES.T) ** 3 @ _TO_SRGB.T, 0, 1)
+        rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    rgba = np.full(m.shape[:-1] + (4,), 255, np.uint8)
+    rgba[..., :3] = np.rint(255 * rgb)
+    rgba[~m.any(axis=-1)] = 0
+    return rgba
+
+
+def _png(rgba, bits=8):
+    """A picture (ny, nx, 4), row 0 at the bottom, as the data URI of a PNG file.
+
+    bits: how many of each colour's 8 bits to keep; 6 halve the file, and the eye hardly sees it.
+    """
+    rgba = rgba[::-1]
+    if bits < 8:
+        step = 1 << (8 - bits)
+        rgba = np.minimum((rgba.astype(np.uint16) + step // 2) // step * step, 255).astype(np.uint8)
+    opaque = rgba[..., 3].min() == 255
+    rows = np.ascontiguousarray(rgba[..., :3] if opaque else rgba).reshape(len(rgba), -1)
+    difference = rows.copy()  # each row less the one above it, PNG's filter 2, packs three times smaller
+    difference[1:] -= rows[:-1]
+    packed = zlib.compress(np.insert(difference, 0, 2, axis=1).tobytes(), 9)
+    header = struct.pack(">IIBBBBB", rgba.shape[1], rgba.shape[0], 8, 2 if opaque else 6, 0, 0, 0)
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+# ---------------------------------------------------------------------------- pieces of a film's picture
+
+
+def _image(m, film, wheel, pixels, origin=(0.0, 0.0), bits=8):
+    """A film as an image trace in nm, at most `pixels` along its longer side: every n-th cell, never a mean."""
+    rows, columns = (np.arange(n) if n <= p else ((np.arange(p) + 0.5) * n / p).astype(int)
+                     for n, p in ((film.ny, _share(pixels, film.ny, film)), (film.nx, _share(pixels, film.nx, film))))
+    dx, dy = film.size[0] * 1e9 / len(columns), film.size[1] * 1e9 / len(rows)
+    colors = hue_colors(m[np.ix_(rows, columns)], wheel)
+    # plotly puts a picture's top row at y0 and goes on in steps of dy
+    return go.Image(source=_png(colors, bits), x0=origin[0] + dx / 2, dx=dx,
+                    y0=origin[1] + film.size[1] * 1e9 - dy / 2, dy=-dy, hoverinfo="skip")
+
+
+def _share(pixels, n, film):
+    return max(1, round(pixels * n / max(film.cells)))
+
+
+def _arrow_cells(film, arrows):
+    """Rows and columns of the cells that carry an arrow: `arrows` along the longer side, evenly spread, inside."""
+    spacing = max(film.size[:2]) / max(arrows, 1)
+    rows, columns = (((np.arange(k) + 0.5) * n / k).astype(int) for n, k in
+                     ((n, min(n, max(1, round(length / spacing)))) for n, length in
+                      ((film.ny, film.size[1]), (film.nx, film.size[0]))))
+    rows, columns = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
+    keep = film.inside[rows, columns] & (arrows > 0)
+    return rows[keep], columns[keep]
+
+
+def _needles(x, y, vectors, largest, nm_per_px):
+    """Where the arrows' tips are, in nm, their angles in degrees from +y clockwise, and their sizes in px.
+
+    plotly puts an arrow's tip at its point, so the point goes half an arrow ahead, to centre the arrow on x, y.
+    """
+    size = np.clip(np.rint(largest * np.hypot(vectors[:, 0], vectors[:, 1])), 0, 255)
+    angle = np.arctan2(vectors[:, 1], vectors[:, 0])
+    ahead = 0.475 * size * nm_per_px
+    return dict(x=_short(x + ahead * np.cos(angle)), y=_short(y + ahead * np.sin(angle)), marker=dict(
+        angle=np.rint(90 - np.degrees(angle)).astype(np.int16), size=size.astype(np.uint8)))
+
+
+def _arrows(x, y, vectors, nm_per_px, largest=11):
+    """Arrows centred on x, y in nm. They are markers, so that they keep their size on a phone and are small as JSON."""
+    trace = go.Scatter(_needles(x, y, vectors, largest, nm_per_px), mode="markers", showlegend=False,
+                       customdata=_short(np.column_stack([x, y, vectors])),
+                       hovertemplate="x = %{customdata[0]:.0f} nm, y = %{customdata[1]:.0f} nm<br>" + "<br>".join(
+                           f"{_M[c]} = %{{customdata[{n}]:.2f}}" for n, c in enumerate("xyz", 2)) + "<extra></extra>",
+                       hoverlabel=dict(bgcolor="#333", font_color="#fff"))
+    trace.marker.update(symbol="arrow", color="#111", opacity=1, line=dict(color="rgba(255,255,255,0.75)", width=0.6))
+    return trace
+
+
+def _add_wheel(fig, wheel, y=1.0, up=0):
+    """Draw the colour wheel, and the scale of mz beside it, `up` px above y of the paper, at its right edge.
+
+    In pixels, so that it keeps its size; hence shapes, since an image would scale with the figure.
+    """
+    shapes, labels = [], []
+
+    def shape(path, color, edge=None):
+        shapes.append(dict(type="path", path=path, xref="paper", yref="paper", xsizemode="pixel", ysizemode="pixel",
+                           xanchor=1, yanchor=y, fillcolor=color, line=dict(color=edge or color, width=0.5)))
+
+    def label(x, height, text, anchor="center"):
+        labels.append(dict(text=text, showarrow=False, xref="paper", yref="paper", x=1, y=y, xshift=x, yshift=height,
+                           xanchor=anchor, yanchor="middle", font_size=12, borderpad=0))
+
+    n, cx, cy, r = 24, -70, up + 39, 21
+    edges = (np.arange(n + 1) - 0.5) * 2 * np.pi / n
+    for inner, outer, z in ((0.62, 1.0, 0.0), (0.28, 0.62, 0.5)):
+        middles = edges[:-1] + np.pi / n
+        vectors = np.stack([np.cos(middles), np.sin(middles), np.full(n, z)], axis=-1)
+        for a, b, color in zip(edges, edges[1:], _css(hue_colors(vectors, wheel))):
+            at = lambda radius, angle: f"{cx + r * radius * np.cos(angle):.2f},{cy + r * radius * np.sin(angle):.2f}"
+            bulge = lambda radius: at(radius / np.cos(np.pi / n), (a + b) / 2)
+            shape(f"M{at(inner, a)}L{at(outer, a)}Q{bulge(outer)} {at(outer, b)}"
+                  f"L{at(inner, b)}Q{bulge(inner)} {at(inner, a)}Z", color)
+    corners = "L".join(f"{cx + 0.28 * r * np.cos(a):.2f},{cy + 0.28 * r * np.sin(a):.2f}" for a in edges[:-1])
+    shape(f"M{corners}Z", "#ffffff")
+    z = np.linspace(-1, 1, 7)
+    bar = hue_colors(np.stack([np.ones(7), np.zeros(7), z], axis=-1), wheel)
+    for k, color in enumerate(_css(bar)):
+        low, high = (cy - r + 2 * r * j / 7 for j in (k, k + 1))
+        shape(f"M-18,{low:.2f}L-8,{low:.2f}L-8,{high:.2f}L-18,{high:.2f}Z", color)
+    shape(f"M-18,{cy - r}L-8,{cy - r}L-8,{cy + r}L-18,{cy + r}Z", "rgba(0,0,0,0)", GREY)
+    for x, height, text in ((cx, cy + r + 9, "+y"), (cx, cy - r - 9, "−y"), (cx + r + 12, cy, "+x"),
+                            (cx - r - 12, cy, "−x"), (-13, cy + r + 9, "+z"), (-13, cy - r - 9, "−z")):
+        label(x, height, text)
+    fig.update_layout(shapes=fig.layout.shapes + tuple(go.layout.Shape(s) for s in shapes),
+                      annotations=fig.layout.annotations + tuple(go.layout.Annotation(a) for a in labels))
+    return fig
+
+
+def _css(rgba):
+    return ["#" + bytes(c[:3]).hex() for c in rgba]
+
+
+def _film_axes(film, x="x"):
+    """Axes in nm around a film, in its true proportions."""
+    lx, ly = film.size[0] * 1e9, film.size[1] * 1e9
+    frame = dict(showgrid=False, zeroline=False, showline=True, mirror=True, constrain="domain")
+    return (dict(frame, range=[0, lx], title_text="x (nm)"),
+            dict(frame, range=[0, ly], title_text="y (nm)", scaleanchor=x, scaleratio=1, constraintoward="top",
+                 nticks=4, autorange=False))
+
+
+def _film_height(film):
+    """How high a film is drawn in a book column, px."""
+    return round(min(_COLUMN * film.size[1] / film.size[0], 400))
+
+
+def _nm_per_px(film):
+    return film.size[1] * 1e9 / _film_height(film)
+
+
+def _grow(fig, picture, around, aspect):
+    """Set the height for a book column, and tell a page's script in `layout.meta` how to make it less on a phone:
+    fixed px, and px of picture per px of width, beside `beside` px."""
+    fig.update_layout(height=round(picture + around), meta=dict(fixed=round(around), aspect=round(aspect, 4),
+                                                                beside=_LEFT + _RIGHT))
+
+
+# ---------------------------------------------------------------------------- the pictures
+
+
+def film(m, film=Film(), *, arrows=20, wheel="hsl", title=None):
+    """One state of a film; look for domains, which are areas of one colour, and walls between them.
+
+    m: a state (ny, nx, 3), row 0 at the bottom. film: its `Film`, which gives lengths and mask. arrows: how many along
+    the longer side, 0 for none; point at one to read its cell's m. wheel: "hsl" or "uniform", see `hue_colors`.
+    Raises ValueError or TypeError, naming the argument, where m is not a state of the film, and for bad options.
+    """
+    _film(film)
+    m = _state(m, film)
+    _wheel(wheel)
+    rows, columns = _arrow_cells(film, _whole("arrows", arrows))
+    xaxis, yaxis = _film_axes(film)
+    traces = [_image(m, film, wheel, 512)]
+    if len(rows):
+        traces.append(_arrows(film.x[columns] * 1e9, film.y[rows] * 1e9, m[rows, columns], _nm_per_px(film)))
+    fig = _figure(traces, title, xaxis=xaxis, yaxis=yaxis, margin=dict(t=_WHEEL, b=48))
+    _grow(fig, _film_height(film), _WHEEL + 48, film.size[1] / film.size[0])
+    return _add_wheel(fig, wheel)
+
+
+def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=None):
+    """Snapshots in a grid, a row a time and a column a trajectory; compare along a row.
+
+    trajectories: a `Trajectory` or several. times: in s, one or several; the stored states nearest to them are shown.
+    labels: one text a trajectory. arrows: how many along one film, by default as many as are legible. wheel: as in `film`.
+    The pictures of the paper's Figures 2 and 5. Raises ValueError or TypeError, naming the argument, for anything else
+    and for times outside a run.
+    """
+    trajectories = _trajectories("trajectories", trajectories)
+    times = _times(times)
+    labels = _labels(labels, trajectories) if labels is not None or len(trajectories) > 1 else [""]
+    arrows = {1: 20, 2: 12}.get(len(trajectories), 8) if arrows is None else _whole("arrows", arrows)
+    _wheel(wheel)
+    width, height = (max(t.film.size[axis] for t in trajectories) * 1e9 for axis in (0, 1))
+    gap_x, gap_y = 0.04 * width, 0.16 * height
+    lefts = np.arange(len(trajectories)) * (width + gap_x)
+    bottoms = -np.arange(1, len(times) + 1) * (height + gap_y) + gap_y
+    images, x, y, vectors = [], [], [], []
+    for left, trajectory in zip(lefts, trajectories):
+        its = trajectory.film
+        rows, columns = _arrow_cells(its, arrows)
+        for bottom, t in zip(bottoms, times):
+            m = _vectors(trajectory.at(t))
+            images.append(_image(m, its, wheel, 256, (left, bottom)))
+            x.append(left + its.x[columns] * 1e9)
+            y.append(bottom + its.y[rows] * 1e9)
+            vectors.append(m[rows, columns])
+    right, low = lefts[-1] + width, bottoms[-1]
+    block = min(_COLUMN * -low / right, 700)
+    fig = _figure(images, title)
+    if arrows:
+        fig.add_trace(_arrows(*(np.concatenate(a) for a in (x, y, vectors)), -low / block, 11 if len(lefts) == 1 else 9))
+        of_the_grid = fig.data[-1].hovertemplate
+        fig.data[-1].hovertemplate = of_the_grid[of_the_grid.index("<br>") + 4:]
+    named = any(labels)
+    bare = dict(showgrid=False, zeroline=False, showline=False, ticks="", constrain="domain")
+    fig.update_layout(
+        xaxis=dict(bare, range=[0, right], side="top", tickvals=lefts + width / 2, ticktext=labels, tickangle=0,
+                   showticklabels=named),
+        yaxis=dict(bare, range=[low, 0], tickvals=bottoms + height / 2, ticktext=[f"{t} ns" for t in _texts(times * 1e9)],
+                   scaleanchor="x", scaleratio=1, constraintoward="top", autorange=False),
+        margin=dict(l=60, t=_WHEEL + 24 * named, b=34), title_pad_b=34 if named else 10)
+    _grow(fig, block, _WHEEL + 24 * named + 34, -low / right)
+    bar = _round_length(width / 4)
+    under = low - 12 * -low / block
+    fig.add_trace(go.Scatter(x=[0, bar], y=[under] * 2, mode="lines", line=dict(color=GREY, width=3), cliponaxis=False,
+                             hoverinfo="skip", showlegend=False))
+    fig.add_annotation(text=f"{bar:g} nm", x=bar, y=under, xshift=6, yshift=-1, xanchor="left", yanchor="middle",
+                       showarrow=False, font_size=12, borderpad=0)
+    return _add_wheel(fig, wheel, up=24 * named)
+
+
+def means(*trajectories, labels=None, band=None, reference=None, band_label="muMAG, mean ± sd",
+          reference_label="reference", title=None):
+    """The film averages of mx, my and mz against time; look where a marker leaves the line of its colour.
+
+    trajectories: the first is drawn as thick pale lines, the second as dots (at most 101), the next as thin lines; one
+    alone as lines.
+    labels: one text a trajectory. band: a structured array with t_ns, mx_mean, ..., mz_mean, mx_std, ..., mz_std, as
+    `sp4.reference("mumag", 1)` returns; drawn as mean +- standard deviation. reference: a structured array with t_ns,
+    mx, my, mz, as `sp4.reference("fidimag", 1)` returns; drawn as if it were the first trajectory.
+    As the paper's Figures 1 and 4. Raises ValueError or TypeError, naming the argument, for anything else.
+    """
+    trajectories = _trajectories("trajectories", trajectories, least=0)
+    if not trajectories and band is None and reference is None:
+        raise ValueError("trajectories: got none, and no band or reference either; there is nothing to draw")
+    labels = _labels(labels, trajectories)
+    series = [(label, t.t * 1e9, t.mean) for label, t in zip(labels, trajectories)]
+    if reference is not None:
+        _columns("reference", reference, ["t_ns", "mx", "my", "mz"])
+        series.insert(0, (reference_label, reference["t_ns"], np.stack([reference["m" + c] for c in "xyz"], -1)))
+    if band is not None:
+        _columns("band", band, ["t_ns"] + [f"m{c}_{kind}" for kind in ("mean", "std") for c in "xyz"])
+    first = 2 if len(series) == 1 else 0
+    traces = []
+    for k, (c, color) in enumerate(COMPONENTS.items()):
+        group = dict(legendgroup=c, showlegend=False)
+        if band is not None:
+            low, high = (band[f"m{c}_mean"] + sign * band[f"m{c}_std"] for sign in (-1, 1))
+            traces.append(go.Scatter(x=np.concatenate([band["t_ns"], band["t_ns"][::-1]]), y=_short(np.append(low, high[::-1])),
+                                     fill="toself", fillcolor=_fade(color, 0.28), mode="lines", line_width=0,
+                                     hoverinfo="skip", name=f"m{c}, {band_label}", **group))
+        for n, (label, t, mean) in enumerate(series):
+            every = int(np.ceil(len(t) / 101)) if n == 1 else 1
+            traces.append(go.Scatter(
+                x=_short(t[::every]), y=_short(mean[::every, k]), name=f"m{c}, {label}".rstrip(", "),
+                hovertemplate=f"{_M[c]} = %{{y:.3f}} at %{{x:.3f}} ns<extra>{html.escape(label)}</extra>",
+                **_stroke(n + first, color), **group))
+    key = lambda name, **kw: go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **kw)
+    traces += [key(_M[c], mode="lines", line=dict(color=color, width=4), legendgroup=c)
+               for c, color in COMPONENTS.items()]
+    if band is not None:
+        traces.append(key(band_label, mode="markers", marker=dict(symbol="square", size=13, color=_fade(GREY, 0.35))))
+    if len(series) > 1 or band is not None:
+        traces += [key(label, **_stroke(n + first, GREY)) for n, (label, _, _) in enumerate(series) if label]
+    height = 270
+    ends = [t[[0, -1]] for _, t, _ in series] + ([band["t_ns"][[0, -1]]] if band is not None else [])
+    return _figure(traces, title, height=height + 34 + 96, margin_b=96,
+                   xaxis=dict(title_text="time (ns)", range=[float(np.min(ends)), float(np.max(ends))]),
+                   yaxis=dict(title_text="mean <i>m</i>", range=[-1.05, 1.05], dtick=0.5),
+                   legend=dict(y=-52 / height, tracegroupgap=0))
+
+
+def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60, title=None):
+    """The film of a run, with a play button and a time slider, above its mean curves; needs no kernel.
+
+    trajectory: a `Trajectory`. every: show each so many-th state. arrows, wheel: as in `film`. pixels: the image's
+    longer side; 256 shows every cell of the paper's grid and weighs 2.5 times as much. interval: ms a state.
+    101 states weigh about 0.5 MB. Raises ValueError or TypeError, naming the argument, for anything else.
+    """
+    (trajectory,) = _trajectories("trajectory", trajectory, most=1)
+    every, pixels = _whole("every", every, 1), _whole("pixels", pixels, 8)
+    arrows, interval = _whole("arrows", arrows), _whole("interval", interval, 1)
+    _wheel(wheel)
+    its = trajectory.film
+    picks = np.arange(0, len(trajectory), every)
+    t, mean = trajectory.t[picks] * 1e9, trajectory.mean[picks]
+    rows, columns = _arrow_cells(its, arrows)
+
+    def moving(n):
+        m = _vectors(trajectory.m[picks[n]])
+        return (_image(m, its, wheel, pixels, bits=6), (its.x[columns] * 1e9, its.y[rows] * 1e9, m[rows, columns]),
+                dict(x=[round(t[n], 6)] * 2), dict(x=[round(t[n], 6)] * 3, y=np.round(mean[n], 4).tolist()))
+
+    image, vectors, line, dots = moving(0)
+    needles = _arrows(*vectors, _nm_per_px(its))
+    needles.update(customdata=None, hovertemplate=None, hoverinfo="skip")
+    lower = dict(xaxis="x2", yaxis="y2")
+    curves = [go.Scatter(x=_short(trajectory.t * 1e9), y=_short(trajectory.mean[:, k]), name=_M[c], mode="lines",
+                         line=dict(color=color, width=2.5), **lower,
+                         hovertemplate=f"{_M[c]} = %{{y:.3f}} at %{{x:.3f}} ns<extra></extra>")
+              for k, (c, color) in enumerate(COMPONENTS.items())]
+    still = dict(showlegend=False, hoverinfo="skip", **lower)
+    cursor = [go.Scatter(**line, y=[-1.1, 1.1], mode="lines", line=dict(color=GREY, width=1.5), **still),
+              go.Scatter(**dots, mode="markers", marker=dict(color=list(COMPONENTS.values()), size=9), **still)]
+    frames, names = [], _texts(t)
+    for n, name in enumerate(names):
+        image_n, vectors_n, line_n, dots_n = moving(n)
+        data = [go.Image(source=image_n.source), go.Scatter(_needles(*vectors_n, 11, _nm_per_px(its))), go.Scatter(line_n), go.Scatter(dots_n)]
+        frames.append(go.Frame(name=name, data=data, traces=[0, 1, 5, 6]))
+
+    upper, gap, curve, controls = _film_height(its), 84, 190, 122
+    plot = upper + gap + curve
+    xaxis, yaxis = _film_axes(its)
+    fig = _figure([image, needles, *curves, *cursor], title, height=plot + _WHEEL + controls, margin=dict(t=_WHEEL, b=controls),
+                  xaxis=dict(xaxis, anchor="y"), yaxis=dict(yaxis, anchor="x", domain=[1 - upper / plot, 1]),
+                  xaxis2=dict(anchor="y2", title_text="time (ns)", range=[float(trajectory.t[0] * 1e9), float(trajectory.t[-1] * 1e9)]),
+                  yaxis2=dict(anchor="x2", domain=[0, curve / plot], title_text="mean <i>m</i>", range=[-1.1, 1.1], dtick=1),
+                  legend=dict(y=(curve + 2) / plot, yanchor="bottom"))
+    fig.frames = frames
+    now = dict(mode="immediate", transition=dict(duration=0))
+    button = lambda text, what, duration: dict(label=text, method="animate", args=[
+        what, dict(now, fromcurrent=True, frame=dict(duration=duration, redraw=True))])
+    fig.update_layout(
+        updatemenus=[dict(type="buttons", direction="left", showactive=False, x=0, xanchor="left", y=0, yanchor="top",
+                          pad=dict(t=54, l=0, r=0), bgcolor="rgba(128,128,128,0.12)", bordercolor="rgba(128,128,128,0.5)",
+                          buttons=[button("Play", None, interval), button("Pause", [None], 0)])],
+        sliders=[dict(active=0, x=0, len=1, y=0, yanchor="top", pad=dict(t=54, b=0, l=0, r=0), ticklen=0, minorticklen=0,
+                      bgcolor="rgba(128,128,128,0.3)", activebgcolor=GREY, borderwidth=0, tickwidth=0,
+                      font=dict(color="rgba(0,0,0,0)", size=1),
+                      currentvalue=dict(prefix="t = ", suffix=" ns", xanchor="right", font=dict(size=14, color=GREY), offset=14),
+                      steps=[dict(label=name, method="animate", args=[
+                          [name], dict(now, frame=dict(duration=0, redraw=True))]) for name in names])])
+    return _add_wheel(fig, wheel)
+
+
+def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-3, 41e-3), text=None, customdata=None,
+        title=None):
+    """A map of applied fields, one dot a field, with the outline of the fan they are drawn from.
+
+    fields: mu0*H in T, (n, 2) or (n, 3). values: None; n numbers, shown by colour with a scale called `name`; or n
+    texts such as "train" and "test", shown by colour and symbol. angles: the fan's from and to, in degrees from +x.
+    magnitudes: the fan's from and to, in T. text: n texts to show on hover. customdata: n rows for your own hover or
+    clicks. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
+    Raises ValueError or TypeError, naming the argument, for anything else.
+    """
+    fields = _fields(fields)
+    (a0, a1), (b0, b1) = _range("angles", angles, 1.0), _range("magnitudes", magnitudes, 1e3)
+    for label, given in (("values", values), ("text", text), ("customdata", customdata)):
+        if given is not None and len(given) != len(fields):
+            raise ValueError(f"{label}: got {len(given)}; one a field, {len(fields)}, are needed")
+    curve = lambda r, a: (r * np.cos(np.radians(a)), r * np.sin(np.radians(a)))
+    sweep = np.linspace(a0, a1, 41)
+    inner, outer = curve(b0, sweep), curve(b1, sweep)
+    edge = [np.concatenate([i, o[::-1], i[:1]]) for i, o in zip(inner, outer)]
+    step = 5.0 if b1 - b0 < 40 else 10.0
+    rings = [curve(r, sweep) for r in np.arange(np.floor(b0 / step) + 1, np.ceil(b1 / step)) * step]
+    rays = [curve(np.array([b0, b1]), a) for a in np.arange(np.floor(a0 / 10) + 1, np.ceil(a1 / 10)) * 10]
+    grid = [np.concatenate([np.append(line[axis], np.nan) for line in rings + rays]) if rings + rays else [] for axis in (0, 1)]
+    quiet = dict(mode="lines", hoverinfo="skip", showlegend=False)
+    traces = [go.Scatter(x=_short(grid[0]), y=_short(grid[1]), line=dict(color="rgba(128,128,128,0.3)", width=1), **quiet),
+              go.Scatter(x=_short(edge[0]), y=_short(edge[1]), line=dict(color=GREY, width=1.5), **quiet)]
+    named = [(b1 + 1.6, a, f"{a:g}°") for a in np.arange(np.ceil(a0 / 10), np.floor(a1 / 10) + 1) * 10]
+    named += [(r, a1 + 90 / r, f"{r:g}" if r + step <= b1 else f"{r:g} mT") for r in np.arange(np.ceil(b0 / step), np.floor(b1 / step) + 1) * step]
+    at = np.array([curve(r, a) for r, a, _ in named]).reshape(-1, 2)
+    traces.append(go.Scatter(x=_short(at[:, 0]), y=_short(at[:, 1]), text=[label for *_, label in named], mode="text",
+                             textfont_size=11, hoverinfo="skip", showlegend=False, cliponaxis=False))
+    mt = fields * 1e3
+    polar = np.stack([np.hypot(*mt.T), np.degrees(np.arctan2(mt[:, 1], mt[:, 0])) % 360], axis=-1)
+    lines = [f"{r:.1f} mT at {a:.1f}°" for r, a in polar]
+    if text is not None:
+        lines = [f"{line}<br>{extra}" for line, extra in zip(lines, text)]
+    lines = np.array(lines, dtype=object)
+    custom = None if customdata is None else np.asarray(customdata)
+    where = "%{text}<br>(%{x:.1f}, %{y:.1f}) mT"
+
+    def dots(pick, marker, **kw):
+        return go.Scatter(x=_short(mt[pick, 0]), y=_short(mt[pick, 1]), mode="markers", text=lines[pick],
+                          customdata=None if custom is None else custom[pick], hovertemplate=where + kw.pop("more", "") + "<extra></extra>",
+                          marker=dict(dict(size=7, line=dict(color=GREY, width=0.5)), **marker), **kw)
+
+    everything = np.arange(len(fields))
+    scale = categories = None
+    if values is None:
+        traces.append(dots(everything, dict(color=PALETTE[1]), showlegend=False))
+    elif np.asarray(values).dtype.kind in "fiub":
+        scale = np.asarray(values, float)
+        traces.append(dots(everything, dict(color=scale, coloraxis="coloraxis"), showlegend=False,
+                           more=f"<br>{name or 'value'} = %{{marker.color:.4g}}"))
+    else:
+        kinds = np.array([str(v) for v in values])
+        categories = list(dict.fromkeys(kinds))
+        symbols = ("circle", "diamond", "square", "triangle-up", "cross", "x")
+        colors = (PALETTE[1], PALETTE[0], PALETTE[2], *PALETTE[3:])
+        traces += [dots(np.flatnonzero(kinds == kind), dict(color=colors[n % 6], symbol=symbols[n % 6]), name=kind)
+                   for n, kind in enumerate(categories)]
+    for n, (field, symbol) in enumerate(((sp4.FIELD_1, "star"), (sp4.FIELD_2, "star-diamond")), 1):
+        traces.append(go.Scatter(x=[field[0] * 1e3], y=[field[1] * 1e3], mode="markers", name=f"SP4, field {n}",
+                                 marker=dict(symbol=symbol, size=15, color="#fff", line=dict(color="#111", width=1.5)),
+                                 hovertemplate=f"Standard problem 4, field {n}<br>"
+                                 "(%{x:.1f}, %{y:.1f}) mT<extra></extra>"))
+    points = np.concatenate([mt, at, np.stack(edge, -1), np.array([sp4.FIELD_1[:2], sp4.FIELD_2[:2]]) * 1e3])
+    low, high = points.min(axis=0) - 1.5, points.max(axis=0) + 1.5
+    plot = 430
+    below = 120 if scale is not None else 48
+    fig = _figure(traces, title, height=plot + 34 + below + 64, margin=dict(t=34, b=below + 64),
+                  xaxis=dict(title_text="μ<sub>0</sub>H<sub>x</sub> (mT)", range=[low[0], high[0]], showgrid=False, zeroline=False,
+                             constrain="domain"),
+                  yaxis=dict(title_text="μ<sub>0</sub>H<sub>y</sub> (mT)", range=[low[1], high[1]], showgrid=False, zeroline=False,
+                             scaleanchor="x", scaleratio=1, constrain="domain", constraintoward="top"),
+                  legend=dict(y=-(below + 6) / plot, x=0.5, xanchor="center"))
+    if scale is not None:
+        fig.update_layout(coloraxis=dict(colorbar=dict(
+            orientation="h", x=0.5, xanchor="center", y=-52 / plot, yanchor="top", len=0.9, thickness=12, outlinewidth=0,
+            title=dict(text=name, side="bottom"))))
+    return fig
+
+
+def _stroke(n, color):
+    """How the n-th series is drawn."""
+    if n == 0:
+        return dict(mode="lines", line=dict(color=_fade(color, 0.5), width=7))
+    if n == 1:
+        return dict(mode="markers", marker=dict(color=color, size=5), cliponaxis=False)
+    return dict(mode="lines", line=dict(color=color, width=1.8, dash=("solid", "dash", "dot", "dashdot")[(n - 2) % 4]))
+
+
+def _fade(color, opacity):
+    return f"rgba({','.join(str(v) for v in bytes.fromhex(color[1:]))},{opacity})"
+
+
+def _short(a):
+    """float32, which plotly packs into 4 bytes a number."""
+    return np.asarray(a, np.float32)
+
+
+def _round_length(nm):
+    """The largest of 1, 2, 5, 10, ... that is no longer than nm."""
+    power = 10.0 ** np.floor(np.log10(nm))
+    return max(step for step in (1, 2, 5) if step * power <= nm * (1 + 1e-9)) * power
+
+
+def _texts(numbers):
+    """Numbers as texts, all with as many decimals as are needed, up to four."""
+    decimals = next((d for d in range(1, 4) if np.allclose(numbers, np.round(numbers, d), atol=1e-9)), 4)
+    return [f"{number:.{decimals}f}" for number in numbers]
+
+
+# ---------------------------------------------------------------------------- what may go in
+
+
+def _wheel(wheel):
+    if wheel not in ("hsl", "uniform"):
+        raise ValueError(f"wheel: got {wheel!r}; 'hsl' or 'uniform' is needed")
+
+
+def _film(film):
+    if not isinstance(film, Film):
+        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
+
+
+def _vectors(m):
+    try:
+        m = np.asarray(m, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"m: got {type(m).__name__}; an array (..., 3) of vectors is needed") from error
+    if m.ndim < 1 or m.shape[-1] != 3:
+        raise ValueError(f"m: got shape {m.shape}; (..., 3) is needed, with components x, y, z last")
+    if not np.isfinite(m).all():
+        raise ValueError(f"m: {np.count_nonzero(~np.isfinite(m).all(axis=-1))} vectors are not finite")
+    return m
+
+
+def _state(m, film):
+    m = _vectors(m)
+    if m.shape != (film.ny, film.nx, 3):
+        raise ValueError(f"m: got shape {m.shape}; (ny, nx, 3) = {(film.ny, film.nx, 3)} is needed for {film}")
+    return np.where(film.inside[..., None], m, 0.0)
+
+
+def _trajectories(name, given, least=1, most=None):
+    given = [given] if isinstance(given, Trajectory) else given
+    try:
+        given = list(given)
+    except TypeError as error:
+        raise TypeError(f"{name}: got {type(given).__name__}; a magbook.Trajectory is needed") from error
+    for one in given:
+        if not isinstance(one, Trajectory):
+            raise TypeError(f"{name}: got {type(one).__name__}; a magbook.Trajectory is needed")
+    if len(given) < least or (most is not None and len(given) > most):
+        raise ValueError(f"{name}: got {len(given)} trajectories; {'one is' if most == 1 else 'at least one is'} needed")
+    return given
+
+
+def _labels(labels, trajectories):
+    if labels is None:
+        solvers = [str(t.info.get("solver", "")) for t in trajectories]
+        if len(solvers) < 2:
+            return solvers
+        return solvers if all(solvers) and len(set(solvers)) == len(solvers) else [f"run {n + 1}" for n in range(len(solvers))]
+    if isinstance(labels, str) or len(labels) != len(trajectories):
+        raise ValueError(f"labels: got {labels!r}; one a trajectory, {len(trajectories)}, are needed")
+    return [str(label) for label in labels]
+
+
+def _times(times):
+    try:
+        times = np.atleast_1d(np.asarray(times, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"times: got {times!r}; times in s are needed") from error
+    if times.ndim != 1 or not times.size or not np.isfinite(times).all():
+        raise ValueError(f"times: got {times!r}; one or several finite times in s are needed")
+    return times
+
+
+def _columns(name, table, columns):
+    names = getattr(getattr(table, "dtype", None), "names", None)
+    if names is None:
+        raise TypeError(f"{name}: got {type(table).__name__}; a structured array is needed, as magbook.sp4.reference returns")
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise ValueError(f"{name}: it lacks the columns {', '.join(missing)}; it has {', '.join(names)}")
+
+
+def _fields(fields):
+    try:
+        fields = np.asarray(fields, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"fields: got {type(fields).__name__}; mu0*H in tesla, (n, 2) or (n, 3), is needed") from error
+    if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
+        raise ValueError(f"fields: got shape {fields.shape}; finite mu0*H in tesla, (n, 2) or (n, 3), is needed")
+    return fields[:, :2]
+
+
+def _range(name, pair, scale):
+    if np.shape(pair) != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
+        raise ValueError(f"{name}: got {pair!r}; two numbers, the smaller first, are needed")
+    return pair[0] * scale, pair[1] * scale
+
+
+def _whole(name, value, least=0):
+    if isinstance(value, bool) and least == 0 and not value:
+        value = 0
+    if isinstance(value, bool) or not isinstance(value, (Integral, Real)) or value != int(value) or value < least:
+        raise ValueError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
+    return int(value)
+
+
+# ---------------------------------------------------------------------------- the book's build
+
+
+class PageRenderer(MimetypeRenderer):
+    """A figure as a `<div class="magbook-figure">` with its JSON inside, which a script of the page draws.
+
+    The build of the book selects it, so that pages neither hold plotly.js nor fetch it from elsewhere.
+    """
+
+    def to_mimebundle(self, fig_dict):
+        # In a script element only "<" can end it or start a comment, and JSON may write any character as \uXXXX
+        figure = json.dumps(fig_dict, cls=PlotlyJSONEncoder, separators=(",", ":")).replace("<", "\\u003c")
+        height = int(fig_dict.get("layout", {}).get("height") or 450)
+        return {"text/html": f'<div class="magbook-figure" style="min-height:{height}px">'
+                             f'<script type="application/json">{figure}</script></div>'}
+
+
+def _select_renderer(environ=os.environ):
+    """Select `PageRenderer` where MAGBOOK_BUILD is set; else leave plotly's own choice."""
+    pio.renderers["magbook"] = PageRenderer()
+    if environ.get("MAGBOOK_BUILD"):
+        pio.renderers.default = "magbook"
+
+
+_select_renderer()
