@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from . import __version__, bench, dataset, llg, metrics
 from .files import DATA, atomic, cache, ship
 from .film import Film
+from .progress import bar
 
 
 def generate(args):
@@ -44,7 +44,7 @@ def s_state(args):
 def summary(args):
     """What chapter 2 draws of the paper's data set, its averages and twists, computed from its states into data/."""
     data = dataset.load("paper")
-    runs = [dataset.trajectory(data, i) for i in tqdm(range(data.sizes["run"]), unit="field")]
+    runs = [dataset.trajectory(data, i) for i in bar(range(data.sizes["run"]), unit="field")]
     with atomic(DATA / "paper_summary.npz") as file:
         np.savez_compressed(file, t=data["t"].values, field=data["field"].values,
                             mean=np.array([run.mean for run in runs], np.float32),

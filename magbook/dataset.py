@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 import zarr
-from tqdm.auto import tqdm
 
 from . import llg
 from .film import Film, check_memory, field_vector
-from .files import atomic, cache
+from .files import cache
+from .progress import bar
 from .trajectory import Trajectory
 
 SCALE = 32767
@@ -115,30 +115,31 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     state = check(path)
     todo = state["missing"] + state["damaged"]
     check_memory(4 * m[0].nbytes * (workers or os.cpu_count()), "Computing trajectories in parallel")
-    with tqdm(total=len(fields), initial=len(fields) - len(todo), desc="LLG", unit="field", delay=2,
-              disable=not progress) as bar:
+    with bar(total=len(fields), initial=len(fields) - len(todo), desc="LLG", unit="field", show=progress) as done:
         for i, states in _compute(solver, fields, todo, arguments, executor, workers):
             try:
                 m[i] = states
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {bar.n} of "
+                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {done.n} of "
                               f"{len(fields)} are complete; free some space and run the same again", str(path)) from error
-            bar.update()
+            done.update()
     return load(path)
 
 
 def _create(path, manifest, film, fields, t):
     """The array of states in a new store, or of a store that has the same manifest."""
-    if (path / "manifest.json").exists():
-        there = json.loads((path / "manifest.json").read_text())
-        other = [k for k in manifest if json.loads(json.dumps(manifest[k])) != there.get(k)]
+    if (path / "zarr.json").exists():
+        store = zarr.open_group(path, mode="r+")
+        there = store.attrs.get("manifest")  # written last: without it the store was never finished being created
+        other = [k for k in manifest if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
         if other:
             raise ValueError(f"{path} holds a data set that differs in {', '.join(other)}; "
                              "give another folder, or delete this one to start anew")
-        return zarr.open_group(path, mode="r+")["m"]
-    if path.exists() and any(path.iterdir()) and not (path / "zarr.json").exists():
+        if there:
+            return store["m"]
+    elif path.exists() and any(path.iterdir()):
         raise ValueError(f"{path} is not empty and holds no data set; give another folder")
     store = zarr.create_group(path, overwrite=True)
     shape = (len(fields), len(t), film.ny, film.nx, 3)
@@ -154,8 +155,7 @@ def _create(path, manifest, film, fields, t):
                            attributes={"units": units, "long_name": long_name})
     store.create_array("inside", data=film.inside, dimension_names=("y", "x"),
                        attributes={"long_name": "where there is magnetic material"})
-    with atomic(path / "manifest.json") as file:  # last: a store without it was never finished being created
-        file.write(json.dumps(manifest, indent=1).encode())
+    store.attrs["manifest"] = manifest
     return m
 
 
@@ -228,34 +228,26 @@ def load(name):
     200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute).
     Raises FileNotFoundError where there is none, ValueError where it is not complete.
     """
-    if name == "small":
-        path = cache() / "small"
+    path = cache() / name if name in SETS else Path(name)
+    if name == "small" and not all(_chunk(path, i).exists() for i in range(SETS[name]["n"])):
         generate_named(name)
-    else:
-        path = cache() / name if name in SETS else Path(name)
     path = _existing(path)
     data = xr.open_zarr(path, chunks=None, consolidated=False)
     missing = [i for i in range(data.sizes["run"]) if not _chunk(path, i).exists()]
     if missing:  # Zarr would read them as zeros
         raise ValueError(f"{path} is not complete: {len(missing)} of {data.sizes['run']} trajectories are missing; "
                          "run what made it again, and it resumes")
-    data.attrs["manifest"] = (path / "manifest.json").read_text()
     return data
 
 
 def generate_named(name, **options):
     """Make, or complete, a named data set in the cache folder: "paper" or "small". options: as `generate` takes."""
-    path = cache() / name
-    # A whole set that was checked once is not read through again each time that it is loaded
-    if name == "small" and (path / "manifest.json").exists() and _chunk(path, SETS[name]["n"] - 1).exists():
-        return load(path)
-    return generate(path, fan(**SETS[name]), **options)
+    return generate(cache() / name, fan(**SETS[name]), **options)
 
 
 def trajectory(data, run):
     """One run of a data set as a `Trajectory`. data: from `load`. run: its index."""
-    described = json.loads(data.attrs["manifest"])["film"]
-    film = Film(**(described | {"mask": data["inside"].values}))
+    film = Film(**(data.attrs["manifest"]["film"] | {"mask": data["inside"].values}))
     try:
         m = data["m"][run].values.astype(np.float32)
     except Exception as error:
@@ -269,6 +261,7 @@ def _chunk(path, i):
 
 
 def _existing(path):
-    if not (Path(path) / "manifest.json").exists():
+    path = Path(path)
+    if not (path / "zarr.json").exists() or "manifest" not in zarr.open_group(path, mode="r").attrs:
         raise FileNotFoundError(f"{path} holds no data set; `python -m magbook generate` makes the paper's")
-    return Path(path)
+    return path

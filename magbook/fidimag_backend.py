@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.integrate import ode
-from tqdm.auto import tqdm
 
 from .film import MU0, Film
 from .llg import check_run
+from .progress import bar
 from .trajectory import Trajectory
 
 INSTALL = "https://fidimag.readthedocs.io/en/latest/install.html"
@@ -97,7 +97,7 @@ def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accu
             sim.add(fidimag.micro.Zeeman(fields / MU0))
         sim.set_m(start.ravel())
         raised = _integrate_with(sim, tolerance)
-        for i in tqdm(range(1, len(t)), desc="fidimag", unit="state", delay=2, disable=not progress):
+        for i in bar(range(1, len(t)), desc="fidimag", unit="state", show=progress):
             try:
                 sim.driver.run_until(t[i])
             except (RuntimeError, ValueError) as error:

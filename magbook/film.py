@@ -43,7 +43,7 @@ class Film:
         set_ = lambda name, value: object.__setattr__(self, name, value)  # the class is frozen
         set_("size", tuple(_positive("size", s, "a length in m") for s in _several("size", self.size, 3)))
         cells = _several("cells", self.cells, 2)
-        if any(not isinstance(n, Real) or n != int(n) or n < 1 for n in cells):
+        if any(not isinstance(n, Real) or n % 1 != 0 or n < 1 for n in cells):  # nan and inf give nan
             raise ValueError(f"cells: got {self.cells}; two whole numbers of at least 1 are needed")
         set_("cells", tuple(int(n) for n in cells))
         for name, what in (("Ms", "A/m"), ("A", "J/m"), ("gamma0", "m/(A s)")):
@@ -52,6 +52,7 @@ class Film:
             raise ValueError(f"alpha: got {self.alpha!r}; Gilbert damping is a number of at least 0")
         set_("alpha", float(self.alpha))
         if self.mask is not None:
+            self._check_memory(3, "mask")
             x, y = self.x - self.size[0] / 2, self.y - self.size[1] / 2
             mask = self.mask(x[None, :], y[:, None]) if callable(self.mask) else self.mask
             mask = np.asarray(mask)
@@ -97,11 +98,17 @@ class Film:
 
         m: array (ny, nx, 3), or one vector (3,) for a uniform state. A uniform vector is scaled to
         unit length; an array must have it to 1e-3 already, and is then scaled to rounding.
-        Raises ValueError for a wrong shape, a NaN, or vectors that are not of unit length.
+        Raises ValueError or TypeError for a wrong shape, a NaN, or vectors that are not of unit length, and MemoryError
+        before allocating too much.
         """
-        m = np.array(m, dtype=float)
+        try:
+            m = np.array(m, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: got {type(m).__name__} that is no array of numbers; (ny, nx, 3) = "
+                            f"{(self.ny, self.nx, 3)} is needed, or one vector") from error
         uniform = m.shape == (3,)
         if uniform:
+            self._check_memory(6, name)
             m = np.broadcast_to(m, (self.ny, self.nx, 3)).copy()
         if m.shape != (self.ny, self.nx, 3):
             raise ValueError(f"{name}: got shape {m.shape}; (ny, nx, 3) = {(self.ny, self.nx, 3)} is needed")
@@ -114,6 +121,9 @@ class Film:
         m[self.inside] /= length[self.inside][:, None]
         m[~self.inside] = 0
         return m
+
+    def _check_memory(self, numbers, what):
+        check_memory(numbers * 8 * self.nx * self.ny, f"{what}: {self.nx} x {self.ny} cells")
 
 
 def field_vector(field):

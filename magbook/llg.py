@@ -15,11 +15,11 @@ from functools import lru_cache
 
 import numba
 import numpy as np
-from tqdm.auto import tqdm
 
 from .demag import Demag, near_stencil, tensor
 from .files import shipped
 from .film import MU0, Film, check_memory, field_vector
+from .progress import bar
 from .trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the terms of the equation
@@ -258,6 +258,7 @@ def time_steps(film, every, field=(0.0, 0.0, 0.0), accuracy=1.0):
     holds down what extrapolation feeds to the fast modes. The substep obeys the stability limit of the
     Runge-Kutta method, |omega| h < 3.6 (3.0 for large alpha), at the fastest mode that the grid can hold:
     omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
+    It is at most a sixth of the slow step, over which the slow field is replaced by its mean.
     every: s between samples. field: mu0*H in tesla. accuracy: see `simulate`.
     """
     slow = 0.3 / (film.gamma0 * film.Ms * accuracy) * (1 if film.alpha >= 0.005 else 0.5)
@@ -265,7 +266,7 @@ def time_steps(film, every, field=(0.0, 0.0, 0.0), accuracy=1.0):
     exchange = 2 * film.A / (MU0 * film.Ms) * 4 * ((film.nx > 1) / film.dx**2 + (film.ny > 1) / film.dy**2)
     fastest = film.gamma0 * (exchange + film.Ms + np.linalg.norm(field) / MU0) / np.sqrt(1 + film.alpha**2)
     limit = (3.6 if film.alpha < 0.15 else 3.0) / max(1.0, accuracy)
-    return steps, max(2, int(np.ceil(every / steps * fastest / limit)))
+    return steps, max(6, int(np.ceil(every / steps * fastest / limit)))
 
 
 def check_run(field, film, start, duration, every, accuracy, precision):
@@ -321,7 +322,7 @@ def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accu
     stepper = _Stepper(film, start, field_at, every / steps, substeps, dtype)
     m = np.empty((len(t), film.ny, film.nx, 3), np.float32 if precision == "single" else np.float64)
     m[0] = start
-    for i in tqdm(range(1, len(t)), desc="LLG", unit="state", delay=2, disable=not progress):
+    for i in bar(range(1, len(t)), desc="LLG", unit="state", show=progress):
         for k in range(steps):
             stepper.advance(t[i - 1] + k * stepper.step)
         m[i] = np.moveaxis(stepper.state, 0, -1)
@@ -349,7 +350,7 @@ def relax(film=Film(), field=(0.0, 0.0), start=(1.0, 0.25, 0.1), torque=1e-6, *,
     if not (np.isscalar(torque) and np.isreal(torque) and torque > 0):
         raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
     before = None
-    with tqdm(desc="relax", unit="step", delay=2, disable=not progress) as bar:
+    with bar(desc="relax", unit="step", show=progress) as steps:
         for n in range(iterations):
             mxh = np.cross(m, effective_field(m, film, field)) / film.Ms
             largest = np.linalg.norm(mxh, axis=-1).max()
@@ -367,8 +368,8 @@ def relax(film=Film(), field=(0.0, 0.0), start=(1.0, 0.25, 0.1), torque=1e-6, *,
             # an exact rotation about the torque: Cayley's formula for m' - m = -length (m' + m)/2 x (m x h)
             s = length**2 * np.sum(mxh**2, axis=-1, keepdims=True)
             m = ((4 - s) * m - 4 * length * descent) / (4 + s)
-            bar.set_postfix_str(f"torque {largest:.1e}", refresh=False)
-            bar.update()
+            steps.set_postfix_str(f"torque {largest:.1e}", refresh=False)
+            steps.update()
     raise RuntimeError(f"relax: after {iterations} iterations max|m x H|/Ms is {largest:.2e}, not {torque:g}; "
                        "allow more iterations or a larger torque")
 

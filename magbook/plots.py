@@ -13,7 +13,7 @@ import json
 import os
 import struct
 import zlib
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import plotly.graph_objects as go
@@ -42,34 +42,43 @@ _WHEEL = 80  # px: the room that a colour wheel and its labels need above a film
 
 
 def _template():
-    axis = dict(automargin=True, gridcolor="rgba(128,128,128,0.22)", gridwidth=1, zerolinecolor="rgba(128,128,128,0.4)",
-                zerolinewidth=1, linecolor="rgba(128,128,128,0.6)", ticks="outside", ticklen=4,
-                tickcolor="rgba(128,128,128,0.6)", title=dict(standoff=8))
+    axis = dict(automargin=True, gridcolor=_fade(GREY, 0.25), zerolinecolor=_fade(GREY, 0.45), zerolinewidth=1,
+                linecolor=_fade(GREY, 0.7), ticks="outside", ticklen=4, tickcolor=_fade(GREY, 0.7), title_standoff=8)
     return go.layout.Template(layout=dict(
-        font=dict(family="system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", size=13, color=GREY),
+        font=dict(family="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size=13, color=GREY),
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(PALETTE), autosize=True,
         margin=dict(l=_LEFT, r=_RIGHT, t=34, b=48), xaxis=axis, yaxis=axis,
-        title=dict(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", pad=dict(b=10), font_size=15),
+        title=dict(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", pad_b=10, font_size=15),
         legend=dict(orientation="h", x=0, xanchor="left", yanchor="top", bgcolor="rgba(0,0,0,0)", itemwidth=30),
         # Without a drag mode a finger on a figure scrolls the page; the tool bar still zooms
         dragmode=False, hovermode="closest",
-        modebar=dict(bgcolor="rgba(0,0,0,0)", color="rgba(128,128,128,0.6)", activecolor=GREY),
+        modebar=dict(bgcolor="rgba(0,0,0,0)", color=_fade(GREY, 0.7), activecolor=GREY,
+                     # the last one would send the figure to a server
+                     remove=["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "sendChartToCloud"]),
+        sliderdefaults=dict(bgcolor=_fade(GREY, 0.3), activebgcolor=GREY, borderwidth=0),
+        updatemenudefaults=dict(bgcolor=_fade(GREY, 0.12), bordercolor=_fade(GREY, 0.5)),
         # Viridis without its ends, which vanish on a dark and on a light page
         coloraxis=dict(colorscale=["#35608d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39"])))
+
+
+def _fade(color, opacity):
+    return f"rgba({','.join(str(v) for v in bytes.fromhex(color[1:]))},{opacity})"
 
 
 pio.templates["magbook"] = _template()
 
 
 def _figure(traces, title, **layout):
-    return go.Figure(traces, dict(template="magbook", title=None if title is None else dict(text=str(title)), **layout))
+    title = None if title is None else dict(text=str(title))
+    return go.Figure(traces, dict(template="magbook", title=title, **layout))
 
 
 # ---------------------------------------------------------------------------- colours
 
 # OKLab (B. Ottosson, 2020): from lightness and two chromaticities to cube roots of cone responses, and from those to
 # linear sRGB
-_TO_CONES = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]])
+_TO_CONES = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728],
+                      [1, -0.0894841775, -1.2914855480]])
 _TO_SRGB = np.array([[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965],
                      [-0.0041960863, -0.7034186147, 1.7076147010]])
 
@@ -78,8 +87,8 @@ def hue_colors(m, wheel="hsl"):
     """The colour of each magnetization vector: hue from its angle in the plane, lightness from mz.
 
     m: (..., 3), as a state (ny, nx, 3). Returns RGBA, uint8, (..., 4); zero vectors are transparent.
-    wheel: "hsl", hue = atan2(my, mx) with +x red, +y yellow-green, -x cyan, -y violet, lightness = mz/2 + 1/2, so that
-    +z is white and -z is black; or "uniform": equal angles look equally different, +x orange, +y green, -x blue,
+    wheel: "hsl", hue = atan2(my, mx) with +x red, +y yellow-green, -x cyan, -y violet, lightness = mz/2 + 1/2, so
+    that +z is white and -z is black; or "uniform": equal angles look equally different, +x orange, +y green, -x blue,
     -y purple. In "uniform" +y is 0.12 lighter than -y (black to white is 1), because at equal lightness no circle of
     hues can be told apart by a colour-blind reader: they see one line of colours, and a circle folds onto it.
     Raises ValueError for another shape or wheel, or for numbers that are not finite.
@@ -119,7 +128,10 @@ def _png(rgba, bits=8):
     difference[1:] -= rows[:-1]
     packed = zlib.compress(np.insert(difference, 0, 2, axis=1).tobytes(), 9)
     header = struct.pack(">IIBBBBB", rgba.shape[1], rgba.shape[0], 8, 2 if opaque else 6, 0, 0, 0)
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
@@ -166,7 +178,7 @@ def _needles(x, y, vectors, largest, nm_per_px):
 
 
 def _arrows(x, y, vectors, nm_per_px, largest=11):
-    """Arrows centred on x, y in nm. They are markers, so that they keep their size on a phone and are small as JSON."""
+    """Arrows centred on x, y in nm. As markers they keep their size on a phone, and are small as JSON."""
     trace = go.Scatter(_needles(x, y, vectors, largest, nm_per_px), mode="markers", showlegend=False,
                        customdata=_short(np.column_stack([x, y, vectors])),
                        hovertemplate="x = %{customdata[0]:.0f} nm, y = %{customdata[1]:.0f} nm<br>" + "<br>".join(
@@ -191,18 +203,19 @@ def _add_wheel(fig, wheel, y=1.0, up=0):
         labels.append(dict(text=text, showarrow=False, xref="paper", yref="paper", x=1, y=y, xshift=x, yshift=height,
                            xanchor=anchor, yanchor="middle", font_size=12, borderpad=0))
 
+    def at(radius, angle):
+        return f"{cx + r * radius * np.cos(angle):.2f},{cy + r * radius * np.sin(angle):.2f}"
+
     n, cx, cy, r = 24, -70, up + 39, 21
     edges = (np.arange(n + 1) - 0.5) * 2 * np.pi / n
     for inner, outer, z in ((0.62, 1.0, 0.0), (0.28, 0.62, 0.5)):
         middles = edges[:-1] + np.pi / n
         vectors = np.stack([np.cos(middles), np.sin(middles), np.full(n, z)], axis=-1)
-        for a, b, color in zip(edges, edges[1:], _css(hue_colors(vectors, wheel))):
-            at = lambda radius, angle: f"{cx + r * radius * np.cos(angle):.2f},{cy + r * radius * np.sin(angle):.2f}"
-            bulge = lambda radius: at(radius / np.cos(np.pi / n), (a + b) / 2)
-            shape(f"M{at(inner, a)}L{at(outer, a)}Q{bulge(outer)} {at(outer, b)}"
-                  f"L{at(inner, b)}Q{bulge(inner)} {at(inner, a)}Z", color)
-    corners = "L".join(f"{cx + 0.28 * r * np.cos(a):.2f},{cy + 0.28 * r * np.sin(a):.2f}" for a in edges[:-1])
-    shape(f"M{corners}Z", "#ffffff")
+        bulge = 1 / np.cos(np.pi / n)  # how far out the control point of an arc is
+        for a, b, middle, color in zip(edges, edges[1:], middles, _css(hue_colors(vectors, wheel))):
+            shape(f"M{at(inner, a)}L{at(outer, a)}Q{at(bulge * outer, middle)} {at(outer, b)}"
+                  f"L{at(inner, b)}Q{at(bulge * inner, middle)} {at(inner, a)}Z", color)
+    shape(f"M{'L'.join(at(0.28, a) for a in edges[:-1])}Z", "#ffffff")
     z = np.linspace(-1, 1, 7)
     bar = hue_colors(np.stack([np.ones(7), np.zeros(7), z], axis=-1), wheel)
     for k, color in enumerate(_css(bar)):
@@ -249,11 +262,11 @@ def _grow(fig, picture, around, aspect):
 # ---------------------------------------------------------------------------- the pictures
 
 
-def film(m, film=Film(), *, arrows=20, wheel="hsl", title=None):
+def film(m, film=sp4.FILM, *, arrows=20, wheel="hsl", title=None):
     """One state of a film; look for domains, which are areas of one colour, and walls between them.
 
-    m: a state (ny, nx, 3), row 0 at the bottom. film: its `Film`, which gives lengths and mask. arrows: how many along
-    the longer side, 0 for none; point at one to read its cell's m. wheel: "hsl" or "uniform", see `hue_colors`.
+    m: a state (ny, nx, 3), row 0 at the bottom. film: its `Film`, which gives lengths and mask. arrows: how many
+    along the longer side, 0 for none; point at one to read its cell's m. wheel: "hsl" or "uniform", see `hue_colors`.
     Raises ValueError or TypeError, naming the argument, where m is not a state of the film, and for bad options.
     """
     _film(film)
@@ -273,9 +286,9 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
     """Snapshots in a grid, a row a time and a column a trajectory; compare along a row.
 
     trajectories: a `Trajectory` or several. times: in s, one or several; the stored states nearest to them are shown.
-    labels: one text a trajectory. arrows: how many along one film, by default as many as are legible. wheel: as in `film`.
-    The pictures of the paper's Figures 2 and 5. Raises ValueError or TypeError, naming the argument, for anything else
-    and for times outside a run.
+    labels: one text a trajectory. arrows: how many along one film, by default as many as are legible.
+    wheel: as in `film`. The pictures of the paper's Figures 2 and 5.
+    Raises ValueError or TypeError, naming the argument, for anything else and for times outside a run.
     """
     trajectories = _trajectories("trajectories", trajectories)
     times = _times(times)
@@ -296,11 +309,14 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
             x.append(left + its.x[columns] * 1e9)
             y.append(bottom + its.y[rows] * 1e9)
             vectors.append(m[rows, columns])
-    right, low = lefts[-1] + width, bottoms[-1]
+    right = lefts[-1] + width
+    strip = 20 * max(right / _COLUMN, -bottoms[-1] / 680)  # for the scale bar, about 20 px high
+    low = bottoms[-1] - strip
     block = min(_COLUMN * -low / right, 700)
     fig = _figure(images, title)
     if arrows:
-        fig.add_trace(_arrows(*(np.concatenate(a) for a in (x, y, vectors)), -low / block, 11 if len(lefts) == 1 else 9))
+        fig.add_trace(_arrows(*(np.concatenate(a) for a in (x, y, vectors)), nm_per_px=-low / block,
+                              largest=11 if len(lefts) == 1 else 9))
         of_the_grid = fig.data[-1].hovertemplate
         fig.data[-1].hovertemplate = of_the_grid[of_the_grid.index("<br>") + 4:]
     named = any(labels)
@@ -308,16 +324,16 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
     fig.update_layout(
         xaxis=dict(bare, range=[0, right], side="top", tickvals=lefts + width / 2, ticktext=labels, tickangle=0,
                    showticklabels=named),
-        yaxis=dict(bare, range=[low, 0], tickvals=bottoms + height / 2, ticktext=[f"{t} ns" for t in _texts(times * 1e9)],
-                   scaleanchor="x", scaleratio=1, constraintoward="top", autorange=False),
-        margin=dict(l=60, t=_WHEEL + 24 * named, b=34), title_pad_b=34 if named else 10)
-    _grow(fig, block, _WHEEL + 24 * named + 34, -low / right)
+        yaxis=dict(bare, range=[low, 0], autorange=False, scaleanchor="x", scaleratio=1, constraintoward="top",
+                   tickvals=bottoms + height / 2, ticktext=[f"{t} ns" for t in _texts(times * 1e9)],
+                   ticklabelstandoff=4),
+        margin=dict(l=60, t=_WHEEL + 24 * named, b=20), title_pad_b=34 if named else 10)
+    _grow(fig, block, _WHEEL + 24 * named + 20, -low / right)
     bar = _round_length(width / 4)
-    under = low - 12 * -low / block
-    fig.add_trace(go.Scatter(x=[0, bar], y=[under] * 2, mode="lines", line=dict(color=GREY, width=3), cliponaxis=False,
+    fig.add_trace(go.Scatter(x=[0, bar], y=[low + strip / 2] * 2, mode="lines", line=dict(color=GREY, width=3),
                              hoverinfo="skip", showlegend=False))
-    fig.add_annotation(text=f"{bar:g} nm", x=bar, y=under, xshift=6, yshift=-1, xanchor="left", yanchor="middle",
-                       showarrow=False, font_size=12, borderpad=0)
+    fig.add_annotation(text=f"{bar:g} nm", x=bar, y=low + strip / 2, xshift=6, yshift=-3, xanchor="left",
+                       yanchor="middle", showarrow=False, font_size=12, borderpad=0)
     return _add_wheel(fig, wheel, up=24 * named)
 
 
@@ -325,11 +341,11 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
           reference_label="reference", title=None):
     """The film averages of mx, my and mz against time; look where a marker leaves the line of its colour.
 
-    trajectories: the first is drawn as thick pale lines, the second as dots (at most 101), the next as thin lines; one
-    alone as lines.
-    labels: one text a trajectory. band: a structured array with t_ns, mx_mean, ..., mz_mean, mx_std, ..., mz_std, as
-    `sp4.reference("mumag", 1)` returns; drawn as mean +- standard deviation. reference: a structured array with t_ns,
-    mx, my, mz, as `sp4.reference("fidimag", 1)` returns; drawn as if it were the first trajectory.
+    trajectories: the first is drawn as thick pale lines, the second as dots (at most 101), the next as thin lines;
+    one alone as lines. labels: one text a trajectory.
+    band: a structured array with t_ns, mx_mean, ..., mz_mean, mx_std, ..., mz_std, as `sp4.reference("mumag", 1)`
+    returns; drawn as mean +- standard deviation. reference: a structured array with t_ns, mx, my, mz, as
+    `sp4.reference("fidimag", 1)` returns; drawn as if it were the first trajectory.
     As the paper's Figures 1 and 4. Raises ValueError or TypeError, naming the argument, for anything else.
     """
     trajectories = _trajectories("trajectories", trajectories, least=0)
@@ -348,16 +364,20 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
         group = dict(legendgroup=c, showlegend=False)
         if band is not None:
             low, high = (band[f"m{c}_mean"] + sign * band[f"m{c}_std"] for sign in (-1, 1))
-            traces.append(go.Scatter(x=np.concatenate([band["t_ns"], band["t_ns"][::-1]]), y=_short(np.append(low, high[::-1])),
-                                     fill="toself", fillcolor=_fade(color, 0.28), mode="lines", line_width=0,
-                                     hoverinfo="skip", name=f"m{c}, {band_label}", **group))
+            traces.append(go.Scatter(
+                x=_short(np.append(band["t_ns"], band["t_ns"][::-1])), y=_short(np.append(low, high[::-1])),
+                fill="toself", fillcolor=_fade(color, 0.3), mode="lines", line_width=0, hoverinfo="skip",
+                name=f"m{c}, {band_label}", **group))
         for n, (label, t, mean) in enumerate(series):
             every = int(np.ceil(len(t) / 101)) if n == 1 else 1
             traces.append(go.Scatter(
                 x=_short(t[::every]), y=_short(mean[::every, k]), name=f"m{c}, {label}".rstrip(", "),
                 hovertemplate=f"{_M[c]} = %{{y:.3f}} at %{{x:.3f}} ns<extra>{html.escape(label)}</extra>",
                 **_stroke(n + first, color), **group))
-    key = lambda name, **kw: go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **kw)
+
+    def key(name, **kw):
+        return go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **kw)
+
     traces += [key(_M[c], mode="lines", line=dict(color=color, width=4), legendgroup=c)
                for c, color in COMPONENTS.items()]
     if band is not None:
@@ -407,29 +427,35 @@ def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60
     frames, names = [], _texts(t)
     for n, name in enumerate(names):
         image_n, vectors_n, line_n, dots_n = moving(n)
-        data = [go.Image(source=image_n.source), go.Scatter(_needles(*vectors_n, 11, _nm_per_px(its))), go.Scatter(line_n), go.Scatter(dots_n)]
-        frames.append(go.Frame(name=name, data=data, traces=[0, 1, 5, 6]))
+        frames.append(go.Frame(name=name, traces=[0, 1, 5, 6], data=[
+            go.Image(source=image_n.source), go.Scatter(_needles(*vectors_n, 11, _nm_per_px(its))),
+            go.Scatter(line_n), go.Scatter(dots_n)]))
 
     upper, gap, curve, controls = _film_height(its), 84, 190, 122
     plot = upper + gap + curve
     xaxis, yaxis = _film_axes(its)
-    fig = _figure([image, needles, *curves, *cursor], title, height=plot + _WHEEL + controls, margin=dict(t=_WHEEL, b=controls),
+    fig = _figure([image, needles, *curves, *cursor], title,
+                  height=plot + _WHEEL + controls, margin=dict(t=_WHEEL, b=controls),
                   xaxis=dict(xaxis, anchor="y"), yaxis=dict(yaxis, anchor="x", domain=[1 - upper / plot, 1]),
-                  xaxis2=dict(anchor="y2", title_text="time (ns)", range=[float(trajectory.t[0] * 1e9), float(trajectory.t[-1] * 1e9)]),
-                  yaxis2=dict(anchor="x2", domain=[0, curve / plot], title_text="mean <i>m</i>", range=[-1.1, 1.1], dtick=1),
+                  xaxis2=dict(anchor="y2", title_text="time (ns)", range=(trajectory.t[[0, -1]] * 1e9).tolist()),
+                  yaxis2=dict(anchor="x2", domain=[0, curve / plot], title_text="mean <i>m</i>", range=[-1.1, 1.1],
+                              dtick=1),
                   legend=dict(y=(curve + 2) / plot, yanchor="bottom"))
     fig.frames = frames
     now = dict(mode="immediate", transition=dict(duration=0))
-    button = lambda text, what, duration: dict(label=text, method="animate", args=[
-        what, dict(now, fromcurrent=True, frame=dict(duration=duration, redraw=True))])
+
+    def button(text, what, duration):
+        return dict(label=text, method="animate", args=[
+            what, dict(now, fromcurrent=True, frame=dict(duration=duration, redraw=True))])
+
+    place = dict(x=0, y=0, yanchor="top", pad=dict(t=54, b=0, l=0, r=0))
     fig.update_layout(
-        updatemenus=[dict(type="buttons", direction="left", showactive=False, x=0, xanchor="left", y=0, yanchor="top",
-                          pad=dict(t=54, l=0, r=0), bgcolor="rgba(128,128,128,0.12)", bordercolor="rgba(128,128,128,0.5)",
+        updatemenus=[dict(place, type="buttons", direction="left", showactive=False, xanchor="left",
                           buttons=[button("Play", None, interval), button("Pause", [None], 0)])],
-        sliders=[dict(active=0, x=0, len=1, y=0, yanchor="top", pad=dict(t=54, b=0, l=0, r=0), ticklen=0, minorticklen=0,
-                      bgcolor="rgba(128,128,128,0.3)", activebgcolor=GREY, borderwidth=0, tickwidth=0,
-                      font=dict(color="rgba(0,0,0,0)", size=1),
-                      currentvalue=dict(prefix="t = ", suffix=" ns", xanchor="right", font=dict(size=14, color=GREY), offset=14),
+        sliders=[dict(place, active=0, len=1, ticklen=0, minorticklen=0, tickwidth=0,
+                      font=dict(color="rgba(0,0,0,0)", size=1),  # no labels under the bar: the axis above has them
+                      currentvalue=dict(prefix="t = ", suffix=" ns", xanchor="right", offset=14,
+                                        font=dict(size=14, color=GREY)),
                       steps=[dict(label=name, method="animate", args=[
                           [name], dict(now, frame=dict(duration=0, redraw=True))]) for name in names])])
     return _add_wheel(fig, wheel)
@@ -450,22 +476,26 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
         if given is not None and len(given) != len(fields):
             raise ValueError(f"{label}: got {len(given)}; one a field, {len(fields)}, are needed")
-    curve = lambda r, a: (r * np.cos(np.radians(a)), r * np.sin(np.radians(a)))
+
+    def curve(r, a):
+        return r * np.cos(np.radians(a)), r * np.sin(np.radians(a))
+
     sweep = np.linspace(a0, a1, 41)
     inner, outer = curve(b0, sweep), curve(b1, sweep)
     edge = [np.concatenate([i, o[::-1], i[:1]]) for i, o in zip(inner, outer)]
     step = 5.0 if b1 - b0 < 40 else 10.0
     rings = [curve(r, sweep) for r in np.arange(np.floor(b0 / step) + 1, np.ceil(b1 / step)) * step]
     rays = [curve(np.array([b0, b1]), a) for a in np.arange(np.floor(a0 / 10) + 1, np.ceil(a1 / 10)) * 10]
-    grid = [np.concatenate([np.append(line[axis], np.nan) for line in rings + rays]) if rings + rays else [] for axis in (0, 1)]
-    quiet = dict(mode="lines", hoverinfo="skip", showlegend=False)
-    traces = [go.Scatter(x=_short(grid[0]), y=_short(grid[1]), line=dict(color="rgba(128,128,128,0.3)", width=1), **quiet),
-              go.Scatter(x=_short(edge[0]), y=_short(edge[1]), line=dict(color=GREY, width=1.5), **quiet)]
+    grid = [np.concatenate([[]] + [np.append(line[axis], np.nan) for line in rings + rays]) for axis in (0, 1)]
+    quiet = dict(hoverinfo="skip", showlegend=False)
+    traces = [go.Scatter(x=_short(x), y=_short(y), mode="lines", line=line, **quiet) for (x, y), line in (
+        (grid, dict(color=_fade(GREY, 0.35), width=1)), (edge, dict(color=GREY, width=1.5)))]
     named = [(b1 + 1.6, a, f"{a:g}°") for a in np.arange(np.ceil(a0 / 10), np.floor(a1 / 10) + 1) * 10]
-    named += [(r, a1 + 90 / r, f"{r:g}" if r + step <= b1 else f"{r:g} mT") for r in np.arange(np.ceil(b0 / step), np.floor(b1 / step) + 1) * step]
+    named += [(r, a1 + 90 / r, f"{r:g}" if r + step <= b1 else f"{r:g} mT")
+              for r in np.arange(np.ceil(b0 / step), np.floor(b1 / step) + 1) * step if r]
     at = np.array([curve(r, a) for r, a, _ in named]).reshape(-1, 2)
     traces.append(go.Scatter(x=_short(at[:, 0]), y=_short(at[:, 1]), text=[label for *_, label in named], mode="text",
-                             textfont_size=11, hoverinfo="skip", showlegend=False, cliponaxis=False))
+                             textfont_size=11, cliponaxis=False, **quiet))
     mt = fields * 1e3
     polar = np.stack([np.hypot(*mt.T), np.degrees(np.arctan2(mt[:, 1], mt[:, 0])) % 360], axis=-1)
     lines = [f"{r:.1f} mT at {a:.1f}°" for r, a in polar]
@@ -475,10 +505,11 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     custom = None if customdata is None else np.asarray(customdata)
     where = "%{text}<br>(%{x:.1f}, %{y:.1f}) mT"
 
-    def dots(pick, marker, **kw):
-        return go.Scatter(x=_short(mt[pick, 0]), y=_short(mt[pick, 1]), mode="markers", text=lines[pick],
-                          customdata=None if custom is None else custom[pick], hovertemplate=where + kw.pop("more", "") + "<extra></extra>",
-                          marker=dict(dict(size=7, line=dict(color=GREY, width=0.5)), **marker), **kw)
+    def dots(pick, marker, more="", **kw):
+        return go.Scatter(
+            x=_short(mt[pick, 0]), y=_short(mt[pick, 1]), mode="markers", text=lines[pick],
+            customdata=None if custom is None else custom[pick], hovertemplate=where + more + "<extra></extra>",
+            marker=dict(size=7, line=dict(color=GREY, width=0.5), **marker), **kw)
 
     everything = np.arange(len(fields))
     scale = categories = None
@@ -496,24 +527,24 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
         traces += [dots(np.flatnonzero(kinds == kind), dict(color=colors[n % 6], symbol=symbols[n % 6]), name=kind)
                    for n, kind in enumerate(categories)]
     for n, (field, symbol) in enumerate(((sp4.FIELD_1, "star"), (sp4.FIELD_2, "star-diamond")), 1):
-        traces.append(go.Scatter(x=[field[0] * 1e3], y=[field[1] * 1e3], mode="markers", name=f"SP4, field {n}",
-                                 marker=dict(symbol=symbol, size=15, color="#fff", line=dict(color="#111", width=1.5)),
-                                 hovertemplate=f"Standard problem 4, field {n}<br>"
-                                 "(%{x:.1f}, %{y:.1f}) mT<extra></extra>"))
+        traces.append(go.Scatter(
+            x=[field[0] * 1e3], y=[field[1] * 1e3], mode="markers", name=f"SP4, field {n}",
+            marker=dict(symbol=symbol, size=15, color="#fff", line=dict(color="#111", width=1.5)),
+            hovertemplate=f"Standard problem 4, field {n}<br>" "(%{x:.1f}, %{y:.1f}) mT<extra></extra>"))
     points = np.concatenate([mt, at, np.stack(edge, -1), np.array([sp4.FIELD_1[:2], sp4.FIELD_2[:2]]) * 1e3])
     low, high = points.min(axis=0) - 1.5, points.max(axis=0) + 1.5
     plot = 430
     below = 120 if scale is not None else 48
+    axis = dict(showgrid=False, zeroline=False, constrain="domain")
     fig = _figure(traces, title, height=plot + 34 + below + 64, margin=dict(t=34, b=below + 64),
-                  xaxis=dict(title_text="μ<sub>0</sub>H<sub>x</sub> (mT)", range=[low[0], high[0]], showgrid=False, zeroline=False,
-                             constrain="domain"),
-                  yaxis=dict(title_text="μ<sub>0</sub>H<sub>y</sub> (mT)", range=[low[1], high[1]], showgrid=False, zeroline=False,
-                             scaleanchor="x", scaleratio=1, constrain="domain", constraintoward="top"),
+                  xaxis=dict(axis, title_text="μ<sub>0</sub>H<sub>x</sub> (mT)", range=[low[0], high[0]]),
+                  yaxis=dict(axis, title_text="μ<sub>0</sub>H<sub>y</sub> (mT)", range=[low[1], high[1]],
+                             scaleanchor="x", scaleratio=1, constraintoward="top"),
                   legend=dict(y=-(below + 6) / plot, x=0.5, xanchor="center"))
     if scale is not None:
         fig.update_layout(coloraxis=dict(colorbar=dict(
-            orientation="h", x=0.5, xanchor="center", y=-52 / plot, yanchor="top", len=0.9, thickness=12, outlinewidth=0,
-            title=dict(text=name, side="bottom"))))
+            orientation="h", x=0.5, xanchor="center", y=-52 / plot, yanchor="top", len=0.9, thickness=12,
+            outlinewidth=0, title=dict(text=name, side="bottom"))))
     return fig
 
 
@@ -523,11 +554,8 @@ def _stroke(n, color):
         return dict(mode="lines", line=dict(color=_fade(color, 0.5), width=7))
     if n == 1:
         return dict(mode="markers", marker=dict(color=color, size=5), cliponaxis=False)
-    return dict(mode="lines", line=dict(color=color, width=1.8, dash=("solid", "dash", "dot", "dashdot")[(n - 2) % 4]))
-
-
-def _fade(color, opacity):
-    return f"rgba({','.join(str(v) for v in bytes.fromhex(color[1:]))},{opacity})"
+    dash = ("solid", "dash", "dot", "dashdot")[(n - 2) % 4]
+    return dict(mode="lines", line=dict(color=color, width=1.8, dash=dash))
 
 
 def _short(a):
@@ -589,7 +617,7 @@ def _trajectories(name, given, least=1, most=None):
         if not isinstance(one, Trajectory):
             raise TypeError(f"{name}: got {type(one).__name__}; a magbook.Trajectory is needed")
     if len(given) < least or (most is not None and len(given) > most):
-        raise ValueError(f"{name}: got {len(given)} trajectories; {'one is' if most == 1 else 'at least one is'} needed")
+        raise ValueError(f"{name}: got {len(given)} trajectories; {'one' if most == 1 else 'at least one'} is needed")
     return given
 
 
@@ -598,7 +626,8 @@ def _labels(labels, trajectories):
         solvers = [str(t.info.get("solver", "")) for t in trajectories]
         if len(solvers) < 2:
             return solvers
-        return solvers if all(solvers) and len(set(solvers)) == len(solvers) else [f"run {n + 1}" for n in range(len(solvers))]
+        telling = all(solvers) and len(set(solvers)) == len(solvers)
+        return solvers if telling else [f"run {n + 1}" for n in range(len(solvers))]
     if isinstance(labels, str) or len(labels) != len(trajectories):
         raise ValueError(f"labels: got {labels!r}; one a trajectory, {len(trajectories)}, are needed")
     return [str(label) for label in labels]
@@ -617,7 +646,7 @@ def _times(times):
 def _columns(name, table, columns):
     names = getattr(getattr(table, "dtype", None), "names", None)
     if names is None:
-        raise TypeError(f"{name}: got {type(table).__name__}; a structured array is needed, as magbook.sp4.reference returns")
+        raise TypeError(f"{name}: got {type(table).__name__}; a structured array as sp4.reference returns is needed")
     missing = [column for column in columns if column not in names]
     if missing:
         raise ValueError(f"{name}: it lacks the columns {', '.join(missing)}; it has {', '.join(names)}")
@@ -627,7 +656,7 @@ def _fields(fields):
     try:
         fields = np.asarray(fields, dtype=float)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"fields: got {type(fields).__name__}; mu0*H in tesla, (n, 2) or (n, 3), is needed") from error
+        raise TypeError(f"fields: got {fields!r}; mu0*H in tesla, (n, 2) or (n, 3), is needed") from error
     if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
         raise ValueError(f"fields: got shape {fields.shape}; finite mu0*H in tesla, (n, 2) or (n, 3), is needed")
     return fields[:, :2]
@@ -640,9 +669,9 @@ def _range(name, pair, scale):
 
 
 def _whole(name, value, least=0):
-    if isinstance(value, bool) and least == 0 and not value:
-        value = 0
-    if isinstance(value, bool) or not isinstance(value, (Integral, Real)) or value != int(value) or value < least:
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
+    if not np.isfinite(value) or value != int(value) or value < least:
         raise ValueError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
     return int(value)
 

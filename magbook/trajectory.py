@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import ovf
-from .film import Film
+from .film import Film, field_vector
 from .files import atomic
 
 
@@ -71,7 +70,7 @@ class Trajectory:
                 return cls(z["t"], z["m"], z["field"], film, json.loads(str(z["info"])))
         except FileNotFoundError:
             raise
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
+        except Exception as error:  # a damaged archive raises a dozen kinds
             raise ValueError(f"{path} is not a trajectory that can be read: {error}") from error
 
     # ------------------------------------------------------------------ xarray
@@ -105,7 +104,8 @@ class Trajectory:
         """Read OVF files, one a state, as mumax3, OOMMF or `to_ovf` write them.
 
         paths: a folder (its `*.ovf` and `*.omf` in order of name) or a list of files.
-        field: the applied field mu0*H in tesla, which OVF files do not hold. material: as `Film` takes it.
+        field: the applied field mu0*H in tesla, which OVF files do not hold: a pair, a triple, or one triple for each
+            file, (nt, 3). material: as `Film` takes it.
         Vectors are scaled to unit length, since OOMMF writes them in A/m; cells that are zero in the first file
         are outside the film. Raises ValueError where the files do not fit together or hold no time.
         """
@@ -125,5 +125,5 @@ class Trajectory:
         film = Film((nx * cell[0][0], ny * cell[0][1], cell[0][2]), (nx, ny), mask=length[0, ..., 0] > 0, **material)
         m = np.divide(m, length, out=np.zeros_like(m), where=length > 0)
         states = np.stack([film.state(one, name=str(path)) for path, one in zip(paths, m)]).astype(np.float32)
-        field = np.broadcast_to(np.asarray(field, float), np.shape(field))
+        field = np.asarray(field, float) if np.ndim(field) == 2 else field_vector(field)
         return cls(np.array([t or 0.0 for t in time]), states, field, film, {"solver": "read from OVF"})

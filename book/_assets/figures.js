@@ -4,7 +4,6 @@
   "use strict";
   const here = document.currentScript;
   const root = document.documentElement;
-  const narrow = 560;  // px; below, a legend beside the curves leaves them no room
   const sources = new Map();  // the JSON of each figure that is drawn
   let library;
 
@@ -18,28 +17,16 @@
 
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
-  // Colours of the page's theme, as defaults: what a figure itself sets stays.
-  function theme(width) {
+  // Colours and letters of the page, over those of the figure's template; what the figure itself sets stays.
+  function theme() {
     const text = css("--pst-color-text-base");
-    const line = css("--magbook-line");
-    const panel = css("--pst-color-surface");
-    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line, automargin: true };
-    const control = { bgcolor: panel, bordercolor: line, font: { color: text } };
-    const look = {
-      font: { color: text, family: getComputedStyle(document.body).fontFamily, size: 14 },
+    const font = { color: text, family: getComputedStyle(document.body).fontFamily };
+    const control = { bgcolor: css("--pst-color-surface"), bordercolor: css("--magbook-line"), font };
+    return {
+      font, hoverlabel: control, updatemenudefaults: control,
+      sliderdefaults: { ...control, activebgcolor: css("--pst-color-primary"), tickcolor: text },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      xaxis: axis, yaxis: axis,
-      margin: { l: 64, r: 20, t: 28, b: 52 },
-      hoverlabel: { bgcolor: panel, bordercolor: line, font: { color: text } },
-      updatemenudefaults: control,
-      sliderdefaults: { ...control, activebgcolor: css("--pst-color-primary"), tickcolor: text, currentvalue: { font: { color: text } } },
     };
-    if (width < narrow) {
-      look.font.size = 12;
-      look.margin = { l: 50, r: 12, t: 28, b: 44 };
-      look.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
-    }
-    return look;
   }
 
   const plain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
@@ -53,14 +40,14 @@
     // A colour given as "var(--name)" is the theme's.
     const figure = JSON.parse(source.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(css(name))));
     const { width, ...layout } = figure.layout ?? {};  // the page sets the width
-    const template = merged(layout.template ?? {}, { layout: theme(div.clientWidth) });
+    const template = merged(layout.template ?? {}, { layout: theme() });
     const library = await plotly();
     if (!sources.has(div)) div.replaceChildren();  // the JSON, and the line for readers without scripts
     sources.set(div, source);
     await library.react(div, {
       data: figure.data, frames: figure.frames,
       layout: { uirevision: "kept", ...layout, autosize: true, template },
-      config: { responsive: true, displaylogo: false, displayModeBar: false, ...figure.config },
+      config: { responsive: true, displaylogo: false, ...figure.config },
     });
   }
 

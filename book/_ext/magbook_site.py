@@ -134,6 +134,6 @@ def copy_libraries(app, error):
 
 
 def forget_failures(app, error):
-    """After warnings, read every page again next time: a second build must not pass by skipping the pages at fault."""
+    """After warnings, read every page again: the next build must not pass by skipping those at fault."""
     if error or app._warncount:
         (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)

@@ -1,0 +1,15 @@
+"""One kind of progress bar for everything that takes long."""
+
+from __future__ import annotations
+
+import os
+
+from tqdm.auto import tqdm
+
+
+def bar(iterable=None, *, show=True, **options):
+    """A tqdm bar, as a widget in a notebook, that appears after two seconds. show: False for none.
+
+    A page of the built book has no use for a bar that stands still, so there is none in a build.
+    """
+    return tqdm(iterable, delay=2, disable=not show or bool(os.environ.get("MAGBOOK_BUILD")), **options)

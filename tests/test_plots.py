@@ -1,0 +1,283 @@
+"""Pictures: what the colours mean, which way is up, what moves, how big a figure is, and what is refused."""
+
+import ast
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import plotly.io as pio
+import pytest
+from PIL import Image
+
+from magbook import llg, plots, sp4
+from magbook.film import Film
+from magbook.trajectory import Trajectory
+
+X, Y, Z = np.eye(3)
+FILM = Film(cells=(64, 16))
+BAND = np.zeros(5, [(n, float) for n in ("t_ns", "mx_mean", "my_mean", "mz_mean", "mx_std", "my_std", "mz_std")])
+REFERENCE = np.zeros(5, [(n, float) for n in ("t_ns", "mx", "my", "mz")])
+
+
+def turning(nt=11, film=FILM, **info):
+    """All vectors turn once in the plane in 1 ns, and a wave runs along x."""
+    angle = 2 * np.pi * np.linspace(0, 1, nt)[:, None, None] + np.zeros((film.ny, 1)) + film.x / film.size[0]
+    m = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1) * film.inside[..., None]
+    return Trajectory(np.linspace(0, 1e-9, nt), m.astype(np.float32), np.zeros(3), film, info)
+
+
+def pixels(image):
+    """An image trace's picture, (rows, columns, channels), top row first."""
+    header, data = image.source.split(",")
+    assert header == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def lightness(rgb):
+    """CIE L*, 0 to 100, of sRGB colours."""
+    rgb = np.asarray(rgb) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
+
+
+def size(fig):
+    return len(fig.to_json())
+
+
+# ---------------------------------------------------------------------------- colours
+
+
+@pytest.mark.parametrize("m, color", [(X, (255, 0, 0)), (-X, (0, 255, 255)), (Z, (255, 255, 255)), (-Z, (0, 0, 0)),
+                                      (Y, (128, 255, 0)), (-Y, (128, 0, 255))])
+def test_hsl_wheel(m, color):
+    assert np.abs(plots.hue_colors(m).astype(int) - (*color, 255)).max() <= 1
+
+
+def test_lightness_is_absolute():
+    """A state that hardly leaves the plane isn't stretched to the whole scale."""
+    up, down = plots.hue_colors([[0.995, 0, 0.1], [0.995, 0, -0.1]])[:, :3].astype(int)
+    assert np.abs(up - [255, 25, 25]).max() <= 1 and np.abs(down - [230, 0, 0]).max() <= 1
+
+
+@pytest.mark.parametrize("wheel", ["hsl", "uniform"])
+def test_zero_vectors_are_transparent(wheel):
+    m = np.zeros((2, 3, 3))
+    m[0, 1] = X
+    assert (plots.hue_colors(m, wheel)[..., 3] == 255).tolist() == [[False, True, False], [False] * 3]
+
+
+def test_uniform_wheel():
+    angle = np.radians(np.arange(360))
+    circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    uniform, hsl = (plots.hue_colors(circle, wheel)[:, :3].astype(float) for wheel in ("uniform", "hsl"))
+    assert np.ptp(lightness(uniform)) < 20 < 60 < np.ptp(lightness(hsl))
+    assert np.abs(np.diff(uniform, axis=0, append=uniform[:1])).max() < 8  # no edge, nor where the circle closes
+    up = plots.hue_colors([X, X * 0.8 + Z * 0.6, Z], "uniform")
+    down = plots.hue_colors([X, X * 0.8 - Z * 0.6, -Z], "uniform")
+    assert np.all(np.diff(lightness(up[:, :3])) > 5) and np.all(np.diff(lightness(down[:, :3])) < -5)
+
+
+@pytest.mark.parametrize("matrix", [
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]],
+    ids=["deuteranopia", "protanopia"])
+def test_uniform_wheel_for_the_colour_blind(matrix):
+    """Directions 60 degrees or more apart differ for a dichromat (G. M. Machado et al., 2009); in hsl hardly."""
+    angle = np.radians(np.arange(0, 360, 5))
+    circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    apart = np.abs((angle[:, None] - angle + np.pi) % (2 * np.pi) - np.pi) > np.radians(59)
+
+    def least(wheel):
+        linear = (plots.hue_colors(circle, wheel)[:, :3] / 255) ** 2.2
+        seen = np.clip(linear @ np.array(matrix).T, 0, 1)
+        lab = np.cbrt(seen @ np.linalg.inv(plots._TO_SRGB).T) @ np.linalg.inv(plots._TO_CONES).T
+        return np.linalg.norm(lab[:, None] - lab, axis=-1)[apart].min()
+
+    assert least("uniform") > 0.04  # a just noticeable difference is about 0.02
+    assert least("uniform") > 1.5 * least("hsl")
+
+
+# ---------------------------------------------------------------------------- films
+
+
+def test_film_row_0_is_at_the_bottom():
+    m = np.broadcast_to(X, (16, 64, 3)).copy()
+    m[0] = Z
+    image = plots.film(m, FILM, arrows=0).data[0]
+    picture = pixels(image)
+    assert picture.shape == (16, 64, 3) and (picture[-1] == 255).all() and (picture[:-1] == [255, 0, 0]).all()
+    # plotly puts the centre of the top row at y0 and goes on by dy: here from the film's upper edge down to y = 0
+    assert image.y0 - image.dy / 2 == pytest.approx(125) and image.y0 + 15.5 * image.dy == pytest.approx(0)
+    assert image.x0 - image.dx / 2 == pytest.approx(0) and image.x0 + 63.5 * image.dx == pytest.approx(500)
+
+
+def test_film_of_any_kind():
+    disk = Film(size=(100e-9, 100e-9, 5e-9), cells=(20, 20), mask=lambda x, y: x**2 + y**2 < 50e-9**2)
+    fig = plots.film(np.broadcast_to(Y, (20, 20, 3)), disk, arrows=10)
+    assert np.array_equal(pixels(fig.data[0])[::-1, :, 3] > 0, disk.inside)
+    column, row = (fig.data[1].customdata[:, :2] / 5).astype(int).T
+    assert disk.inside[row, column].all() and set(fig.data[1].marker.angle) == {0}  # up
+    tall, huge = Film(size=(20e-9, 90e-9, 3e-9), cells=(2, 9)), Film(cells=(2048, 512))
+    assert pixels(plots.film(np.broadcast_to(X, (9, 2, 3)), tall).data[0]).shape[:2] == (9, 2)
+    assert pixels(plots.film(np.broadcast_to(X, (512, 2048, 3)), huge).data[0]).shape[:2] == (128, 512)
+
+
+def test_film_layout():
+    fig = plots.film(turning().m[0], FILM, title="A title")
+    assert fig.layout.yaxis.scaleanchor == "x" and "nm" in fig.layout.xaxis.title.text
+    assert {"+x", "−x", "+y", "−y", "+z", "−z"} <= {a.text for a in fig.layout.annotations}
+    assert fig.layout.title.text == "A title" and fig.layout.width is None
+    assert size(fig) < 100e3
+
+
+def test_states():
+    run, other = turning(), turning(film=Film(cells=(32, 8)))
+    fig = plots.states([run, other], [0, 0.25e-9, 0.5e-9], labels=["a", "b"])
+    images = [trace for trace in fig.data if trace.type == "image"]
+    assert [pixels(i).shape[:2] for i in images] == [(16, 64)] * 3 + [(8, 32)] * 3
+    assert list(fig.layout.yaxis.ticktext) == ["0.00 ns", "0.25 ns", "0.50 ns"]
+    assert list(fig.layout.xaxis.ticktext) == ["a", "b"]
+    # time runs down the page, trajectories to the right, and nothing overlaps
+    top = [i.y0 for i in images[:3]]
+    assert np.all(np.diff(top) < -125) and images[3].x0 > images[0].x0 + 500
+    assert images[3].y0 == pytest.approx(top[0], abs=5)
+    assert plots.states(run, 0).layout.xaxis.showticklabels is False
+
+
+# ---------------------------------------------------------------------------- curves
+
+
+def test_means():
+    run = turning(nt=301)
+    fig = plots.means(run, run, run, labels=["micromagnetics", "network", "third"])
+    mx = [t for t in fig.data if t.legendgroup == "x" and not t.showlegend and t.x[0] is not None]
+    assert [t.mode for t in mx] == ["lines", "markers", "lines"] and mx[0].line.width > 2 * mx[2].line.width
+    np.testing.assert_allclose(mx[0].x, run.t * 1e9, atol=1e-6)
+    np.testing.assert_allclose(mx[0].y, run.mean[:, 0], atol=1e-6)
+    assert len(mx[1].x) <= 101
+    shown = [t.name for t in fig.data if t.showlegend is not False]
+    assert len(shown) == 6 and shown[3:] == ["micromagnetics", "network", "third"]
+
+
+def test_means_against_published():
+    band, reference = sp4.reference("mumag", 1), sp4.reference("fidimag", 1)
+    fig = plots.means(turning(), band=band, reference=reference, reference_label="fidimag")
+    filled = fig.data[[t.fill for t in fig.data].index("toself")]
+    assert max(filled.y) == pytest.approx((band["mx_mean"] + band["mx_std"]).max(), abs=1e-6)
+    assert {"muMAG, mean ± sd", "fidimag"} <= {t.name for t in fig.data}
+    assert len(plots.means(band=band).data) > 3
+
+
+# ---------------------------------------------------------------------------- play
+
+
+def test_play():
+    run = turning(nt=101)
+    fig = plots.play(run, every=25)
+    assert [f.name for f in fig.frames] == ["0.00", "0.25", "0.50", "0.75", "1.00"]
+    assert [s.label for s in fig.layout.sliders[0].steps] == [f.name for f in fig.frames]
+    assert [s.args[0][0] for s in fig.layout.sliders[0].steps] == [f.name for f in fig.frames]
+    assert [b.label for b in fig.layout.updatemenus[0].buttons] == ["Play", "Pause"]
+    image, needles, line, dots = fig.frames[1].data
+    sharp = pixels(plots.film(run.m[25], FILM).data[0]).astype(int)
+    assert np.abs(pixels(image) - sharp).max() <= 3  # packed to 6 bits
+    assert list(line.x) == [0.25, 0.25] and np.allclose(dots.y, run.mean[25], atol=1e-4)
+    # every frame changes traces that are there and of the same type
+    for frame in fig.frames:
+        assert all(fig.data[i].type == new.type for i, new in zip(frame.traces, frame.data))
+
+
+def test_play_is_small():
+    """All 101 states of the run with the finest structure."""
+    assert size(plots.play(llg.simulate(sp4.FIELD_2, progress=False))) < 1e6
+
+
+# ---------------------------------------------------------------------------- fan
+
+
+def test_fan():
+    angle = np.radians([160, 180, 200])
+    fields = 30e-3 * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    fig = plots.fan(fields, [1.0, 2.0, 3.0], name="error", text=["a", "b", "c"])
+    dots = next(t for t in fig.data if t.marker.coloraxis)
+    assert dots.text[0] == "30.0 mT at 160.0°<br>a" and list(dots.marker.color) == [1, 2, 3]
+    assert fig.layout.coloraxis.colorbar.title.text == "error" and fig.layout.yaxis.scaleanchor == "x"
+    marked = {t.name: (t.x[0], t.y[0]) for t in fig.data if t.name}
+    assert marked["SP4, field 1"] == pytest.approx((-24.6, 4.3))
+    assert marked["SP4, field 2"] == pytest.approx((-35.5, -6.3))
+    outline = fig.data[1]
+    r = np.hypot(outline.x, outline.y)
+    assert r.min() == pytest.approx(22) and r.max() == pytest.approx(41)
+    assert np.ptp(outline.y) == pytest.approx(2 * 41 * np.sin(np.radians(22)), rel=1e-3)
+    kinds = plots.fan(fields, ["train", "test", "train"], customdata=[[1], [2], [3]])
+    train = next(t for t in kinds.data if t.name == "train")
+    assert len(train.x) == 2 and train.customdata.ravel().tolist() == [1, 3]
+
+
+# ---------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("call, error, name", [
+    (lambda: plots.hue_colors(np.zeros((4, 2))), ValueError, "m"),
+    (lambda: plots.hue_colors([[np.nan, 0, 0]]), ValueError, "m"),
+    (lambda: plots.hue_colors("m"), TypeError, "m"),
+    (lambda: plots.hue_colors(X, "jet"), ValueError, "wheel"),
+    (lambda: plots.film(np.zeros((64, 16, 3)), FILM), ValueError, "m"),
+    (lambda: plots.film(turning().m[0], "permalloy"), TypeError, "film"),
+    (lambda: plots.film(turning().m[0], FILM, arrows=-1), ValueError, "arrows"),
+    (lambda: plots.film(turning().m[0], FILM, arrows="many"), TypeError, "arrows"),
+    (lambda: plots.states(turning().m, 0), TypeError, "trajectories"),
+    (lambda: plots.states([], 0), ValueError, "trajectories"),
+    (lambda: plots.states(turning(), []), ValueError, "times"),
+    (lambda: plots.states(turning(), 0.5), ValueError, "t"),  # ns taken for s
+    (lambda: plots.states(turning(), 0, labels="ab"), ValueError, "labels"),
+    (lambda: plots.means(), ValueError, "trajectories"),
+    (lambda: plots.means(np.zeros((5, 3))), TypeError, "trajectories"),
+    (lambda: plots.means(turning(), labels=["a", "b"]), ValueError, "labels"),
+    (lambda: plots.means(band=np.zeros(3)), TypeError, "band"),
+    (lambda: plots.means(band=REFERENCE), ValueError, "band"),
+    (lambda: plots.means(reference=BAND), ValueError, "reference"),
+    (lambda: plots.play(turning(), every=0), ValueError, "every"),
+    (lambda: plots.play([turning(), turning()]), ValueError, "trajectory"),
+    (lambda: plots.play(turning(), pixels=2.5), ValueError, "pixels"),
+    (lambda: plots.fan([1, 2]), ValueError, "fields"),
+    (lambda: plots.fan("fan"), TypeError, "fields"),
+    (lambda: plots.fan(np.zeros((3, 2)), [1, 2]), ValueError, "values"),
+    (lambda: plots.fan(np.zeros((3, 2)), text=["a"]), ValueError, "text"),
+    (lambda: plots.fan(np.zeros((3, 2)), angles=(202, 158)), ValueError, "angles"),
+])
+def test_errors_name_the_argument(call, error, name):
+    with pytest.raises(error, match=rf"^{name}: "):
+        call()
+
+
+# ---------------------------------------------------------------------------- on the page
+
+
+def test_page_renderer():
+    fig = plots.film(turning().m[0], FILM, title="</script><!-- \\u002f &amp; m<sub>x</sub>")
+    page = plots.PageRenderer().to_mimebundle(fig.to_dict())["text/html"]
+    whole = re.fullmatch(r'<div class="magbook-figure" style="min-height:(\d+)px">'
+                         r'<script type="application/json">(.*)</script></div>', page, re.S)
+    assert int(whole[1]) == fig.layout.height and "<" not in whole[2]
+    assert json.loads(whole[2])["layout"] == json.loads(fig.to_json())["layout"]
+
+
+def test_renderer_is_chosen_by_the_build_alone():
+    ask = ("import plotly.io as pio; before = pio.renderers.default; import magbook.plots; "
+           "print([before, pio.renderers.default])")
+    for build in ("", "1"):
+        out = subprocess.run([sys.executable, "-c", ask], env={**os.environ, "MAGBOOK_BUILD": build}, check=True,
+                             capture_output=True, text=True).stdout
+        before, after = ast.literal_eval(out)
+        assert after == ("magbook" if build else before)
+
+
+def test_template_leaves_other_figures_alone():
+    assert "magbook" in pio.templates and pio.templates.default != "magbook"
+    assert plots.means(turning()).layout.paper_bgcolor is None  # the template says it, so a student's change wins

@@ -1,0 +1,196 @@
+"""The built site: whole, alive in a browser, and without any other host, served and from the disk."""
+
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+PAGES = [f"{name}.html" for name in [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"]), "search"]]
+WIDTHS = [390, 1280]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+
+
+def build(folder):
+    """Build as `make book` does."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
+    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the built pages; what has not changed since the last build is not built again."""
+    result = build(ROOT)
+    assert result.returncode == 0, result.stdout[-8000:]
+    return ROOT / "_build/html"
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="session")
+def origins(site):
+    """Where the pages are opened: from a server on this machine, and from the disk."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {"http": f"http://127.0.0.1:{server.server_port}", "file": site.as_uri()}
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        reason = f"no browser: install Debian's chromium, or name one in $CHROMIUM (looked for {', '.join(names)})"
+        pytest.fail(reason) if os.environ.get("MAGBOOK_NEEDS_BROWSER") else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, origins):
+    """A page that notes in `page.complaints` what a reader should never meet."""
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.complaints = complaints = []
+
+    def request(event):
+        parts = urlsplit(event.url)
+        if parts.scheme not in {"file", "data", "blob"} and f"{parts.scheme}://{parts.netloc}" != origins["http"]:
+            complaints.append(f"a request to another host: {event.url}")
+
+    page.on("request", request)
+    page.on("requestfailed", lambda event: complaints.append(f"failed: {event.url}"))
+    page.on("response", lambda event: event.status >= 400 and complaints.append(f"{event.status}: {event.url}"))
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("origin", ["http", "file"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page(page, origins, name, origin, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{origins[origin]}/{name}", wait_until="load")
+    page.evaluate("() => window.MathJax?.startup?.promise")
+
+    for figure in page.query_selector_all(".magbook-figure"):
+        figure.scroll_into_view_if_needed()
+        figure.wait_for_selector(".main-svg", state="attached")
+        assert figure.get_attribute("role") == "img" and figure.get_attribute("aria-label")
+        box = figure.query_selector(".svg-container").bounding_box()
+        assert box["width"] > 200 and box["height"] > 100, box
+
+    assert not page.query_selector_all("mjx-merror, [data-mjx-error]")
+    assert not page.query_selector_all(".math:not(:has(mjx-container))")
+    assert r"\(" not in page.inner_text("article")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+def test_figures_follow_the_theme(page, origins):
+    for name in PAGES:
+        page.goto(f"{origins['http']}/{name}", wait_until="load")
+        if page.query_selector(".magbook-figure"):
+            break
+    else:
+        pytest.skip("no page has a figure")
+    figure = page.query_selector(".magbook-figure")
+    figure.scroll_into_view_if_needed()
+    figure.wait_for_selector(".main-svg", state="attached")
+    for theme in ["dark", "light"]:
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        page.wait_for_function("""() => {
+            const wanted = getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base");
+            return document.querySelector(".magbook-figure")._fullLayout.font.color === wanted.trim();
+        }""")
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+@pytest.mark.parametrize("origin", ["http", "file"])
+def test_search_finds(page, origins, origin):
+    page.goto(f"{origins[origin]}/search.html?q=magnetization", wait_until="load")
+    page.wait_for_selector("#search-results li")
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+class Links(HTMLParser):
+    """The addresses that a page loads, those that it links to, and its anchors."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.links, self.anchors = set(), set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.anchors.add(attributes.get("id"))
+        if attributes.get("src"):
+            self.loads.add(attributes["src"])
+        if attributes.get("href"):
+            (self.loads if tag == "link" else self.links).add(attributes["href"])
+
+
+def test_every_page_is_whole_without_other_hosts(site):
+    pages = {path: Links(path.read_text()) for path in site.rglob("*.html")}
+    assert {site / name for name in PAGES} <= pages.keys()
+    wrong = []
+    for path, page in pages.items():
+        wrong += [f"{path.name} loads {url}" for url in page.loads if re.match(r"(\w+:)?//", url)]
+        for url in page.loads | page.links:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.exists():
+                wrong.append(f"{path.name} points to {url}, which is not there")
+            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
+                wrong.append(f"{path.name} points to {url}, where there is no such place")
+    assert not wrong, "\n".join(wrong)
+
+
+CELLS = {
+    "a cell that fails": ("1 / 0", {}, "ZeroDivisionError"),
+    "a figure without alt text": (
+        "from IPython.display import HTML\n"
+        "HTML('<div class=\"magbook-figure\"><script type=\"application/json\">{}</script></div>')",
+        {"mystnb": {"figure": {"caption": "Nothing.", "name": "fig-nothing"}}}, "a figure without alt text"),
+    "a widget that is not tagged": ("import ipywidgets\nipywidgets.IntSlider()", {}, "a widget is dead"),
+}
+
+
+@pytest.mark.parametrize("source, metadata, message", CELLS.values(), ids=CELLS)
+def test_a_bad_chapter_fails_the_build(tmp_path, source, metadata, message):
+    (tmp_path / "book").mkdir()
+    for name in ["_config.yml", "book/_ext", "book/_assets"]:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    cells = [nbformat.v4.new_markdown_cell("# A chapter"), nbformat.v4.new_code_cell(source, metadata=metadata)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "book/index.ipynb")
+    for _ in range(2):  # and again: nothing of a failed build counts as done
+        result = build(tmp_path)
+        assert result.returncode != 0 and message in result.stdout, result.stdout[-4000:]

@@ -1,0 +1,280 @@
+"""A trajectory: its mean, one file, xarray, and a folder of OVF files."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from magbook import ovf
+from magbook.film import Film
+from magbook.trajectory import Trajectory
+
+DISC = Film((50e-9, 30e-9, 3e-9), (5, 3), Ms=1e6, alpha=0.1, mask=lambda x, y: (x / 25e-9) ** 2 + (y / 15e-9) ** 2 < 1)
+PLATE = Film((50e-9, 30e-9, 3e-9), (5, 3))
+CONSTANT = np.array([-0.02, 0.01, 0.0])
+
+
+def states(film, nt=4, seed=1):
+    """Random unit vectors, every number another, so that an exchanged axis shows."""
+    m = np.random.default_rng(seed).standard_normal((nt, film.ny, film.nx, 3))
+    m /= np.linalg.norm(m, axis=-1, keepdims=True)
+    return (m * film.inside[..., None]).astype(np.float32)
+
+
+def example(film=DISC, driven=True, nt=4):
+    field = np.linspace(-1, 1, 3 * nt).reshape(nt, 3) if driven else CONSTANT
+    return Trajectory(np.arange(nt) * 1e-11, states(film, nt), field, film, {"solver": "test", "accuracy": 2.0})
+
+
+def same(a, b):
+    assert a.film == b.film and a.film.describe() == b.film.describe()
+    for name in ("t", "m", "field"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+        assert getattr(a, name).dtype == getattr(b, name).dtype
+
+
+# ---------------------------------------------------------------------------- means and times
+
+
+def test_mean_is_over_the_magnetic_cells():
+    run, inside = example(), DISC.inside
+    assert len(run) == 4 and 0 < inside.sum() < 15
+    by_hand = [sum(run.m[2, j, i].astype(float) for j in range(3) for i in range(5) if inside[j, i]) / inside.sum()]
+    np.testing.assert_allclose(run.mean[2], by_hand[0], atol=1e-12)
+    assert run.mean.shape == (4, 3) and run.mean.dtype == np.float64
+
+
+def test_mean_of_a_large_film_is_not_rounded():
+    film = Film(cells=(512, 512))
+    m = np.zeros((1, 512, 512, 3), np.float32)
+    m[..., 0] = 0.1
+    run = Trajectory(np.zeros(1), m, CONSTANT, film)
+    assert run.mean[0, 0] == pytest.approx(float(np.float32(0.1)), abs=1e-12)
+
+
+def test_at():
+    run = example()
+    for t, i in ((0, 0), (1.4e-11, 1), (1.6e-11, 2), (3e-11, 3), (3.9e-11, 3)):
+        assert np.array_equal(run.at(t), run.m[i])
+    for t in (4.1e-11, -1.1e-11, np.nan, 1.0):
+        with pytest.raises(ValueError, match="^t: got .*3e-11"):
+            run.at(t)
+
+
+@pytest.mark.parametrize("change", [dict(t=np.zeros(3)), dict(m=np.zeros((4, 5, 3, 3))), dict(m=np.zeros((3, 5, 3))),
+                                    dict(field=np.zeros(2)), dict(field=np.zeros((3, 3))), dict(field=0.1)])
+def test_what_does_not_fit_together(change):
+    run = example()
+    arguments = dict(t=run.t, m=run.m, field=run.field, film=run.film) | change
+    with pytest.raises(ValueError, match="^(m|field): got shape"):
+        Trajectory(**arguments)
+
+
+# ---------------------------------------------------------------------------- one file
+
+
+@pytest.mark.parametrize("film", [DISC, PLATE])
+@pytest.mark.parametrize("driven", [True, False])
+def test_round_trip(tmp_path, film, driven):
+    run = example(film, driven)
+    run.save(tmp_path / "run.npz")
+    back = Trajectory.load(tmp_path / "run.npz")
+    same(run, back)
+    assert back.info == run.info
+    assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]  # a suffix is not added
+
+
+def test_double_precision_is_kept(tmp_path):
+    run = example()
+    run.m = run.m.astype(np.float64)
+    run.save(tmp_path / "x")
+    same(run, Trajectory.load(tmp_path / "x"))
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    old, new = example(), example(nt=2)
+    old.save(tmp_path / "run.npz")
+    savez = np.savez
+
+    def fail(file, **arrays):
+        savez(file, **{k: v for k, v in arrays.items() if k != "info"})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(KeyboardInterrupt):
+        new.save(tmp_path / "run.npz")
+    monkeypatch.undo()
+    new.info["not json"] = object()
+    with pytest.raises(TypeError):
+        new.save(tmp_path / "run.npz")
+    same(old, Trajectory.load(tmp_path / "run.npz"))
+    assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]
+
+
+def unreadable(folder):
+    """Files that are no trajectory: name -> path."""
+    run, made = example(), {}
+
+    def path(name):
+        made[name] = folder / name.replace(" ", "_")
+        return made[name]
+
+    path("empty").write_bytes(b"")
+    path("text").write_text("t,m\n0,1\n")
+    path("noise").write_bytes(np.random.default_rng(0).bytes(1000))
+    np.save(path("an array.npy"), run.m)
+    np.savez(path("another archive.npz"), a=1)
+    np.savez(path("states only.npz"), t=run.t, m=run.m)
+    run.save(path("whole.npz"))
+    whole = made.pop("whole.npz").read_bytes()
+    for part in (10, len(whole) // 2, len(whole) - 1):
+        path(f"cut after {part}").write_bytes(whole[:part])
+    with open(path("pickle"), "wb") as file:
+        np.array([{"run": 1}], dtype=object).dump(file)
+    with np.load(folder / "whole.npz") as z:
+        arrays = dict(z)
+    for name, change in {"pickled t": dict(t=np.array([None] * 4, dtype=object)), "shape of m": dict(m=run.m[:, :2]),
+                         "film": dict(film=json.dumps({"size": [1, 2]})), "film not json": dict(film="{"),
+                         "negative Ms": dict(film=str(arrays["film"]).replace("1000000.0", "-1.0")),
+                         "info": dict(info="nope"), "inside": dict(inside=np.ones(3))}.items():
+        np.savez(path(name + ".npz"), **arrays | change)
+    np.savez_compressed(path("compressed.npz"), **arrays)
+    with zipfile.ZipFile(made["compressed.npz"]) as z:
+        info = z.getinfo("m.npy")
+    damaged = bytearray(made["compressed.npz"].read_bytes())
+    for i in range(info.header_offset + 60, info.header_offset + info.compress_size):
+        damaged[i] ^= 0xFF
+    made["compressed.npz"].write_bytes(damaged)
+    (folder / "a folder").mkdir()
+    made["a folder"] = folder / "a folder"
+    return made
+
+
+def test_unreadable_files_are_named(tmp_path):
+    for name, path in unreadable(tmp_path).items():
+        with pytest.raises(ValueError, match="is not a trajectory that can be read") as caught:
+            Trajectory.load(path)
+        assert str(path) in str(caught.value), name
+    with pytest.raises(FileNotFoundError):
+        Trajectory.load(tmp_path / "nowhere.npz")
+
+
+def test_a_pickle_is_never_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    run = example()
+    run.save(tmp_path / "run.npz")
+    with np.load(tmp_path / "run.npz") as z:
+        arrays = dict(z)
+    np.savez(tmp_path / "evil.npz", **arrays | {"t": np.array([Evil()], dtype=object)})
+    with pytest.raises(ValueError, match="evil.npz"):
+        Trajectory.load(tmp_path / "evil.npz")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_flipped_byte_is_found_or_harmless(tmp_path):
+    """Never another trajectory, never another kind of error."""
+    run = example()
+    run.save(tmp_path / "run.npz")
+    whole, rng = (tmp_path / "run.npz").read_bytes(), np.random.default_rng(0)
+    for i in rng.choice(len(whole), 600, replace=False):
+        damaged = bytearray(whole)
+        damaged[i] ^= rng.integers(1, 256)
+        (tmp_path / "x.npz").write_bytes(damaged)
+        try:
+            back = Trajectory.load(tmp_path / "x.npz")
+        except ValueError:
+            continue
+        same(run, back)
+
+
+# ---------------------------------------------------------------------------- xarray
+
+
+def test_to_xarray():
+    run = example()
+    data = run.to_xarray()
+    assert data["m"].dims == ("t", "y", "x", "component") and data["field"].dims == ("t", "component")
+    assert np.array_equal(data["m"].values, run.m) and np.array_equal(data["field"].values, run.field)
+    assert {k: data[k].attrs["units"] for k in ("t", "x", "y", "m", "field")} == {
+        "t": "s", "x": "m", "y": "m", "m": "1", "field": "T"}
+    np.testing.assert_allclose(data["x"].values, [5e-9, 15e-9, 25e-9, 35e-9, 45e-9])
+    np.testing.assert_allclose(data["y"].values, [5e-9, 15e-9, 25e-9])
+    by_name = data["m"].sel(component="z").sel(t=2.1e-11, x=34e-9, y=6e-9, method="nearest")
+    assert by_name.item() == run.m[2, 0, 3, 2]
+    assert json.loads(data.attrs["film"])["Ms"] == 1e6 and json.loads(data.attrs["info"]) == run.info
+    assert example(driven=False).to_xarray()["field"].dims == ("component",)
+
+
+# ---------------------------------------------------------------------------- OVF
+
+
+@pytest.mark.parametrize("film", [DISC, PLATE])
+@pytest.mark.parametrize("driven", [True, False])
+@pytest.mark.parametrize("representation", ["text", "binary 4", "binary 8"])
+def test_ovf_round_trip(tmp_path, film, driven, representation):
+    run = example(film, driven)
+    paths = run.to_ovf(tmp_path / "out", representation)
+    assert [p.name for p in paths] == [f"m{i:06d}.ovf" for i in range(4)] == sorted(os.listdir(tmp_path / "out"))
+    material = dict(Ms=film.Ms, alpha=film.alpha)
+    for source in (tmp_path / "out", str(tmp_path / "out"), paths):
+        back = Trajectory.from_ovf(source, run.field, **material)
+        np.testing.assert_array_equal(back.t, run.t)
+        np.testing.assert_allclose(back.m, run.m, atol=2e-7)
+        np.testing.assert_array_equal(back.field, run.field)
+        np.testing.assert_allclose(back.film.size, film.size, rtol=1e-12)
+        assert back.film.cells == film.cells and np.array_equal(back.film.inside, film.inside)
+        assert (back.film.Ms, back.film.alpha) == (film.Ms, film.alpha)
+
+
+def test_more_than_ten_states_stay_in_order(tmp_path):
+    run = example(PLATE, driven=False, nt=12)
+    run.to_ovf(tmp_path)
+    np.testing.assert_allclose(Trajectory.from_ovf(tmp_path).t, np.arange(12) * 1e-11)
+
+
+def test_oommf_in_ampere_per_metre(tmp_path):
+    run = example()
+    for i, m in enumerate(run.m):
+        ovf.write(tmp_path / f"run-{i}.omf", 8e5 * m.astype(float), (10e-9, 10e-9, 3e-9), time=i * 1e-11,
+                  representation="text")
+    (tmp_path / "table.txt").write_text("not an OVF file")
+    back = Trajectory.from_ovf(tmp_path, (-0.02, 0.01))  # a pair, as everywhere
+    np.testing.assert_allclose(back.m, run.m, atol=1e-6)
+    assert np.array_equal(back.film.inside, DISC.inside) and back.field.tolist() == [-0.02, 0.01, 0.0]
+
+
+def test_one_file_needs_no_time(tmp_path):
+    ovf.write(tmp_path / "a.ovf", states(PLATE)[0], (1e-8, 1e-8, 3e-9))
+    assert Trajectory.from_ovf([tmp_path / "a.ovf"]).t.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("field", [0.1, (1,), (np.nan, 0), "x", np.zeros((3, 3)), None])
+def test_ovf_field(tmp_path, field):
+    example(PLATE).to_ovf(tmp_path)
+    with pytest.raises((ValueError, TypeError), match="^field: got"):
+        Trajectory.from_ovf(tmp_path, field)
+
+
+def test_ovf_files_that_do_not_fit_together(tmp_path):
+    m, cell = states(PLATE), (1e-8, 1e-8, 3e-9)
+    with pytest.raises(ValueError, match="no OVF file"):
+        Trajectory.from_ovf(tmp_path)
+    ovf.write(tmp_path / "0.ovf", m[0], cell, time=0)
+    for what, (state, its_cell, t) in {"grid differs": (m[1, :2], cell, 1e-11), "grid  differs": (m[1], (1e-8, 2e-8, 3e-9), 1e-11),
+                                       "no simulation time": (m[1], cell, None)}.items():
+        ovf.write(tmp_path / "1.ovf", state, its_cell, t)
+        with pytest.raises(ValueError, match="1.ovf.*" + " ".join(what.split())):
+            Trajectory.from_ovf(tmp_path)
+    hole = m[1].copy()
+    hole[1, 2] = 0
+    ovf.write(tmp_path / "1.ovf", hole, cell, 1e-11)
+    with pytest.raises(ValueError, match="1.ovf.*length"):
+        Trajectory.from_ovf(tmp_path)
+    (tmp_path / "1.ovf").write_bytes((tmp_path / "0.ovf").read_bytes()[:600])
+    with pytest.raises(ValueError, match="1.ovf"):
+        Trajectory.from_ovf(tmp_path)
