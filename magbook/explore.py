@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
-from IPython.display import Markdown
 
 from . import llg, plots
 from .film import Film
@@ -17,11 +14,8 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     """A panel: two sliders turn the applied field, a third runs through time; the film is computed anew at each turn.
 
     film: coarse by default, so that the answer comes within half a second. duration, every: s, as `llg.simulate` takes.
-    In a book that is being built, where no kernel will answer, it is a line that says so.
     Returns a widget; its `run` is the last `Trajectory`.
     """
-    if os.environ.get("MAGBOOK_BUILD"):
-        return Markdown("*This panel needs a running kernel: open the chapter in JupyterLab (`make lab`).*")
     layout = widgets.Layout(width="auto", flex="1 1 14em")
     style = {"description_width": "initial"}
     angle = widgets.FloatSlider(170, min=150, max=210, step=0.5, description="direction (°)", continuous_update=False,

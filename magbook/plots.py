@@ -396,8 +396,8 @@ def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60
     """The film of a run, with a play button and a time slider, above its mean curves; needs no kernel.
 
     trajectory: a `Trajectory`. every: show each so many-th state. arrows, wheel: as in `film`. pixels: the image's
-    longer side; 256 shows every cell of the paper's grid and weighs 2.5 times as much. interval: ms a state.
-    101 states weigh about 0.5 MB. Raises ValueError or TypeError, naming the argument, for anything else.
+    longer side; 256 shows every cell of the paper's grid and weighs twice as much. interval: ms a state.
+    101 states weigh about 0.7 MB. Raises ValueError or TypeError, naming the argument, for anything else.
     """
     (trajectory,) = _trajectories("trajectory", trajectory, most=1)
     every, pixels = _whole("every", every, 1), _whole("pixels", pixels, 8)
@@ -474,8 +474,8 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     fields = _fields(fields)
     (a0, a1), (b0, b1) = _range("angles", angles, 1.0), _range("magnitudes", magnitudes, 1e3)
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
-        if given is not None and len(given) != len(fields):
-            raise ValueError(f"{label}: got {len(given)}; one a field, {len(fields)}, are needed")
+        if given is not None and (isinstance(given, str) or np.shape(given)[:1] != (len(fields),)):
+            raise ValueError(f"{label}: got {given!r}; one a field, {len(fields)}, are needed")
 
     def curve(r, a):
         return r * np.cos(np.radians(a)), r * np.sin(np.radians(a))
@@ -628,7 +628,7 @@ def _labels(labels, trajectories):
             return solvers
         telling = all(solvers) and len(set(solvers)) == len(solvers)
         return solvers if telling else [f"run {n + 1}" for n in range(len(solvers))]
-    if isinstance(labels, str) or len(labels) != len(trajectories):
+    if isinstance(labels, str) or np.shape(labels) != (len(trajectories),):
         raise ValueError(f"labels: got {labels!r}; one a trajectory, {len(trajectories)}, are needed")
     return [str(label) for label in labels]
 
