@@ -66,6 +66,7 @@ def _fade(color, opacity):
 
 
 pio.templates["magbook"] = _template()
+pio.templates.default = "magbook"  # so that a figure that a chapter or a student makes looks like the others
 
 
 def _figure(traces, title, **layout):
