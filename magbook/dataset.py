@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import threading
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,11 @@ def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3),
     """
     if not (isinstance(n, (int, np.integer)) and n >= 1):
         raise ValueError(f"n: got {n!r}; a whole number of fields, at least 1, is needed")
-    low, high = strength
-    if not 0 <= low <= high < np.inf:
+    if not (np.shape(strength) == (2,) and _numbers(*strength) and 0 <= strength[0] <= strength[1]):
         raise ValueError(f"strength: got {strength!r}; (lowest, highest) mu0*H in T is needed")
-    if not 0 <= opening <= 360:
+    if not _numbers(angle):
+        raise ValueError(f"angle: got {angle!r}; degrees are needed")
+    if not (_numbers(opening) and 0 <= opening <= 360):
         raise ValueError(f"opening: got {opening!r}; degrees from 0 to 360 are needed")
     if sampling == "random":
         u = np.random.default_rng(seed).random((n, 2))
@@ -57,9 +59,14 @@ def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3),
         u = qmc.Sobol(2, rng=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(n))))[:n]
     else:
         raise ValueError(f"sampling: got {sampling!r}; 'random' or 'sobol' is needed")
+    low, high = strength
     phi = np.deg2rad(angle + (u[:, 0] - 0.5) * opening)
     size = low + u[:, 1] * (high - low)
     return np.stack([size * np.cos(phi), size * np.sin(phi), np.zeros(n)], axis=1)
+
+
+def _numbers(*values):
+    return all(isinstance(v, Real) and np.isfinite(v) for v in values)
 
 
 def split(n):
@@ -106,7 +113,7 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     t, *_, start = llg.check_run(fields[0], film, None, duration, every, settings.get("accuracy", 1.0),
                                  settings.get("precision", "single"))
     arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
-    manifest = {"film": film.describe(), "fields": fields.tolist(), "duration": duration, "every": every,
+    manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": settings, "format": 1}
     path = Path(path)
     m = _create(path, manifest, film, fields, t[1:])
@@ -114,7 +121,7 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
         partial.unlink()
     state = check(path)
     todo = state["missing"] + state["damaged"]
-    check_memory(4 * m[0].nbytes * (workers or os.cpu_count()), "Computing trajectories in parallel")
+    check_memory(4 * m.nbytes // len(fields) * (workers or os.cpu_count()), "Computing trajectories in parallel")
     with bar(total=len(fields), initial=len(fields) - len(todo), desc="LLG", unit="field", show=progress) as done:
         for i, states in _compute(solver, fields, todo, arguments, executor, workers):
             try:
@@ -134,6 +141,8 @@ def _create(path, manifest, film, fields, t):
         store = zarr.open_group(path, mode="r+")
         there = store.attrs.get("manifest")  # written last: without it the store was never finished being created
         other = [k for k in manifest if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
+        if there and not np.array_equal(store["field"][:], fields):
+            other.append("fields")
         if other:
             raise ValueError(f"{path} holds a data set that differs in {', '.join(other)}; "
                              "give another folder, or delete this one to start anew")

@@ -282,11 +282,14 @@ def check_run(field, film, start, duration, every, accuracy, precision):
             raise ValueError(f"{name}: got {value!r}; a number greater than 0 is needed")
     if precision not in ("single", "double"):
         raise ValueError(f"precision: got {precision!r}; 'single' or 'double' is needed")
+    if not duration / every < 2**53:
+        raise ValueError(f"duration: got {duration:g} s, which is too many samples, one each {every:g} s")
     samples = round(duration / every)
     if samples < 1 or abs(samples * every - duration) > 1e-6 * every:
         raise ValueError(f"duration: got {duration:g} s, which is not a multiple of every = {every:g} s; "
                          f"{max(samples, 1) * every:g} s would be")
-    check_memory((samples + 1) * film.nx * film.ny * 3 * 4 + 40 * film.nx * film.ny * 3 * 8,
+    size = {"single": 4, "double": 8}[precision]
+    check_memory((samples + 1) * film.nx * film.ny * 3 * size + 40 * film.nx * film.ny * 3 * 8,
                  f"A run of {samples + 1} states of {film.nx} x {film.ny} cells")
     t = np.arange(samples + 1) * every
     if callable(field):
@@ -345,8 +348,12 @@ def relax(film=Film(), field=(0.0, 0.0), start=(1.0, 0.25, 0.1), torque=1e-6, *,
     film: the `Film`. field: mu0*H in tesla. start: (ny, nx, 3), or one vector for a uniform state.
     Raises RuntimeError if the torque is not reached in so many iterations, and says what was.
     """
+    if not isinstance(film, Film):
+        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
     field = field_vector(field)
     m = film.state(start, "start")
+    if not (isinstance(iterations, (int, np.integer)) and iterations >= 1):
+        raise ValueError(f"iterations: got {iterations!r}; a whole number of at least 1 is needed")
     if not (np.isscalar(torque) and np.isreal(torque) and torque > 0):
         raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
     before = None

@@ -49,7 +49,7 @@ def _template():
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(PALETTE), autosize=True,
         margin=dict(l=_LEFT, r=_RIGHT, t=34, b=48), xaxis=axis, yaxis=axis,
         title=dict(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", pad_b=10, font_size=15),
-        legend=dict(orientation="h", x=0, xanchor="left", yanchor="top", bgcolor="rgba(0,0,0,0)", itemwidth=30),
+        legend=dict(orientation="h", x=0, xanchor="left", y=1.02, yanchor="bottom", bgcolor="rgba(0,0,0,0)", itemwidth=30),
         # Without a drag mode a finger on a figure scrolls the page; the tool bar still zooms
         dragmode=False, hovermode="closest",
         modebar=dict(bgcolor="rgba(0,0,0,0)", color=_fade(GREY, 0.7), activecolor=GREY,
@@ -390,7 +390,7 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
     return _figure(traces, title, height=height + 34 + 96, margin_b=96,
                    xaxis=dict(title_text="time (ns)", range=[float(np.min(ends)), float(np.max(ends))]),
                    yaxis=dict(title_text="mean <i>m</i>", range=[-1.05, 1.05], dtick=0.5),
-                   legend=dict(y=-52 / height, tracegroupgap=0))
+                   legend=dict(y=-52 / height, yanchor="top", tracegroupgap=0))
 
 
 def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60, title=None):
@@ -541,7 +541,7 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
                   xaxis=dict(axis, title_text="μ<sub>0</sub>H<sub>x</sub> (mT)", range=[low[0], high[0]]),
                   yaxis=dict(axis, title_text="μ<sub>0</sub>H<sub>y</sub> (mT)", range=[low[1], high[1]],
                              scaleanchor="x", scaleratio=1, constraintoward="top"),
-                  legend=dict(y=-(below + 6) / plot, x=0.5, xanchor="center"))
+                  legend=dict(y=-(below + 6) / plot, yanchor="top", x=0.5, xanchor="center"))
     if scale is not None:
         fig.update_layout(coloraxis=dict(colorbar=dict(
             orientation="h", x=0.5, xanchor="center", y=-52 / plot, yanchor="top", len=0.9, thickness=12,

@@ -46,7 +46,7 @@
     sources.set(div, source);
     await library.react(div, {
       data: figure.data, frames: figure.frames,
-      layout: { uirevision: "kept", ...layout, autosize: true, template },
+      layout: { uirevision: "kept", height: parseFloat(div.style.minHeight) || 450, ...layout, autosize: true, template },
       config: { responsive: true, displaylogo: false, ...figure.config },
     });
   }

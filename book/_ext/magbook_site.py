@@ -38,6 +38,8 @@ MATHJAX_PARTS = ["tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extens
 def setup(app):
     app.add_config_value("magbook_assets", _digest(app.confdir, ["book/_assets/*", "book/_ext/*.py"]), "html")
     app.add_js_file("figures.js", loading_method="defer", **{"data-plotly": PLOTLY_NAME})
+    # From the disk the search cannot read the pages that it finds: it lists them without an excerpt.
+    app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
     app.connect("doctree-read", finish_cells)
     app.connect("build-finished", copy_libraries)
