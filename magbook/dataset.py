@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
+import inspect
 import json
 import multiprocessing
 import os
@@ -103,8 +104,9 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     solver: `llg.simulate`, `fidimag_backend.simulate`, or anything with these arguments.
     executor: a `concurrent.futures.Executor` to run on, such as `dask.distributed.Client().get_executor()` or
         `mpi4py.futures.MPIPoolExecutor()`; by default one process on each core, or `workers` of them.
-    Raises ValueError for bad fields, and where the folder holds a data set with other settings; OSError if the disk is
-    full, with everything that was complete in place.
+    Raises ValueError or TypeError for bad arguments, and where the folder holds a data set with other settings or
+    something else; OSError if the disk is full, RuntimeError naming the field where the solver fails. Everything that was
+    complete stays in place.
     """
     fields = np.array([field_vector(b) for b in fields])
     if not len(fields):
@@ -113,6 +115,7 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     t, *_, start = llg.check_run(fields[0], film, None, duration, every, settings.get("accuracy", 1.0),
                                  settings.get("precision", "single"))
     arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
+    inspect.signature(solver).bind(fields[0], progress=False, **arguments)  # an unknown setting is a TypeError here
     manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": settings, "format": 1}
     path = Path(path)
@@ -139,7 +142,9 @@ def _create(path, manifest, film, fields, t):
     """The array of states in a new store, or of a store that has the same manifest."""
     if (path / "zarr.json").exists():
         store = zarr.open_group(path, mode="r+")
-        there = store.attrs.get("manifest")  # written last: without it the store was never finished being created
+        if "manifest" not in store.attrs:
+            raise ValueError(f"{path} holds something other than a data set; give another folder")
+        there = store.attrs["manifest"]  # None if the store was never finished being created
         other = [k for k in manifest if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
         if there and not np.array_equal(store["field"][:], fields):
             other.append("fields")
@@ -148,9 +153,9 @@ def _create(path, manifest, film, fields, t):
                              "give another folder, or delete this one to start anew")
         if there:
             return store["m"]
-    elif path.exists() and any(path.iterdir()):
+    elif path.exists() and any(p.suffix != ".partial" for p in path.iterdir()):
         raise ValueError(f"{path} is not empty and holds no data set; give another folder")
-    store = zarr.create_group(path, overwrite=True)
+    store = zarr.create_group(path, overwrite=True, attributes={"manifest": None})
     shape = (len(fields), len(t), film.ny, film.nx, 3)
     dimensions = ("run", "t", "y", "x", "component")
     m = store.create_array(
@@ -185,10 +190,14 @@ def _compute(solver, fields, todo, arguments, executor, workers):
             for future in done:
                 i = running.pop(future)
                 try:
-                    yield i, future.result()
+                    states = future.result()
                 except concurrent.futures.BrokenExecutor as error:
                     raise RuntimeError("a process that computed trajectories was killed (too little memory?); "
                                        "what is complete is kept, run the same again") from error
+                except Exception as error:
+                    raise RuntimeError(f"field {i}, mu0*H = {fields[i].tolist()} T, could not be computed: {error}; "
+                                       "what is complete is kept") from error
+                yield i, states
     finally:
         for future in running:
             future.cancel()
@@ -256,6 +265,8 @@ def generate_named(name, **options):
 
 def trajectory(data, run):
     """One run of a data set as a `Trajectory`. data: from `load`. run: its index."""
+    if not -data.sizes["run"] <= run < data.sizes["run"]:
+        raise ValueError(f"run: got {run!r}; the data set has {data.sizes['run']}, counted from 0")
     film = Film(**(data.attrs["manifest"]["film"] | {"mask": data["inside"].values}))
     try:
         m = data["m"][run].values.astype(np.float32)
@@ -271,6 +282,6 @@ def _chunk(path, i):
 
 def _existing(path):
     path = Path(path)
-    if not (path / "zarr.json").exists() or "manifest" not in zarr.open_group(path, mode="r").attrs:
+    if not (path / "zarr.json").exists() or not zarr.open_group(path, mode="r").attrs.get("manifest"):
         raise FileNotFoundError(f"{path} holds no data set; `python -m magbook generate` makes the paper's")
     return path

@@ -172,4 +172,5 @@ class Demag:
         full = scipy.fft.fft(rows, self.shape[0], axis=1)
         _multiply(full, self.spectrum)
         rows = scipy.fft.ifft(full, axis=1, overwrite_x=True)[:, :self.ny]
-        return scipy.fft.irfft(rows, self.shape[1], axis=2)[:, :, :self.nx]
+        # contiguous, so that the loops that read it are compiled to whole vectors of cells
+        return np.ascontiguousarray(scipy.fft.irfft(rows, self.shape[1], axis=2)[:, :, :self.nx])
