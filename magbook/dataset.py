@@ -125,15 +125,17 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     state = check(path)
     todo = state["missing"] + state["damaged"]
     check_memory(4 * m.nbytes // len(fields) * (workers or os.cpu_count()), "Computing trajectories in parallel")
-    with bar(total=len(fields), initial=len(fields) - len(todo), desc="LLG", unit="field", show=progress) as done:
+    complete = len(state["complete"])
+    with bar(total=len(fields), initial=complete, desc="LLG", unit="field", show=progress) as done:
         for i, states in _compute(solver, fields, todo, arguments, executor, workers):
             try:
                 m[i] = states
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {done.n} of "
+                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {complete} of "
                               f"{len(fields)} are complete; free some space and run the same again", str(path)) from error
+            complete += 1
             done.update()
     return load(path)
 
