@@ -17,8 +17,8 @@ import xarray as xr
 import zarr
 
 from . import llg
-from .film import Film, check_memory, field_vector
 from .files import cache
+from .film import Film, check_memory, field_vector
 from .progress import bar
 from .trajectory import Trajectory
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from . import ovf
-from .film import Film, field_vector
 from .files import atomic
+from .film import Film, field_vector
 
 
 @dataclass(eq=False)

@@ -6,7 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from magbook import demag, film as film_module
+from magbook import demag
+from magbook import film as film_module
 from magbook.demag import NEAR, Demag, near_stencil, tensor
 from magbook.film import Film
 

@@ -15,7 +15,6 @@ import pytest
 from magbook import files
 from magbook.files import atomic
 
-
 # Runs a line of Python with this module alone, without the seconds that all of magbook takes to import
 ALONE = [sys.executable, "-c", "import os, signal, sys, importlib.util as u; s = u.spec_from_file_location('f', sys.argv[2]);"
          "files = u.module_from_spec(s); s.loader.exec_module(files); del sys.argv[2]; exec(sys.argv[1])"]

@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from magbook import llg, sp4
-from magbook.film import MU0, Film
 from magbook.files import shipped
+from magbook.film import MU0, Film
 
 FIELDS = {1: sp4.FIELD_1, 2: sp4.FIELD_2}
 SP4 = Film()
