@@ -230,7 +230,7 @@ def check(path):
     m = zarr.open_group(_existing(path), mode="r")["m"]
     state = {"complete": [], "missing": [], "damaged": []}
     for i in range(m.shape[0]):
-        if not _chunk(path, i).exists():
+        if not states_file(path, i).exists():
             state["missing"].append(i)
             continue
         try:
@@ -249,11 +249,11 @@ def load(name):
     Raises FileNotFoundError where there is none, ValueError where it is not complete.
     """
     path = cache() / name if name in SETS else Path(name)
-    if name == "small" and not all(_chunk(path, i).exists() for i in range(SETS[name]["n"])):
+    if name == "small" and not all(states_file(path, i).exists() for i in range(SETS[name]["n"])):
         generate_named(name)
     path = _existing(path)
     data = xr.open_zarr(path, chunks=None, consolidated=False)
-    missing = [i for i in range(data.sizes["run"]) if not _chunk(path, i).exists()]
+    missing = [i for i in range(data.sizes["run"]) if not states_file(path, i).exists()]
     if missing:  # Zarr would read them as zeros
         raise ValueError(f"{path} is not complete: {len(missing)} of {data.sizes['run']} trajectories are missing; "
                          "run what made it again, and it resumes")
@@ -278,7 +278,8 @@ def trajectory(data, run):
     return Trajectory(data["t"].values, m, data["field"][run].values, film, {"solver": "data set", "run": int(run)})
 
 
-def _chunk(path, i):
+def states_file(path, i):
+    """The file that holds the states of run i of a data set: there once it is complete."""
     return Path(path) / "m" / "c" / str(i) / "0" / "0" / "0" / "0"
 
 

@@ -124,6 +124,25 @@ def test_figures_follow_the_theme(page, site, origins):
     assert not page.complaints, "\n".join(page.complaints)
 
 
+def test_a_film_stays_in_sight_while_it_plays(page, site, origins):
+    name = next(name for name in PAGES if '"frames":[' in (site / name).read_text())
+    page.goto(f"{origins['http']}/{name}", wait_until="load")
+    for figure in page.query_selector_all(".magbook-figure"):
+        figure.scroll_into_view_if_needed()
+        figure.wait_for_selector(".main-svg", state="attached")
+        if button := figure.query_selector(".updatemenu-button"):
+            break
+    button.dispatch_event("click")
+    pictures = []
+    for _ in range(10):
+        page.wait_for_timeout(100)
+        pictures.append(figure.evaluate("""figure => Math.max(0, ...[...figure.querySelectorAll("image")]
+            .map(image => image.href.baseVal.length))"""))
+    assert min(pictures) > 500, f"bytes of the largest picture at ten moments: {pictures}"
+    assert len(set(pictures)) > 2, "it moves"
+    assert not page.complaints, "\n".join(page.complaints)
+
+
 @pytest.mark.parametrize("origin", ["http", "file"])
 def test_search_finds(page, origins, origin):
     page.goto(f"{origins[origin]}/search.html?q=magnetization", wait_until="load")

@@ -21,10 +21,9 @@
   function theme() {
     const text = css("--pst-color-text-base");
     const font = { color: text, family: getComputedStyle(document.body).fontFamily };
-    const control = { bgcolor: css("--pst-color-surface"), bordercolor: css("--magbook-line"), font };
     return {
-      font, hoverlabel: control, updatemenudefaults: control,
-      sliderdefaults: { ...control, activebgcolor: css("--pst-color-primary"), tickcolor: text },
+      font, updatemenudefaults: { font }, sliderdefaults: { font },
+      hoverlabel: { bgcolor: css("--pst-color-surface"), bordercolor: css("--magbook-line"), font },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     };
   }

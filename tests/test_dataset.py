@@ -1,0 +1,647 @@
+"""The data set: its fields, how they are split, and a store that survives whatever happens to the run that fills it."""
+
+import concurrent.futures
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import zarr
+from scipy.stats import qmc
+from zarr.storage import LocalStore
+
+from magbook import dataset, llg, sp4
+from magbook.dataset import check, fan, generate, load, split, split_states
+from magbook.film import Film
+
+FILM = Film((64e-9, 32e-9, 3e-9), (16, 8))
+SHORT = dict(film=FILM, duration=4e-11, every=1e-11, progress=False)
+ROOT = Path(dataset.__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGBOOK_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def chunk(path, i):
+    """The one file of trajectory i."""
+    (file,) = [p for p in (Path(path) / "m" / "c" / str(i)).rglob("*") if p.is_file()]
+    return file
+
+
+def make(path, threads, n=6, **changes):
+    return generate(path, fan(n), **{**SHORT, "executor": threads, **changes})
+
+
+# ---------------------------------------------------------------------------- the fan
+
+
+def polar(fields):
+    return np.degrees(np.arctan2(fields[:, 1], fields[:, 0])) % 360, np.hypot(fields[:, 0], fields[:, 1])
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_the_papers_fan(sampling):
+    fields = fan(1024, sampling=sampling)
+    angle, strength = polar(fields)
+    assert fields.shape == (1024, 3) and not fields[:, 2].any()
+    for values, low, high in ((angle, 158, 202), (strength, 22e-3, 41e-3)):
+        assert values.min() >= low and values.max() <= high
+        assert np.ptp(values) > 0.98 * (high - low)
+        # uniform: no tenth holds much more than a tenth
+        assert np.histogram(values, 10, (low, high))[0].max() < 140
+    assert abs(np.corrcoef(angle, strength)[0, 1]) < 0.1
+    assert len(fan()) == 200
+
+
+def test_another_fan():
+    angle, strength = polar(fan(200, angle=30, opening=10, strength=(0.1, 0.2)))
+    assert 25 <= angle.min() < 27 and 33 < angle.max() <= 35 and 0.1 <= strength.min() and strength.max() <= 0.2
+    assert len(np.unique(polar(fan(10, opening=0))[0].round(9))) == 1
+    assert np.allclose(polar(fan(10, strength=(0.03, 0.03)))[1], 0.03)
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_a_larger_fan_begins_with_the_smaller(sampling):
+    large = fan(300, sampling=sampling)
+    for n in (1, 2, 20, 200, 256):
+        assert np.array_equal(fan(n, sampling=sampling), large[:n])
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_the_seed_decides(sampling):
+    a, b, c = (fan(50, seed=s, sampling=sampling) for s in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.isclose(a, c).all(axis=1).any()
+    np.random.seed(0)  # noqa: NPY002
+    assert np.array_equal(fan(50, seed=1, sampling=sampling), a)  # nothing global
+
+
+PINNED = {  # mT
+    "random": [[-29.277379934637, 8.192690304408], [-40.102532348318, 4.943247221840], [-32.903445499697, 1.218508650516]],
+    "sobol": [[-28.921227279556, 5.980706658516], [-34.473353761873, -6.572154903154], [-32.253393160814, 10.658262684265]]}
+
+
+def test_the_seed_gives_these_fields_on_any_machine():
+    """Written down, so that another generator, or another order of its numbers, is noticed."""
+    np.testing.assert_allclose(fan()[[0, 1, 199], :2] * 1e3, PINNED["random"], atol=1e-9)
+    np.testing.assert_allclose(fan(sampling="sobol")[[0, 1, 199], :2] * 1e3, PINNED["sobol"], atol=1e-9)
+
+
+def test_sobol_is_more_even():
+    def discrepancy(sampling, seed):
+        angle, strength = polar(fan(200, seed=seed, sampling=sampling))
+        return qmc.discrepancy(np.clip(np.stack([(angle - 158) / 44, (strength - 22e-3) / 19e-3], 1), 0, 1))
+
+    even = [discrepancy("sobol", s) for s in range(5)]
+    assert max(even) < 0.3 * min(discrepancy("random", s) for s in range(5))
+
+
+BAD = [("n", v) for v in (0, -1, 2.5, "a", None)] + [
+    ("strength", v) for v in ((0.04, 0.02), (-0.01, 0.02), (0.02,), (0.02, np.nan), (0, np.inf), 0.02, "ab", None)] + [
+    ("opening", v) for v in (-1, 361, np.nan, "a", None)] + [("angle", v) for v in (np.nan, np.inf, "a", None)] + [
+    ("sampling", v) for v in ("halton", None, 3)]
+
+
+@pytest.mark.parametrize("name, value", BAD)
+def test_what_is_not_a_fan(name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: got"):
+        fan(**{"n": 4, name: value})
+
+
+# ---------------------------------------------------------------------------- the split
+
+
+@pytest.mark.parametrize("n", [10, 20, 200, 1000])
+def test_split_by_field(n):
+    parts = split(n)
+    assert {k: len(v) for k, v in parts.items()} == {"train": 8 * n // 10, "validation": n // 10, "test": n // 10}
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(n))  # disjoint, and nothing left out
+
+
+def test_a_field_keeps_its_part_when_the_set_grows():
+    small, large = split(50), split(500)
+    for part in small:
+        assert np.array_equal(small[part], large[part][large[part] < 50])
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_sp4_is_in_no_part(sampling):
+    fields = fan(1000, sampling=sampling)
+    for field in (sp4.FIELD_1, sp4.FIELD_2):
+        assert np.linalg.norm(fields - field, axis=1).min() > 1e-6
+
+
+def test_test_fields_are_spread_over_the_fan():
+    """So they can be interpolated to, and test what they should."""
+    angle, strength = polar(fan()[split(200)["test"]])
+    assert np.ptp(angle) > 30 and np.ptp(strength) > 12e-3
+    assert abs(angle.mean() - 180) < 8 and abs(strength.mean() - 31.5e-3) < 4e-3
+
+
+def test_split_of_states_leaks():
+    n, nt = 200, 100
+    parts = split_states(n, nt)
+    assert {k: v.shape for k, v in parts.items()} == {"train": (16000, 2), "validation": (2000, 2), "test": (2000, 2)}
+    everything = np.concatenate(list(parts.values()))
+    assert len(np.unique(everything[:, 0] * nt + everything[:, 1])) == n * nt
+    assert everything.min() == 0 and everything[:, 0].max() == n - 1 and everything[:, 1].max() == nt - 1
+    train = {tuple(p) for p in parts["train"]}
+    neighbours = [((i, t - 1) in train) or ((i, t + 1) in train) for i, t in parts["test"]]
+    assert np.mean(neighbours) > 0.9  # the lesson
+    assert {tuple(p) for p in split_states(n, nt)["train"]} == train
+    assert {tuple(p) for p in split_states(n, nt, seed=1)["train"]} != train
+    # by field there is no such neighbour, by construction
+    assert not set(split(n)["test"]) & set(split(n)["train"])
+
+
+# ---------------------------------------------------------------------------- what is stored
+
+
+def test_content_is_what_simulate_gives(tmp_path, threads):
+    data = make(tmp_path / "set", threads)
+    start = llg.s_state(FILM)
+    assert data["m"].dims == ("run", "t", "y", "x", "component") and data["m"].shape == (6, 4, 8, 16, 3)
+    np.testing.assert_allclose(data["field"], fan(6), atol=0)
+    np.testing.assert_allclose(data["t"], np.arange(1, 5) * 1e-11)  # the common start is not stored
+    np.testing.assert_allclose(data["x"], FILM.x)
+    np.testing.assert_allclose(data["y"], FILM.y)
+    assert {k: data[k].attrs["units"] for k in ("m", "field", "t", "x", "y")} == {
+        "m": "1", "field": "T", "t": "s", "x": "m", "y": "m"}
+    for i in (0, 5):
+        run = llg.simulate(fan(6)[i], FILM, start, 4e-11, progress=False)
+        assert np.abs(run.m[-1] - run.m[0]).max() > 0.01
+        stored = dataset.trajectory(data, i)
+        assert stored.film == FILM and np.array_equal(stored.field, run.field) and stored.info["run"] == i
+        np.testing.assert_allclose(stored.m, run.m[1:], atol=1.6e-5)
+        np.testing.assert_array_equal(stored.t, run.t[1:])
+    assert np.array_equal(dataset.trajectory(data, -1).m, dataset.trajectory(data, 5).m)
+    for run in (6, -7):
+        with pytest.raises(ValueError, match=f"^run: got {run}; the data set has 6"):
+            dataset.trajectory(data, run)
+
+
+def test_sixteen_bits_beat_float16():
+    """What the store costs in accuracy, as chapter 2 says it."""
+    m = np.random.default_rng(0).standard_normal((1000, 3))
+    m = (m / np.linalg.norm(m, axis=1, keepdims=True)).astype(np.float32)
+    m[:3] = np.eye(3)
+    m[3:6] = -np.eye(3)
+
+    class Solver:
+        def __call__(self, field, progress):
+            class Run:
+                pass
+
+            Run.m = np.concatenate([m[:1], m])
+            return Run
+
+    stored = dataset._states(Solver(), None, {})
+    assert stored.dtype == np.int16
+    back = stored / dataset.SCALE
+    assert np.abs(back - m).max() <= 0.51 / 32767 < np.abs(m.astype(np.float16) - m).max() / 10
+    assert np.array_equal(back[:6], m[:6])
+
+
+def test_one_chunk_a_trajectory_opened_lazily(tmp_path, threads):
+    make(tmp_path / "set", threads)
+    assert [chunk(tmp_path / "set", i).is_file() for i in range(6)] == [True] * 6
+    raw = zarr.open_group(tmp_path / "set", mode="r")["m"]
+    assert raw.chunks == (1, 4, 8, 16, 3) and raw.dtype == np.int16
+    assert sum(p.stat().st_size for p in (tmp_path / "set").rglob("*") if p.is_file()) < 6 * 4 * 8 * 16 * 3 * 2 + 20_000
+    # what is not asked for is not read
+    chunk(tmp_path / "set", 3).write_bytes(b"damaged")
+    assert np.isfinite(load(tmp_path / "set")["m"][2].values).all()
+
+
+def test_masked_film(tmp_path, threads):
+    film = FILM.replace(mask=lambda x, y: (x / 32e-9) ** 2 + (y / 16e-9) ** 2 <= 1)
+    data = make(tmp_path / "set", threads, n=2, film=film)
+    run = dataset.trajectory(data, 1)
+    assert run.film == film and np.array_equal(data["inside"].values, film.inside)
+    assert not run.m[:, ~film.inside].any() and run.m[:, film.inside].any()
+
+
+def test_manifest(tmp_path, threads):
+    manifest = make(tmp_path / "set", threads, accuracy=2.0).attrs["manifest"]
+    assert manifest["film"]["cells"] == [16, 8] and manifest["film"]["Ms"] == 8e5
+    assert (manifest["duration"], manifest["every"], manifest["settings"]) == (4e-11, 1e-11, {"accuracy": 2.0})
+    assert manifest["solver"] == "magbook.llg.simulate"
+
+
+# ---------------------------------------------------------------------------- resuming
+
+
+def stamps(path, indices):
+    return {i: chunk(path, i).stat().st_mtime_ns for i in indices}
+
+
+def test_what_is_complete_is_not_computed_again(tmp_path, threads):
+    fields, computed = fan(6), []
+
+    def solver(field, **arguments):
+        computed.append(field)
+        return llg.simulate(field, **arguments)
+
+    generate(tmp_path / "set", fields, solver=solver, executor=threads, **SHORT)
+    assert len(computed) == 6
+    for i in (1, 4):
+        chunk(tmp_path / "set", i).unlink()
+    assert check(tmp_path / "set") == {"complete": [0, 2, 3, 5], "missing": [1, 4], "damaged": []}
+    before = stamps(tmp_path / "set", (0, 2, 3, 5))
+    generate(tmp_path / "set", fields, solver=solver, executor=threads, **SHORT)
+    assert len(computed) == 8 and {tuple(f) for f in computed[6:]} == {tuple(fields[1]), tuple(fields[4])}
+    assert stamps(tmp_path / "set", (0, 2, 3, 5)) == before
+    generate(tmp_path / "set", fields, solver=solver, executor=threads, **SHORT)
+    assert len(computed) == 8
+
+
+@pytest.mark.parametrize("i", [0, 3, 5])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
+def test_damage_is_found_and_mended(tmp_path, threads, i, damage):
+    data = make(tmp_path / "set", threads)
+    want, file = data["m"].values, chunk(tmp_path / "set", i)
+    whole = file.read_bytes()
+    bad = {"cut": whole[: len(whole) // 2], "empty": b"", "other": b"x" * len(whole),
+           "flipped": whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]}[damage]
+    file.write_bytes(bad)
+    others = [k for k in range(6) if k != i]
+    assert check(tmp_path / "set") == {"complete": others, "missing": [], "damaged": [i]}
+    with pytest.raises(ValueError, match=f"run {i} of the data set can't be read.*make it anew"):
+        dataset.trajectory(load(tmp_path / "set"), i)
+    before = stamps(tmp_path / "set", others)
+    assert np.array_equal(make(tmp_path / "set", threads)["m"].values, want)
+    assert stamps(tmp_path / "set", others) == before and file.read_bytes() == whole
+
+
+def test_an_incomplete_set_is_not_loaded(tmp_path, threads):
+    make(tmp_path / "set", threads)
+    chunk(tmp_path / "set", 2).unlink()
+    with pytest.raises(ValueError, match="is not complete: 1 of 6 trajectories are missing.*resumes"):
+        load(tmp_path / "set")
+
+
+@pytest.mark.parametrize("name, change", [
+    ("film", dict(film=FILM.replace(Ms=7e5))), ("film", dict(film=FILM.replace(mask=np.tri(8, 16, 12, dtype=bool)))),
+    ("duration", dict(duration=2e-11)), ("every", dict(every=2e-11)), ("settings", dict(accuracy=2.0)),
+    ("settings", dict(precision="double")), ("fields", dict(n=5)), ("solver", dict(solver=sp4.reference))])
+def test_other_settings_are_refused(tmp_path, threads, name, change, monkeypatch):
+    want = make(tmp_path / "set", threads, n=4)["m"].values
+    before = stamps(tmp_path / "set", range(4))
+    if name == "solver":
+        change = dict(solver=another_solver)
+    with pytest.raises(ValueError, match=f"set holds a data set that differs in [^;]*{name}.*another folder"):
+        make(tmp_path / "set", threads, **{"n": 4, **change})
+    assert stamps(tmp_path / "set", range(4)) == before and np.array_equal(load(tmp_path / "set")["m"].values, want)
+
+
+def another_solver(field, **arguments):
+    return llg.simulate(field, **arguments)
+
+
+def test_the_same_settings_in_other_words_are_the_same(tmp_path, threads):
+    make(tmp_path / "set", threads, n=3)
+    same = Film([np.float64(64e-9), 32e-9, 3e-9], np.array([16, 8]))
+    generate(str(tmp_path / "set"), [tuple(f[:2]) for f in fan(3)], **{**SHORT, "film": same}, executor=threads)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, threads):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no data set"):
+        make(tmp_path, threads, n=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt"]
+    store = zarr.create_group(tmp_path / "other")
+    store.create_array("precious", data=np.arange(5))
+    with pytest.raises(ValueError, match="holds something other than a data set"):
+        make(tmp_path / "other", threads, n=1)
+    assert zarr.open_group(tmp_path / "other")["precious"][:].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("left", ["zarr.json", "m", "nothing", "partial"])
+def test_killed_while_the_store_was_made(tmp_path, threads, left, monkeypatch):
+    path = tmp_path / "set"
+    if left == "partial":
+        path.mkdir()
+        (path / "zarr.0123.partial").write_bytes(b"{")
+    elif left == "nothing":
+        path.mkdir()
+    else:
+        create = zarr.Group.create_array
+
+        def killed(self, name, **arguments):
+            if left == "zarr.json" or name == "t":
+                raise KeyboardInterrupt
+            return create(self, name, **arguments)
+
+        monkeypatch.setattr(zarr.Group, "create_array", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(path, threads, n=2)
+        monkeypatch.undo()
+        monkeypatch.setenv("MAGBOOK_CACHE", str(tmp_path / "cache"))
+        for function in (load, check):
+            with pytest.raises(FileNotFoundError, match="holds no data set.*python -m magbook generate"):
+                function(path)
+    assert make(path, threads, n=2).sizes["run"] == 2
+    assert not list(path.rglob("*.partial"))
+
+
+def test_what_a_kill_left_of_a_write_is_removed(tmp_path, threads):
+    make(tmp_path / "set", threads, n=2)
+    file = chunk(tmp_path / "set", 1)
+    half = file.with_name("0.0123456789abcdef.partial")
+    half.write_bytes(file.read_bytes()[:50])
+    file.unlink()
+    make(tmp_path / "set", threads, n=2)
+    assert not half.exists() and check(tmp_path / "set")["complete"] == [0, 1]
+
+
+def test_nowhere(tmp_path):
+    for function in (load, check):
+        with pytest.raises(FileNotFoundError, match="nowhere holds no data set"):
+            function(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="python -m magbook generate"):
+        load("paper")
+
+
+# ---------------------------------------------------------------------------- killed
+
+SLOW = """
+import sys, time, pathlib
+import magbook.dataset as d, magbook.llg as llg
+from magbook.film import Film
+
+def solver(field, film=None, start=None, duration=0, every=0, *, progress=True):
+    run = llg.simulate(field, film, start, duration, every, progress=False)
+    time.sleep({pause})
+    return run
+
+if __name__ == "__main__":
+    import slow
+    film = Film((64e-9, 32e-9, 3e-9), (16, 8))
+    d.generate(sys.argv[1], d.fan({n}), film, duration=4e-11, solver=slow.solver, workers=2, progress=False)
+"""
+
+
+def start_slow(folder, path, n=12, pause=0.15):
+    (folder / "slow.py").write_text(SLOW.format(n=n, pause=pause))
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    return subprocess.Popen([sys.executable, folder / "slow.py", path], env=environment, stderr=subprocess.PIPE)
+
+
+def complete_files(path):
+    return sorted(p for p in Path(path).glob("m/c/*/0/0/0/0") if p.is_file())
+
+
+def test_killed_and_resumed(tmp_path, threads):
+    """SIGKILL at several moments: nothing is computed twice, nothing is lost, nothing is left running."""
+    path, rng, seen, killed = tmp_path / "set", np.random.default_rng(5), {}, 0
+    for already in (0, 3, 7):
+        process, deadline = start_slow(tmp_path, path), time.monotonic() + 90
+        while len(complete_files(path)) <= already and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        assert process.poll() is None and len(family) >= 3, process.stderr.read().decode()
+        process.kill()
+        process.wait()
+        killed += 1
+        gone, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive, [p.cmdline() for p in alive]
+        now = {p: p.stat().st_mtime_ns for p in complete_files(path)}
+        assert seen.items() <= now.items() and already < len(now) < 12  # what was complete was not touched
+        seen = now
+        with pytest.raises(ValueError, match="is not complete"):
+            load(path)
+    process = start_slow(tmp_path, path)
+    errors = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 0, errors
+    now = {p: p.stat().st_mtime_ns for p in complete_files(path)}
+    assert seen.items() <= now.items() and len(now) == 12 and killed == 3
+    assert check(path) == {"complete": list(range(12)), "missing": [], "damaged": []}
+    assert not list(path.rglob("*.partial"))
+    undisturbed = make(tmp_path / "undisturbed", threads, n=12)
+    for name in ("m", "field", "t", "x", "y", "inside"):
+        assert np.array_equal(load(path)[name].values, undisturbed[name].values)
+    for p in complete_files(path):
+        assert p.read_bytes() == (tmp_path / "undisturbed" / p.relative_to(path)).read_bytes()
+
+
+def test_a_killed_worker_is_an_error_that_says_so(tmp_path):
+    process, path = start_slow(tmp_path, tmp_path / "set", n=8, pause=0.5), tmp_path / "set"
+    deadline = time.monotonic() + 90
+    while not complete_files(path) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+    workers[0].kill()
+    errors = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert "RuntimeError: a process that computed trajectories was killed (too little memory?)" in errors
+    assert len(complete_files(path)) >= 1
+
+
+# ---------------------------------------------------------------------------- a full disk
+
+
+def test_a_full_disk_is_said(tmp_path, threads, monkeypatch):
+    """A write that finds no space: which file, how many are complete; and it resumes."""
+    put, written = LocalStore.set, []
+
+    async def full(self, key, value):
+        if key.startswith("m/c/"):
+            written.append(key)
+            if len(written) == 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        await put(self, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", full)
+    with pytest.raises(OSError, match=r"the disk is full: field \d could not be written, 3 of 6 are complete; free") as caught:
+        make(tmp_path / "set", threads)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "set")
+    assert len(check(tmp_path / "set")["complete"]) == 3
+    make(tmp_path / "set", threads)
+    assert len(written) == 7 and len(check(tmp_path / "set")["complete"]) == 6
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB, where this machine lets us have one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting takes root on Linux")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_really_full(tmp_path, threads, small_disk):
+    filler = small_disk / "filler"
+    filler.write_bytes(b"0" * 780_000)
+    film = Film((128e-9, 64e-9, 3e-9), (32, 16))
+    options = dict(film=film, duration=2e-10)
+    with pytest.raises(OSError, match=r"the disk is full: field \d+ could not be written, [1-9]\d? of 12 are complete") as caught:
+        make(small_disk / "set", threads, n=12, **options)
+    assert caught.value.errno == errno.ENOSPC
+    state = check(small_disk / "set")
+    assert 0 < len(state["complete"]) < 12 and not state["damaged"]
+    before = stamps(small_disk / "set", state["complete"])
+    filler.unlink()
+    a, b = (make(folder / "set", threads, n=12, **options)["m"].values for folder in (small_disk, tmp_path))
+    assert np.array_equal(a, b)
+    assert stamps(small_disk / "set", state["complete"]) == before
+
+
+# ---------------------------------------------------------------------------- executors
+
+
+def test_own_processes(tmp_path, threads):
+    """As most will run it. Small solvers start slowly: what counts here is that the result is the same."""
+    data = generate(tmp_path / "set", fan(3), workers=2, **SHORT)
+    assert np.array_equal(data["m"].values, make(tmp_path / "threads", threads, n=3)["m"].values)
+    children = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+    assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_an_executor_is_not_shut_down(tmp_path, threads):
+    make(tmp_path / "set", threads, n=2)
+    assert threads.submit(lambda: 3).result() == 3
+
+
+def test_a_local_dask_cluster(tmp_path, threads):
+    distributed = pytest.importorskip("distributed")
+    cluster = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with distributed.LocalCluster(**cluster, local_directory=str(tmp_path)) as local, distributed.Client(local) as client:
+        data = make(tmp_path / "set", client.get_executor(), n=5)
+        assert np.array_equal(data["m"].values, make(tmp_path / "threads", threads, n=5)["m"].values)
+        (tmp_path / "set" / "m" / "c" / "4" / "0" / "0" / "0" / "0").unlink()
+        with pytest.raises(RuntimeError, match="field 4, .* could not be computed: mine"):
+            make(tmp_path / "set2", client.get_executor(), n=5, solver=fails_at_the_fifth)
+
+
+def fails_at_the_fifth(field, **arguments):
+    if np.array_equal(field, fan(5)[4]):
+        raise FloatingPointError("mine")
+    return llg.simulate(field, **arguments)
+
+
+def test_a_failure_of_the_solver_names_the_field(tmp_path, threads):
+    with pytest.raises(RuntimeError, match=r"field 4, mu0\*H = \[-0.0.*\] T, could not be computed: mine; .*kept") as caught:
+        make(tmp_path / "set", threads, n=5, solver=fails_at_the_fifth)
+    assert isinstance(caught.value.__cause__, FloatingPointError)
+    assert 4 in check(tmp_path / "set")["missing"]
+
+
+def test_results_waiting_in_memory_are_bounded(tmp_path, monkeypatch):
+    """However many fields there are: a result is 10 MB at full size."""
+    alive = 0
+
+    class Eager(concurrent.futures.Executor):
+        def submit(self, function, *arguments):
+            nonlocal alive
+            alive += 1
+            future = concurrent.futures.Future()
+            future.set_result(function(*arguments))
+            return future
+
+    written, most = [], 0
+    put = LocalStore.set
+
+    async def count(self, key, value):
+        nonlocal most
+        if key.startswith("m/c/"):
+            most = max(most, alive - len(written))
+            written.append(key)
+        await put(self, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", count)
+    make(tmp_path / "set", Eager(), n=80, duration=1e-11)
+    assert len(written) == 80 and most <= 64
+
+
+# ---------------------------------------------------------------------------- bad arguments
+
+
+@pytest.mark.parametrize("error, match, change", [
+    (ValueError, "^fields: there is none", dict(fields=[])),
+    (ValueError, "^field: got", dict(fields=[(0.01, np.nan)])),
+    (ValueError, "^field: got", dict(fields=(0.01, 0.02))),
+    (TypeError, "^field: got", dict(fields=["x"])),
+    (TypeError, "^film: got", dict(film="permalloy")),
+    (ValueError, "^duration: got .* multiple", dict(duration=3.5e-11)),
+    (ValueError, "^duration: got", dict(duration=-1e-11)),
+    (ValueError, "^every: got", dict(every=0)),
+    (ValueError, "^accuracy: got", dict(accuracy=-1)),
+    (ValueError, "^precision: got", dict(precision="half")),
+    (TypeError, "acuracy", dict(acuracy=2)),
+    (MemoryError, "GB are available", dict(film=Film(cells=(2_000_000, 1_000_000)))),
+])
+def test_bad_arguments_leave_nothing_behind(tmp_path, threads, error, match, change):
+    """Refused before any process starts, and before a folder is made that the corrected call would then find taken."""
+    with pytest.raises(error, match=match):
+        generate(tmp_path / "set", **{"fields": [(0.01, 0)], **SHORT, "executor": threads, **change})
+    assert not (tmp_path / "set").exists()
+
+
+# ---------------------------------------------------------------------------- named sets
+
+
+@pytest.fixture
+def small_small(monkeypatch, threads):
+    """`small`, but of a film that takes no time."""
+    made = []
+
+    def quick(path, fields, **options):
+        made.append(len(fields))
+        return generate(path, fields, film=FILM, duration=2e-11, executor=threads, progress=False, **options)
+
+    monkeypatch.setattr(dataset, "generate", quick)
+    return made
+
+
+def test_small_is_made_once_and_cached(tmp_path, small_small):
+    data = load("small")
+    assert small_small == [20] and np.array_equal(data["field"].values, fan(200)[:20])
+    assert (tmp_path / "cache" / "small" / "zarr.json").exists()
+    load("small")
+    assert small_small == [20]
+    # a run that was killed had not made them in order
+    chunk(tmp_path / "cache" / "small", 7).unlink()
+    assert load("small")["m"].shape[0] == 20 and small_small == [20, 20]
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+def test_memory_of_a_run_at_full_size(tmp_path):
+    """All processes together, at 256 x 64 cells: far below 2 GB."""
+    command = [sys.executable, "-m", "magbook", "generate", "--fields", "2", "--workers", "2", "--out", tmp_path / "set"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    family, most = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        total = 0
+        for p in [family, *family.children(recursive=True)]:
+            try:
+                total += p.memory_info().rss
+            except psutil.NoSuchProcess:
+                pass
+        most = max(most, total)
+        time.sleep(0.05)
+    assert process.returncode == 0, process.stderr.read().decode()
+    assert 2e8 < most < 1.5e9, f"{most / 1e9:.2f} GB"
+    data = load(tmp_path / "set")
+    # and these are the data set's: a state every 0.01 ns of 64 x 256 x 3
+    assert data["m"].shape == (2, 100, 64, 256, 3)
+    assert data["m"][0, -1].mean(("y", "x")).values[0] < 0
