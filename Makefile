@@ -57,12 +57,12 @@ bench: setup
 	$(BIN)/python -m magbook bench
 
 # uv resolves for every platform and Python >= 3.11 at once, with the hashes of all files that PyPI lists.
-# It runs in an environment of its own; no setting of this machine's pip or uv reaches the lock file.
+# It runs in an environment of its own, and no configuration file of this machine reaches the lock file.
 lock:
 	$(PYTHON) -m venv --clear _build/lock
 	_build/lock/bin/python -m pip install --quiet uv
 	_build/lock/bin/uv pip compile requirements.txt --output-file requirements.lock --upgrade --quiet \
-	    --no-config --default-index https://pypi.org/simple --universal --python-version 3.11 \
+	    --no-config --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 	rm -rf _build/lock
 

@@ -408,10 +408,14 @@ def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60
     picks = np.arange(0, len(trajectory), every)
     t, mean = trajectory.t[picks] * 1e9, trajectory.mean[picks]
     rows, columns = _arrow_cells(its, arrows)
+    width, height = its.size[0] * 1e9, its.size[1] * 1e9
 
     def moving(n):
         m = _vectors(trajectory.m[picks[n]])
-        return (_image(m, its, wheel, pixels, bits=6), (its.x[columns] * 1e9, its.y[rows] * 1e9, m[rows, columns]),
+        # an image of the layout: plotly makes an image trace anew for each frame, and it is blank until that is done
+        image = dict(source=_image(m, its, wheel, pixels, bits=6).source, xref="x", yref="y", x=0, sizex=width,
+                     y=height, sizey=height, sizing="stretch", layer="below")
+        return (image, (its.x[columns] * 1e9, its.y[rows] * 1e9, m[rows, columns]),
                 dict(x=[round(t[n], 6)] * 2), dict(x=[round(t[n], 6)] * 3, y=np.round(mean[n], 4).tolist()))
 
     image, vectors, line, dots = moving(0)
@@ -428,14 +432,13 @@ def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60
     frames, names = [], _texts(t)
     for n, name in enumerate(names):
         image_n, vectors_n, line_n, dots_n = moving(n)
-        frames.append(go.Frame(name=name, traces=[0, 1, 5, 6], data=[
-            go.Image(source=image_n.source), go.Scatter(_needles(*vectors_n, 11, _nm_per_px(its))),
-            go.Scatter(line_n), go.Scatter(dots_n)]))
+        frames.append(go.Frame(name=name, traces=[0, 4, 5], layout=dict(images=[image_n]), data=[
+            go.Scatter(_needles(*vectors_n, 11, _nm_per_px(its))), go.Scatter(line_n), go.Scatter(dots_n)]))
 
     upper, gap, curve, controls = _film_height(its), 84, 190, 122
     plot = upper + gap + curve
     xaxis, yaxis = _film_axes(its)
-    fig = _figure([image, needles, *curves, *cursor], title,
+    fig = _figure([needles, *curves, *cursor], title, images=[image],
                   height=plot + _WHEEL + controls, margin=dict(t=_WHEEL, b=controls),
                   xaxis=dict(xaxis, anchor="y"), yaxis=dict(yaxis, anchor="x", domain=[1 - upper / plot, 1]),
                   xaxis2=dict(anchor="y2", title_text="time (ns)", range=(trajectory.t[[0, -1]] * 1e9).tolist()),

@@ -285,6 +285,15 @@ def test_damage_is_found_and_mended(tmp_path, threads, i, damage):
     assert stamps(tmp_path / "set", others) == before and file.read_bytes() == whole
 
 
+def test_any_flipped_bit_is_found(tmp_path, threads):
+    make(tmp_path / "set", threads, n=1)
+    file, rng = chunk(tmp_path / "set", 0), np.random.default_rng(0)
+    whole = file.read_bytes()
+    for i in rng.choice(len(whole), 100, replace=False):
+        file.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << rng.integers(8)]) + whole[i + 1:])
+        assert check(tmp_path / "set")["damaged"] == [0], i
+
+
 def test_an_incomplete_set_is_not_loaded(tmp_path, threads):
     make(tmp_path / "set", threads)
     chunk(tmp_path / "set", 2).unlink()
@@ -399,6 +408,31 @@ def start_slow(folder, path, n=12, pause=0.15):
     return subprocess.Popen([sys.executable, folder / "slow.py", path], env=environment, stderr=subprocess.PIPE)
 
 
+def running(process):
+    """Whether it runs: one that has ended and waits for its parent to notice does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def all_end(processes, timeout=20):
+    deadline = time.monotonic() + timeout
+    while any(map(running, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(running, processes))
+
+
+def workers_of(pid):
+    def command(process):
+        try:
+            return " ".join(process.cmdline())
+        except psutil.Error:  # gone, or a zombie
+            return ""
+
+    return [p for p in psutil.Process(pid).children(recursive=True) if "spawn_main" in command(p)]
+
+
 def complete_files(path):
     return sorted(p for p in Path(path).glob("m/c/*/0/0/0/0") if p.is_file())
 
@@ -411,13 +445,13 @@ def test_killed_and_resumed(tmp_path, threads):
         while len(complete_files(path)) <= already and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.2))
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        assert process.poll() is None and len(family) >= 3, process.stderr.read().decode()
+        assert process.poll() is None, process.stderr.read().decode()
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2
         process.kill()
         process.wait()
         killed += 1
-        gone, alive = psutil.wait_procs(family, timeout=20)
-        assert not alive, [p.cmdline() for p in alive]
+        assert all_end(family)
         now = {p: p.stat().st_mtime_ns for p in complete_files(path)}
         assert seen.items() <= now.items() and already < len(now) < 12  # what was complete was not touched
         seen = now
@@ -442,8 +476,7 @@ def test_a_killed_worker_is_an_error_that_says_so(tmp_path):
     deadline = time.monotonic() + 90
     while not complete_files(path) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-    workers[0].kill()
+    workers_of(process.pid)[0].kill()
     errors = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
     assert "RuntimeError: a process that computed trajectories was killed (too little memory?)" in errors
@@ -510,8 +543,7 @@ def test_own_processes(tmp_path, threads):
     """As most will run it. Small solvers start slowly: what counts here is that the result is the same."""
     data = generate(tmp_path / "set", fan(3), workers=2, **SHORT)
     assert np.array_equal(data["m"].values, make(tmp_path / "threads", threads, n=3)["m"].values)
-    children = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
-    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert all_end(workers_of(os.getpid()))
 
 
 def test_an_executor_is_not_shut_down(tmp_path, threads):

@@ -183,7 +183,8 @@ def test_play():
     assert [s.label for s in fig.layout.sliders[0].steps] == [f.name for f in fig.frames]
     assert [s.args[0][0] for s in fig.layout.sliders[0].steps] == [f.name for f in fig.frames]
     assert [b.label for b in fig.layout.updatemenus[0].buttons] == ["Play", "Pause"]
-    image, needles, line, dots = fig.frames[1].data
+    needles, line, dots = fig.frames[1].data
+    (image,) = fig.frames[1].layout.images
     sharp = pixels(plots.film(run.m[25], FILM).data[0]).astype(int)
     assert np.abs(pixels(image) - sharp).max() <= 3  # packed to 6 bits
     assert list(line.x) == [0.25, 0.25] and np.allclose(dots.y, run.mean[25], atol=1e-4)

@@ -39,6 +39,11 @@
     // A colour given as "var(--name)" is the theme's.
     const figure = JSON.parse(source.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(css(name))));
     const { width, ...layout } = figure.layout ?? {};  // the page sets the width
+    const { fixed, aspect, beside } = layout.meta ?? {};  // a film keeps its shape: narrower means lower
+    if (aspect) {
+      layout.height = Math.min(layout.height, fixed + aspect * (div.clientWidth - beside));
+      div.style.minHeight = `${layout.height}px`;
+    }
     const template = merged(layout.template ?? {}, { layout: theme() });
     const library = await plotly();
     if (!sources.has(div)) div.replaceChildren();  // the JSON, and the line for readers without scripts
@@ -46,7 +51,7 @@
     await library.react(div, {
       data: figure.data, frames: figure.frames,
       layout: { uirevision: "kept", height: parseFloat(div.style.minHeight) || 450, ...layout, autosize: true, template },
-      config: { responsive: true, displaylogo: false, ...figure.config },
+      config: { responsive: true, displaylogo: false, showSendToCloud: false, ...figure.config },
     });
   }
 
