@@ -226,7 +226,9 @@ def _add_wheel(fig, wheel, y=1.0, up=0):
     for x, height, text in ((cx, cy + r + 9, "+y"), (cx, cy - r - 9, "−y"), (cx + r + 12, cy, "+x"),
                             (cx - r - 12, cy, "−x"), (-13, cy + r + 9, "+z"), (-13, cy - r - 9, "−z")):
         label(x, height, text)
-    fig.update_layout(shapes=fig.layout.shapes + tuple(go.layout.Shape(s) for s in shapes),
+    # the page then hides the tool bar, which would lie on the wheel
+    fig.update_layout(meta=(fig.layout.meta or {}) | dict(wheel=True),
+                      shapes=fig.layout.shapes + tuple(go.layout.Shape(s) for s in shapes),
                       annotations=fig.layout.annotations + tuple(go.layout.Annotation(a) for a in labels))
     return fig
 

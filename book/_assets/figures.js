@@ -39,7 +39,7 @@
     // A colour given as "var(--name)" is the theme's.
     const figure = JSON.parse(source.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(css(name))));
     const { width, ...layout } = figure.layout ?? {};  // the page sets the width
-    const { fixed, aspect, beside } = layout.meta ?? {};  // a film keeps its shape: narrower means lower
+    const { fixed, aspect, beside, wheel } = layout.meta ?? {};  // a film keeps its shape: narrower means lower
     if (aspect) {
       layout.height = Math.min(layout.height, fixed + aspect * (div.clientWidth - beside));
       div.style.minHeight = `${layout.height}px`;
@@ -51,7 +51,8 @@
     await library.react(div, {
       data: figure.data, frames: figure.frames,
       layout: { uirevision: "kept", height: parseFloat(div.style.minHeight) || 450, ...layout, autosize: true, template },
-      config: { responsive: true, displaylogo: false, showSendToCloud: false, ...figure.config },
+      config: { responsive: true, displaylogo: false, showSendToCloud: false, ...(wheel && { displayModeBar: false }),
+        ...figure.config },
     });
   }
 
