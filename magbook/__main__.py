@@ -27,7 +27,7 @@ def generate(args):
         from .fidimag_backend import simulate as solver
     clock = time.perf_counter()
     dataset.generate(path, dataset.fan(args.fields, args.seed, sampling=args.sampling), film, solver=solver,
-                     workers=args.workers, accuracy=args.accuracy)
+                     workers=args.workers, seed=args.seed, accuracy=args.accuracy)
     size = sum(file.stat().st_size for file in path.glob("**/*") if file.is_file())
     print(f"{path}: {args.fields} fields, {size / 1e9:.2f} GB, {time.perf_counter() - clock:.0f} s")
 

@@ -94,7 +94,7 @@ def split_states(n, nt, seed=SEED):
 
 
 def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=llg.simulate, executor=None,
-             workers=None, progress=True, **settings):
+             workers=None, seed=None, progress=True, **settings):
     """Compute one trajectory for each field, in parallel, into a Zarr store; returns it as `load` does.
 
     Whatever is there already, whole and undamaged, is kept: a run that was stopped or killed resumes. Each trajectory
@@ -104,10 +104,14 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     solver: `llg.simulate`, `fidimag_backend.simulate`, or anything with these arguments.
     executor: a `concurrent.futures.Executor` to run on, such as `dask.distributed.Client().get_executor()` or
         `mpi4py.futures.MPIPoolExecutor()`; by default one process on each core, or `workers` of them.
+    seed: what the fields were drawn with. The store's attribute `manifest` records it, with the film, the solver, its
+        settings and the version of magbook.
     Raises ValueError or TypeError for bad arguments, and where the folder holds a data set with other settings or
     something else; OSError if the disk is full, RuntimeError naming the field where the solver fails. Everything that was
     complete stays in place.
     """
+    from . import __version__  # the package imports this module
+
     fields = np.array([field_vector(b) for b in fields])
     if not len(fields):
         raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
@@ -116,8 +120,11 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
                                  settings.get("precision", "single"))
     arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
     inspect.signature(solver).bind(fields[0], progress=False, **arguments)  # an unknown setting is a TypeError here
+    defaults = {name: p.default for name, p in inspect.signature(solver).parameters.items()
+                if p.kind is p.KEYWORD_ONLY and name != "progress"}
     manifest = {"film": film.describe(), "duration": duration, "every": every,
-                "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": settings, "format": 1}
+                "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": defaults | settings,
+                "seed": seed, "version": __version__}
     path = Path(path)
     m = _create(path, manifest, film, fields, t[1:])
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
@@ -147,7 +154,9 @@ def _create(path, manifest, film, fields, t):
         if "manifest" not in store.attrs:
             raise ValueError(f"{path} holds something other than a data set; give another folder")
         there = store.attrs["manifest"]  # None if the store was never finished being created
-        other = [k for k in manifest if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
+        # the fields are compared themselves, and a new version does not make old trajectories wrong
+        compared = [k for k in manifest if k not in ("seed", "version")]
+        other = [k for k in compared if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
         if there and not np.array_equal(store["field"][:], fields):
             other.append("fields")
         if other:
@@ -262,7 +271,7 @@ def load(name):
 
 def generate_named(name, **options):
     """Make, or complete, a named data set in the cache folder: "paper" or "small". options: as `generate` takes."""
-    return generate(cache() / name, fan(**SETS[name]), **options)
+    return generate(cache() / name, fan(**SETS[name]), seed=SEED, **options)
 
 
 def trajectory(data, run):

@@ -236,8 +236,10 @@ def test_masked_film(tmp_path, threads):
 def test_manifest(tmp_path, threads):
     manifest = make(tmp_path / "set", threads, accuracy=2.0).attrs["manifest"]
     assert manifest["film"]["cells"] == [16, 8] and manifest["film"]["Ms"] == 8e5
-    assert (manifest["duration"], manifest["every"], manifest["settings"]) == (4e-11, 1e-11, {"accuracy": 2.0})
+    assert (manifest["duration"], manifest["every"]) == (4e-11, 1e-11)
+    assert manifest["settings"] == {"accuracy": 2.0, "precision": "single"}
     assert manifest["solver"] == "magbook.llg.simulate"
+    assert manifest["version"] and "seed" in manifest
 
 
 # ---------------------------------------------------------------------------- resuming
@@ -402,7 +404,7 @@ if __name__ == "__main__":
 """
 
 
-def start_slow(folder, path, n=12, pause=0.15):
+def start_slow(folder, path, n=16, pause=0.3):
     (folder / "slow.py").write_text(SLOW.format(n=n, pause=pause))
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     return subprocess.Popen([sys.executable, folder / "slow.py", path], env=environment, stderr=subprocess.PIPE)
@@ -440,20 +442,20 @@ def complete_files(path):
 def test_killed_and_resumed(tmp_path, threads):
     """SIGKILL at several moments: nothing is computed twice, nothing is lost, nothing is left running."""
     path, rng, seen, killed = tmp_path / "set", np.random.default_rng(5), {}, 0
-    for already in (0, 3, 7):
+    for already in (0, 4, 9):
         process, deadline = start_slow(tmp_path, path), time.monotonic() + 90
         while len(complete_files(path)) <= already and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.2))
         assert process.poll() is None, process.stderr.read().decode()
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 2
+        assert len(family) >= 2, f"{len(complete_files(path))} are complete"
         process.kill()
         process.wait()
         killed += 1
         assert all_end(family)
         now = {p: p.stat().st_mtime_ns for p in complete_files(path)}
-        assert seen.items() <= now.items() and already < len(now) < 12  # what was complete was not touched
+        assert seen.items() <= now.items() and already < len(now) < 16  # what was complete was not touched
         seen = now
         with pytest.raises(ValueError, match="is not complete"):
             load(path)
@@ -461,10 +463,10 @@ def test_killed_and_resumed(tmp_path, threads):
     errors = process.communicate(timeout=120)[1].decode()
     assert process.returncode == 0, errors
     now = {p: p.stat().st_mtime_ns for p in complete_files(path)}
-    assert seen.items() <= now.items() and len(now) == 12 and killed == 3
-    assert check(path) == {"complete": list(range(12)), "missing": [], "damaged": []}
+    assert seen.items() <= now.items() and len(now) == 16 and killed == 3
+    assert check(path) == {"complete": list(range(16)), "missing": [], "damaged": []}
     assert not list(path.rglob("*.partial"))
-    undisturbed = make(tmp_path / "undisturbed", threads, n=12)
+    undisturbed = make(tmp_path / "undisturbed", threads, n=16)
     for name in ("m", "field", "t", "x", "y", "inside"):
         assert np.array_equal(load(path)[name].values, undisturbed[name].values)
     for p in complete_files(path):
