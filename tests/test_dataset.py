@@ -15,6 +15,7 @@ import zarr
 from scipy.stats import qmc
 from zarr.storage import LocalStore
 
+import magbook
 from magbook import dataset, llg, sp4
 from magbook.dataset import check, fan, generate, load, split, split_states
 from magbook.film import Film
@@ -234,12 +235,12 @@ def test_masked_film(tmp_path, threads):
 
 
 def test_manifest(tmp_path, threads):
-    manifest = make(tmp_path / "set", threads, accuracy=2.0).attrs["manifest"]
+    manifest = make(tmp_path / "set", threads, n=2, accuracy=2.0, seed=7).attrs["manifest"]
     assert manifest["film"]["cells"] == [16, 8] and manifest["film"]["Ms"] == 8e5
     assert (manifest["duration"], manifest["every"]) == (4e-11, 1e-11)
-    assert manifest["settings"] == {"accuracy": 2.0, "precision": "single"}
-    assert manifest["solver"] == "magbook.llg.simulate"
-    assert manifest["version"] and "seed" in manifest
+    assert manifest["settings"] == {"accuracy": 2.0, "precision": "single"}  # also what was left as it was
+    assert manifest["solver"] == "magbook.llg.simulate" and manifest["seed"] == 7
+    assert manifest["version"] == magbook.__version__
 
 
 # ---------------------------------------------------------------------------- resuming
@@ -324,7 +325,8 @@ def another_solver(field, **arguments):
 def test_the_same_settings_in_other_words_are_the_same(tmp_path, threads):
     make(tmp_path / "set", threads, n=3)
     same = Film([np.float64(64e-9), 32e-9, 3e-9], np.array([16, 8]))
-    generate(str(tmp_path / "set"), [tuple(f[:2]) for f in fan(3)], **{**SHORT, "film": same}, executor=threads)
+    generate(str(tmp_path / "set"), [tuple(f[:2]) for f in fan(3)], **{**SHORT, "film": same}, executor=threads,
+             accuracy=1.0, precision="single")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path, threads):

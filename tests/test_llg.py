@@ -605,25 +605,31 @@ def test_steps_are_stable_and_right(name):
     np.testing.assert_allclose(a.mean, b.mean, atol=1e-3)
 
 
-# Where the rule falls short: a field that turns m faster than the demagnetizing field does, and thick films that are
-# hardly damped, of whose demagnetizing field the near part tells little. Stable, but wrong by 1e-3 to 4e-2.
 STRONG = {"1 T along z": (material("permalloy", (64, 16), (8e-9, 8e-9, 3e-9), 0.02), (0, 0, 1.0)),
           "5 T along z": (material("permalloy", (64, 16), (8e-9, 8e-9, 3e-9), 0.02), (0, 0, 5.0)),
           "YIG, 2 T": (material("YIG", (64, 32), (2e-9, 2e-9, 2e-9), 0.02), (0.0, 0.1, 2.0)),
-          "20 nm thick, alpha = 0.005": (material("permalloy", (48, 24), (2e-9, 2e-9, 20e-9), 0.005), (-0.1, 0.02)),
-          "cobalt, alpha = 0.001": (material("cobalt", (32, 16), (2e-9, 2e-9, 2e-9), 0.001), (-0.2, 0.05))}
+          "20 nm thick, alpha = 0.005": (material("permalloy", (48, 24), (2e-9, 2e-9, 20e-9), 0.005), (-0.1, 0.02))}
 
 
 @pytest.mark.parametrize("name", STRONG)
-def test_strong_fields_and_low_damping(name):
+def test_steps_follow_the_field(name):
+    """Where the applied field, not the demagnetizing field, turns m fastest."""
     film, field = STRONG[name]
-    a, c = (run(field, film, duration=5e-10, accuracy=k) for k in (1, 8))
-    assert np.isfinite(a.m).all()
-    b = run(field, film, duration=5e-10, accuracy=4)
+    a, b = (run(field, film, duration=5e-10, accuracy=k) for k in (1, 4))
+    np.testing.assert_allclose(a.mean, b.mean, atol=1e-3)
+
+
+HARD = {"cobalt, 2 nm": (material("cobalt", (32, 16), (2e-9, 2e-9, 2e-9), 0.001), (-0.2, 0.05)),
+        "permalloy, 20 nm thick": (material("permalloy", (48, 24), (2e-9, 2e-9, 20e-9), 0.001), (-0.1, 0.02))}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_where_to_ask_for_more_accuracy(name):
+    """Strongly driven and hardly damped: stable, right to a few 1e-2 only, and the setting mends it."""
+    film, field = HARD[name]
+    a, b, c = (run(field, film, duration=1e-9, accuracy=k) for k in (1, 3, 8))
     before, after = (np.abs(x.mean - c.mean).max() for x in (a, b))
-    assert before < 0.02 and after < 2e-3  # the setting helps where the rule does not
-    if before > 1e-3:
-        pytest.xfail(f"the rule for the time steps leaves an error of {before:.1e}")
+    assert before < 3e-2 and after < 1e-3, (before, after)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.001, 0.02, 1.0])
