@@ -139,6 +139,8 @@ def field_vector(field):
         raise ValueError(f"field: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
     if not np.isfinite(b).all():
         raise ValueError(f"field: got {field!r}; every component must be finite")
+    if np.abs(b).max() > 1000:
+        raise ValueError(f"field: got {field!r}; mu0*H in tesla is needed, and this looks like H in A/m")
     return np.append(b, 0.0) if b.size == 2 else b
 
 

@@ -311,7 +311,7 @@ def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accu
         vector for a uniform state; None for the film's S-state (`s_state`).
     duration, every: s. duration must be a multiple of every.
     accuracy: divides both time steps; the error falls as its third power. At 1 the film average of standard
-        problem 4 is right to 1e-4 over 1 ns, and the time steps come from `time_steps`.
+        problem 4 on 256 x 64 cells is right to 1e-4 over 1 ns, and the time steps come from `time_steps`.
     precision: "single", which is exact enough for every figure in this book, or "double".
     progress: show a bar if the run takes over two seconds.
     Raises ValueError or TypeError naming the argument, MemoryError before allocating too much, and
@@ -324,7 +324,7 @@ def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accu
     dtype = {"single": np.float32, "double": np.float64}[precision]
     clock = time.perf_counter()
     stepper = _Stepper(film, start, field_at, every / steps, substeps, dtype)
-    m = np.empty((len(t), film.ny, film.nx, 3), np.float32 if precision == "single" else np.float64)
+    m = np.empty((len(t), film.ny, film.nx, 3), dtype)
     m[0] = start
     for i in bar(range(1, len(t)), desc="LLG", unit="state", show=progress):
         for k in range(steps):

@@ -155,3 +155,9 @@ def test_a_huge_grid_allocates_nothing():
     with pytest.raises(MemoryError, match="2000000 x 1000000 cells needs about"):
         Film(cells=HUGE, mask=lambda x, y: x + y > 0)
     assert psutil.Process().memory_info().rss - before < 1e8
+
+
+@pytest.mark.parametrize("field", [(-20e3, 3e3), (0, 0, 1e250)])
+def test_a_field_in_amperes_per_metre_is_noticed(field):
+    with pytest.raises(ValueError, match="field.*tesla"):
+        field_vector(field)
