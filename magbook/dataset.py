@@ -204,7 +204,8 @@ def _compute(solver, fields, todo, arguments, executor, workers):
                     states = future.result()
                 except concurrent.futures.BrokenExecutor as error:
                     raise RuntimeError("a process that computed trajectories was killed (too little memory?); "
-                                       "what is complete is kept, run the same again") from error
+                                       "what is complete is kept, run the same again. In a script, call generate under "
+                                       "`if __name__ == \"__main__\":`") from error
                 except Exception as error:
                     raise RuntimeError(f"field {i}, mu0*H = {fields[i].tolist()} T, could not be computed: {error}; "
                                        "what is complete is kept") from error
