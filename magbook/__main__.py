@@ -1,4 +1,4 @@
-"""The command line: `python -m magbook generate`, `bench`, `s-state`, `summary`; `--help` after each says more."""
+"""The command line: `python -m magbook --help` lists the commands, `--help` after each says more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, bench, dataset, llg, metrics
+from . import __version__, dataset, llg, metrics
 from .files import DATA, atomic, cache, ship
 from .film import Film
 from .progress import bar
@@ -53,8 +53,30 @@ def summary(args):
          command="python -m magbook generate; python -m magbook summary", seed=dataset.SEED, version=__version__)
 
 
+LEARNING = {"train-autoencoder": "Train the paper's autoencoder (an hour on two cores); it resumes.",
+            "sweep-autoencoder": "Compare latent sizes and learning rates in short trainings (half an hour); it resumes.",
+            "fit-pca": "Fit the principal components that chapter 3 compares with, and ship them.",
+            "encode": "Encode the paper's trajectories with the trained autoencoder and ship the latents.",
+            "train-predictor": "Train the paper's predictor and ship the whole model; it resumes.",
+            "sweep-predictor": "Compare how far the predictor's loss looks ahead; it resumes.",
+            "evaluate": "Compare the model that ships with the solver on the 20 test fields."}
+"""What `reproduce` makes, in the order in which it is made."""
+
+
+def learning(name):
+    def run(args):
+        from . import reproduce  # it starts Keras, which takes seconds
+
+        getattr(reproduce, name.replace("-", "_"))()
+
+    run.__doc__ = LEARNING[name]
+    return run
+
+
 def measure(args):
-    """Check and time the solver, and say where its time goes."""
+    """Check and time the solver and the networks, and say where the time goes."""
+    from . import bench
+
     bench.main(args.fidimag_duration)
 
 
@@ -83,6 +105,8 @@ def main(argv=None):
 
     command(s_state, "s-state")
     command(summary, "summary")
+    for name in LEARNING:
+        command(learning(name), name)
 
     args = parser.parse_args(argv)
     try:

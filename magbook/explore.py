@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
-from . import llg, plots
+from . import llg, metrics, plots
 from .film import Film
 
 
@@ -51,6 +53,51 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     row = widgets.Layout(flex_flow="row wrap")
     panel.children = [widgets.HBox([angle, strength], layout=row), widgets.HBox([player, moment, clock], layout=row),
                       picture, curves]
+    return panel
+
+
+class Losses(go.FigureWidget):
+    """A figure that draws a training while it runs: show it, and pass it as `callback=` to `train`.
+
+    of: the quantities of the history that it shows.
+    """
+
+    def __init__(self, of=("loss", "error"), **options):
+        super().__init__(plots.losses([], of=of), **options)
+        self._of = of
+
+    def __call__(self, history):
+        _replace(self, plots.losses(history, of=self._of))
+
+
+def compare(rom, duration=1e-9):
+    """A panel: two sliders turn the field; the reduced order model answers at once, the solver a second later.
+
+    rom: a `rom.ReducedOrderModel`. duration: s. Returns a widget; its `fast` and `run` are the last trajectories.
+    """
+    style = {"description_width": "initial"}
+    layout = widgets.Layout(width="auto", flex="1 1 14em")
+    angle = widgets.FloatSlider(170, min=150, max=210, step=0.5, description="direction (°)", continuous_update=False,
+                                layout=layout, style=style)
+    strength = widgets.FloatSlider(25, min=15, max=50, step=0.5, description="strength (mT)", continuous_update=False,
+                                   layout=layout, style=style)
+    said = widgets.Label()
+    panel = widgets.VBox()
+
+    def compute():
+        field = _polar(strength.value, angle.value)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            panel.fast = rom.simulate(field, duration=duration)
+        panel.run = llg.simulate(field, rom.film, duration=duration, every=rom.every, progress=False)
+        error = metrics.film_average_error(panel.fast.mean[1:], panel.run.mean[1:])
+        said.value = " ".join([f"mean absolute error of the film average: {error:.4f}.", *(f"{w.message}." for w in caught)])
+        return plots.means(panel.run, panel.fast, labels=["solver", "networks"])
+
+    curves = go.FigureWidget(compute())
+    for slider in (angle, strength):
+        slider.observe(lambda _: _replace(curves, compute()), "value")
+    panel.children = [widgets.HBox([angle, strength], layout=widgets.Layout(flex_flow="row wrap")), said, curves]
     return panel
 
 

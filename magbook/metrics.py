@@ -1,8 +1,27 @@
-"""What a trajectory is like, in a number. Chapter 2 introduces these; chapter 5 adds errors of one against another."""
+"""What a trajectory is like, and how far it is from another, in a number. Chapters 2, 3 and 4 introduce these."""
 
 from __future__ import annotations
 
 import numpy as np
+
+
+def film_average_error(mean, reference):
+    """Mean absolute error of film averages (..., nt, 3) over times and components: (...).
+
+    Both are at the same times, without the start, at which nothing can be wrong.
+    """
+    return np.abs(np.asarray(mean, float) - reference).mean(axis=(-2, -1))
+
+
+def relative_l2(m, reference, axis=(-4, -3, -2, -1)):
+    r"""The relative L2 error of states (nt, ny, nx, 3), over all cells and times: one number.
+
+    $$\sqrt{\sum |m - m_\mathrm{ref}|^2 \Big/ \sum |m_\mathrm{ref}|^2}$$
+
+    Opposite unit vectors everywhere give 2, right angles the root of 2. axis: (-3, -2, -1) gives it at each time, (nt,).
+    """
+    m, reference = np.asarray(m), np.asarray(reference)
+    return np.sqrt(np.sum((m - reference)**2, axis=axis, dtype=float) / np.sum(reference**2, axis=axis, dtype=float))
 
 
 def first_zero(t, values):

@@ -554,6 +554,29 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     return fig
 
 
+def losses(*histories, of="error", labels=None, title=None):
+    """How trainings went: a quantity against the epoch, on a logarithmic axis; look for where a curve levels off.
+
+    histories: as `autoencoder.train` and `predictor.train` return them, one or several. of: which quantity of them,
+    "error", on the validation fields, "loss", or another name, or several. labels: one text a history.
+    Raises ValueError, naming the argument, for a history without that quantity.
+    """
+    names = [of] if isinstance(of, str) else list(of)
+    if labels is not None and len(labels) != len(histories):
+        raise ValueError(f"labels: got {len(labels)} for {len(histories)} histories; one for each is needed")
+    traces = []
+    for n, history in enumerate(histories):
+        for name in names:
+            if not all(name in row for row in history):
+                raise ValueError(f"of: got {name!r}; the histories hold {', '.join(history[0])}")
+            text = ", ".join(([str(labels[n])] if labels is not None else []) + ([name] if len(names) > 1 else []))
+            traces.append(go.Scatter(
+                x=[row["epoch"] for row in history], y=_short(np.array([row[name] for row in history])), name=text,
+                mode="lines", showlegend=bool(text), hovertemplate="%{y:.3g} after epoch %{x}<extra>%{fullData.name}</extra>"))
+    return _figure(traces, title, height=340, xaxis=dict(title_text="epoch"),
+                   yaxis=dict(title_text=names[0] if len(names) == 1 else None, type="log", exponentformat="power"))
+
+
 def _stroke(n, color):
     """How the n-th series is drawn."""
     if n == 0:

@@ -1,0 +1,132 @@
+"""The autoencoder: 64 x 256 x 3 numbers to 16 and back, by convolutions. Chapter 3 introduces it.
+
+A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import training
+from .backend import keras, layers, ops
+from .dataset import SCALE
+
+FILTERS = (16, 32, 64, 128, 256, 512)
+"""Table 1: the filters of the six convolutions; each halves the grid in both directions."""
+
+WEIGHTS = (1.0, 1.0, 10.0)
+"""What an error of mx, my and mz costs: in a soft film mz is small, and would else not be learned."""
+
+
+def build(latent=16, shape=(64, 256, 3), filters=FILTERS, *, activation="elu", dropout=0.1, seed=0):
+    """The encoder and the decoder of Table 1, untrained: two `keras.Sequential`.
+
+    latent: numbers that a state is squeezed into. shape: (ny, nx, 3); both must divide by 2 as often as there are
+    filters. Convolutions have stride 2, a kernel of 4 x 4 first and last and of 2 x 2 between.
+    Raises ValueError for a shape that cannot be halved so often.
+    """
+    ny, nx, components = shape
+    half = 2 ** len(filters)
+    if components != 3 or ny % half or nx % half or not ny or not nx:
+        raise ValueError(f"shape: got {shape}; (ny, nx, 3) with ny and nx divisible by {half} is needed "
+                         f"for {len(filters)} convolutions")
+    small = (ny // half, nx // half, filters[-1])
+    flat = int(np.prod(small))
+    seeds = iter(range(1000 * seed, 1000 * seed + 1000))
+
+    def weighted(layer, *args, **options):
+        return layer(*args, kernel_initializer=keras.initializers.GlorotUniform(next(seeds)), **options)
+
+    def conv(layer, n, kernel, activation=activation):
+        return weighted(layer, n, kernel, strides=2, padding="same", activation=activation)
+
+    encoder = keras.Sequential([
+        keras.Input(shape),
+        conv(layers.Conv2D, filters[0], 4),
+        *(conv(layers.Conv2D, n, 2) for n in filters[1:]),
+        layers.Flatten(),
+        layers.Dropout(dropout, seed=next(seeds)),
+        weighted(layers.Dense, latent, activation=activation)], name="encoder")
+    decoder = keras.Sequential([
+        keras.Input((latent,)),
+        weighted(layers.Dense, flat, activation=activation),
+        layers.Dropout(dropout, seed=next(seeds)),
+        layers.Reshape(small),
+        *(conv(layers.Conv2DTranspose, n, 2) for n in filters[-2::-1]),
+        conv(layers.Conv2DTranspose, 3, 4, "tanh")], name="decoder")
+    return encoder, decoder
+
+
+def loss(m, m_out, weights=WEIGHTS, length=1.0):
+    r"""L1 + L2 of the paper, averaged over the cells instead of summed: (...) from states (..., ny, nx, 3).
+
+    $$L_1 = \sum_c w_c |m_c - \tilde m_c|, \qquad L_2 = \big|\, |\tilde m| - 1 \,\big|$$
+
+    The paper prints L2 without the outer bars; chapter 3 shows what that does. weights: of x, y and z.
+    length: weight of L2.
+    """
+    l1 = ops.sum(ops.abs(m - m_out) * ops.array(weights, "float32"), axis=-1)
+    # The tiny number keeps the slope of the root finite at zero length
+    l2 = ops.abs(ops.sqrt(ops.sum(m_out**2, axis=-1) + 1e-12) - 1)
+    return ops.mean(l1 + length * l2, axis=(-2, -1))
+
+
+def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weights=WEIGHTS, length=1.0,
+          activation="elu", dropout=0.1, epochs=60, batch=128, learning_rate=1e-3, warmup=0.02, seed=0, callback=None,
+          progress=True):
+    """Train an autoencoder; returns (encoder, decoder, history).
+
+    states, validation: (n, ny, nx, 3), unit vectors as floats or as a data set stores them (16-bit, `dataset.states`).
+    folder: where the training is kept and resumed from, as in `training.fit`; None for nowhere.
+    latent, filters, activation, dropout: as `build` takes them. weights, length: as `loss` takes them.
+    epochs: passes over the states. batch: states an update. learning_rate, warmup: as `training.nadam` takes them; the
+    paper's is 1e-4, constant (warmup=None). seed: of the first weights, the order of the states and the dropout.
+    callback, progress: as in `training.fit`. history: loss, and on the validation states "error", the relative L2
+    error, and "validation", the loss.
+    Raises ValueError for states of another shape or with values that are not finite.
+    """
+    training.check_counts(latent=latent, batch=batch)
+    states, validation = _states("states", states), _states("validation", validation)
+    if states.shape[1:] != validation.shape[1:]:
+        raise ValueError(f"validation: got states of shape {validation.shape[1:]}; the training states have "
+                         f"{states.shape[1:]}")
+    encoder, decoder = build(latent, states.shape[1:], filters, activation=activation, dropout=dropout, seed=seed)
+    model = keras.Sequential([encoder, decoder])
+    steps = epochs * max(1, len(states) // batch)
+    model.compile(training.nadam(learning_rate, steps, warmup), lambda m, out: loss(m, out, weights, length),
+                  jit_compile=False)
+
+    def make(i):
+        m = as_float(states[i])
+        return m, m
+
+    def validate():
+        total, wrong, cost = 0.0, 0.0, 0.0
+        for i in range(0, len(validation), batch):
+            m = as_float(validation[i:i + batch])
+            out = model.predict_on_batch(m)
+            total, wrong = total + np.sum(m**2, dtype=float), wrong + np.sum((out - m)**2, dtype=float)
+            cost += float(ops.sum(loss(m, out, weights, length)))
+        return {"error": np.sqrt(wrong / total), "validation": cost / len(validation)}
+
+    settings = dict(network="autoencoder", states=states.shape, latent=latent, filters=filters, weights=weights,
+                    length=length, activation=activation, dropout=dropout, batch=batch, learning_rate=learning_rate,
+                    warmup=warmup, seed=seed)
+    history = training.fit(model, lambda epoch: {"x": training.Batches(len(states), batch, make, (seed, epoch))},
+                           validate, folder, epochs=epochs, settings=settings, callback=callback, progress=progress)
+    return encoder, decoder, history
+
+
+def as_float(states):
+    """States as float32, whether they come as floats or as a data set stores them, in 16-bit whole numbers."""
+    states = np.asarray(states)
+    return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states.astype(np.float32, copy=False)
+
+
+def _states(name, states):
+    states = np.asarray(states)
+    if states.ndim != 4 or states.shape[-1] != 3 or not len(states):
+        raise ValueError(f"{name}: got shape {states.shape}; (n, ny, nx, 3) is needed")
+    if states.dtype != np.int16 and not np.isfinite(states).all():
+        raise ValueError(f"{name}: it holds values that are not finite")
+    return states

@@ -1,0 +1,55 @@
+"""Principal components: the best linear way to squeeze states into a few numbers. Chapter 3 measures against it.
+
+Also called proper orthogonal decomposition (POD). L. Sirovich, Q. Appl. Math. 45, 561 (1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.linalg import eigsh
+
+from .autoencoder import as_float
+
+
+@dataclass(eq=False)
+class PCA:
+    """A mean state (ny, nx, 3) and orthonormal modes (k, ny, nx, 3), the one of the largest variance first.
+
+    variance: of each mode's coefficient (k,), as shares of the total.
+    """
+
+    mean: np.ndarray
+    modes: np.ndarray
+    variance: np.ndarray
+
+    def encode(self, m, k=None):
+        """The first k coefficients (..., k) of states (..., ny, nx, 3); all of them by default."""
+        return np.tensordot(as_float(m) - self.mean, self.modes[:k], axes=([-3, -2, -1], [-3, -2, -1]))
+
+    def decode(self, c, unit=False):
+        """States (..., ny, nx, 3) of coefficients (..., k). unit: scale the vectors to unit length."""
+        c = np.asarray(c, np.float32)
+        m = np.tensordot(c, self.modes[:c.shape[-1]], axes=1) + self.mean
+        return m / np.linalg.norm(m, axis=-1, keepdims=True) if unit else m
+
+
+def fit(states, k=16):
+    """The first k principal components of states (n, ny, nx, 3), as floats or as a data set stores them.
+
+    By the method of snapshots: the eigenvectors of the n x n matrix of inner products, which is small beside the
+    covariance of all cells. Raises ValueError for a k that is not below n.
+    """
+    if not 1 <= k < len(states):
+        raise ValueError(f"k: got {k!r}; at least 1 and less than the number of states, {len(states)}, is needed")
+    x = as_float(states).reshape(len(states), -1)
+    mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    x = x - mean
+    inner = x @ x.T
+    start = np.random.default_rng(0).standard_normal(len(inner))  # else the signs of the modes change from run to run
+    values, vectors = eigsh(inner.astype(np.float64), k, v0=start)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    modes = (vectors / np.sqrt(values)).T.astype(np.float32) @ x
+    shape = np.shape(states)[1:]
+    return PCA(mean.reshape(shape), modes.reshape(k, *shape), values / np.trace(inner, dtype=np.float64))

@@ -1,0 +1,141 @@
+"""The predictor: the next latent state from the last four and the applied field. Chapter 4 introduces it.
+
+A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import training
+from .backend import keras, layers, ops
+from .film import field_vector
+
+HISTORY = 4
+"""Latent states that the predictor looks at: the present one and three before it."""
+
+FIELD_SCALE = 10e-3
+"""The predictor is given the applied field in units of 10 mT, so that its inputs are of order one."""
+
+WIDTHS = (64, 64, 32, 32, 16)
+"""Table 2: the widths of the hidden layers, with a dropout after each pair. The output has the width of the latent."""
+
+
+def build(latent=16, widths=WIDTHS, *, activation="elu", dropout=0.02, seed=0):
+    """The network of Table 2, untrained: a `keras.Sequential` from (n, 2 + 4 latent) to (n, latent).
+
+    The input is the field's x and y in units of `FIELD_SCALE`, then four latent states, the oldest first.
+    """
+    stack = [keras.Input((2 + HISTORY * latent,))]
+    for k, width in enumerate((*widths, latent)):
+        initial = keras.initializers.GlorotUniform(1000 * seed + 2 * k)
+        stack.append(layers.Dense(width, activation=activation, kernel_initializer=initial))
+        if k % 2 and k < len(widths):
+            stack.append(layers.Dropout(dropout, seed=1000 * seed + 2 * k + 1))
+    return keras.Sequential(stack, name="predictor")
+
+
+def look_ahead(network, steps):
+    """A Keras model that applies the network `steps` times to its own output.
+
+    From [fields (n, 2), first four states (n, 4, latent)] to the states that follow, (n, steps, latent).
+    """
+    latent = network.output_shape[-1]
+    field, first = keras.Input((2,)), keras.Input((HISTORY, latent))
+    states = [first[:, k] for k in range(HISTORY)]
+    for _ in range(steps):
+        states.append(network(ops.concatenate([field, *states[-HISTORY:]], axis=-1)))
+    return keras.Model([field, first], ops.stack(states[HISTORY:], axis=1))
+
+
+def loss(c, c_out):
+    """The look-ahead loss of the paper: squared distances of latent states (..., steps, latent), summed over steps."""
+    return ops.sum((c - c_out)**2, axis=(-2, -1))
+
+
+def rollout(weights, first, fields, steps):
+    """Step latent states through time: (n, steps, latent) from the first four of each, (n, 4, latent).
+
+    weights: of the network, as `keras.Model.get_weights` gives them. fields: mu0*H in T, (n, 3). Latent states are
+    scaled as the network takes them. Plain NumPy: for a network this small, starting a Keras model costs a hundred
+    times more than the six matrix products of a step.
+    """
+    n, _, latent = first.shape
+    states = np.empty((n, HISTORY + steps, latent), np.float32)
+    states[:, :HISTORY] = first
+    x = np.empty((n, 2 + HISTORY * latent), np.float32)
+    x[:, :2] = np.asarray(fields)[:, :2] / FIELD_SCALE
+    for k in range(steps):
+        x[:, 2:] = states[:, k:k + HISTORY].reshape(n, -1)
+        y = x
+        for kernel, bias in zip(weights[::2], weights[1::2]):
+            y = y @ kernel + bias
+            y = np.maximum(y, np.exp(np.minimum(y, 0)) - 1)  # elu
+        states[:, k + HISTORY] = y
+    return states[:, HISTORY:]
+
+
+def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, dropout=0.02, noise=0.0, epochs=100,
+          updates=500, batch=256, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=True):
+    """Train a predictor on latent trajectories; returns (network, scale, history).
+
+    latents: (n, nt, latent), one trajectory for each field, evenly spaced in time. fields: (n, 3), mu0*H in T.
+    validation: the same pair for the validation fields. folder: as in `training.fit`.
+    steps: how far the loss looks ahead. noise: standard deviation of the Gaussian noise on the first four states of a
+    window, in units of the scale. widths, dropout: as `build` takes them.
+    epochs: of `updates` steps of the optimizer each, with windows drawn at random. learning_rate, warmup: as in
+    `training.nadam`. seed: of the first weights, the windows, the noise and the dropout.
+    scale: the standard deviation of the latents, by which states are divided before the network sees them. Unscaled
+    they are of the order of 30, and the network does not learn.
+    history: loss, and "error": the relative L2 error of the validation fields' whole rollouts. A good loss over a few
+    steps says little about a hundred, so the best weights are chosen by that.
+    Raises ValueError, naming the argument, for shapes that do not fit and values that are not finite.
+    """
+    training.check_counts(steps=steps, updates=updates, batch=batch)
+    latents, fields = _trajectories("latents", latents, fields)
+    test, test_fields = _trajectories("validation", *validation)
+    n, nt, latent = latents.shape
+    if test.shape[1:] != latents.shape[1:]:
+        raise ValueError(f"validation: got trajectories of shape {test.shape[1:]}; those of the training have "
+                         f"{latents.shape[1:]}")
+    if nt < HISTORY + steps:
+        raise ValueError(f"steps: got {steps}; trajectories of {nt} states allow at most {nt - HISTORY}")
+    scale = float(latents.std())
+    latents, test = latents / np.float32(scale), test / np.float32(scale)
+    network = build(latent, widths, dropout=dropout, seed=seed)
+    model = look_ahead(network, steps)
+    # The network is small: without several updates in a call, half the time goes into calling
+    model.compile(training.nadam(learning_rate, epochs * updates, warmup), loss, jit_compile=False,
+                  steps_per_execution=min(50, updates))
+    inputs = (fields[:, :2] / FIELD_SCALE).astype(np.float32)
+
+    def batches(epoch):
+        rng = np.random.default_rng((seed, epoch))
+        run = rng.integers(n, size=updates * batch)
+        window = latents[run[:, None], rng.integers(nt - HISTORY - steps + 1, size=run.size)[:, None]
+                         + np.arange(HISTORY + steps)]
+        first = window[:, :HISTORY] + noise * rng.standard_normal((run.size, HISTORY, latent), np.float32)
+        return dict(x=[inputs[run], first], y=window[:, HISTORY:], batch_size=batch)
+
+    def validate():
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = rollout(network.get_weights(), test[:, :HISTORY], test_fields, nt - HISTORY)
+            wrong = np.linalg.norm(out - test[:, HISTORY:], axis=(1, 2)) / np.linalg.norm(test[:, HISTORY:], axis=(1, 2))
+        return {"error": np.mean(np.minimum(np.nan_to_num(wrong, nan=1e3), 1e3))}
+
+    settings = dict(network="predictor", latents=latents.shape, steps=steps, widths=widths, dropout=dropout,
+                    noise=noise, updates=updates, batch=batch, learning_rate=learning_rate, warmup=warmup, seed=seed)
+    history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
+                           progress=progress)
+    return network, scale, history
+
+
+def _trajectories(name, latents, fields):
+    latents = np.asarray(latents, np.float32)
+    if latents.ndim != 3 or latents.shape[1] <= HISTORY or not len(latents):
+        raise ValueError(f"{name}: got shape {latents.shape}; (n, nt, latent) with more than {HISTORY} times is needed")
+    if len(fields) != len(latents):
+        raise ValueError(f"{name}: got {len(fields)} fields for {len(latents)} trajectories; one for each is needed")
+    if not np.isfinite(latents).all():
+        raise ValueError(f"{name}: it holds values that are not finite")
+    return latents, np.array([field_vector(b) for b in fields])

@@ -1,0 +1,253 @@
+"""The reduced order model: a film's dynamics in a few numbers, from encoder, predictor and decoder. Chapter 4.
+
+A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019).
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from . import llg, predictor
+from .autoencoder import as_float
+from .backend import keras, ops
+from .files import atomic, shipped
+from .film import Film, check_memory, field_vector
+from .predictor import FIELD_SCALE, HISTORY
+from .progress import bar
+from .trajectory import Trajectory
+
+FORMAT = "magbook reduced order model 1"
+CHUNK = 64  # states that go through a network at once: 12 MB each way
+
+
+class ReducedOrderModel:
+    """Encoder, predictor in latent space, and decoder, for one film in constant fields.
+
+    encoder: `keras.Model` from (n, ny, nx, 3) to (n, latent); decoder: back. network: the predictor, from
+    (n, 2 + 4 latent) to (n, latent), as `predictor.build` makes it. scale: by which latent states are divided before
+    the network sees them. reach: the largest absolute value in a latent state of the training data; a rollout that
+    leaves twice this range has run away. film: the `Film`. every: s between two states. fan: the fields that it was
+    trained on: angle, opening and strength as `dataset.fan` takes them. info: how it was made.
+    Raises ValueError where the networks do not fit together or do not fit the film.
+    """
+
+    def __init__(self, encoder, decoder, network, *, scale, reach, film=Film(), every=1e-11, fan=None, info=None):
+        self.encoder, self.decoder, self.network = encoder, decoder, network
+        self.scale, self.reach, self.film, self.every = float(scale), float(reach), film, float(every)
+        self.fan, self.info = dict(fan or {}), dict(info or {})
+        state, latent = (film.ny, film.nx, 3), encoder.output_shape[-1]
+        self.latent = latent
+        for name, model, shapes in (("encoder", encoder, (state, (latent,))), ("decoder", decoder, ((latent,), state)),
+                                    ("network", network, ((2 + HISTORY * latent,), (latent,)))):
+            there = (model.input_shape[1:], model.output_shape[1:])
+            if there != shapes:
+                raise ValueError(f"{name}: it goes from {there[0]} to {there[1]}; from {shapes[0]} to {shapes[1]} "
+                                 "is needed")
+        elu = keras.activations.elu
+        if any(getattr(layer, "activation", elu) is not elu for layer in network.layers):
+            raise ValueError("network: it has an activation other than elu, the one that `predictor.rollout` computes")
+        self._weights = network.get_weights()
+
+    # ------------------------------------------------------------------ between states and latents
+
+    def encode(self, m):
+        """Latent states (..., latent) of states (..., ny, nx, 3), which must be unit vectors to 1e-3.
+
+        Raises ValueError for another shape, values that are not finite, and other lengths.
+        """
+        m = as_float(m)
+        if m.shape[-3:] != (self.film.ny, self.film.nx, 3):
+            raise ValueError(f"m: got shape {m.shape}; (..., ny, nx, 3) = (..., {self.film.ny}, {self.film.nx}, 3) is needed")
+        flat = m.reshape(-1, *m.shape[-3:])
+        for i, one in enumerate(flat):
+            off = np.abs((np.einsum("yxc,yxc->yx", one, one) - 1) * self.film.inside).max()
+            if not off <= 2e-3:  # also where it is NaN
+                raise ValueError(f"m: state {i} is not of unit vectors; their squared length is off by up to {off:.3g}")
+        return _apply(self.encoder, flat).reshape(*m.shape[:-3], self.latent)
+
+    def decode(self, c, unit=False):
+        """States (..., ny, nx, 3) of latent states (..., latent), as the network puts them out.
+
+        unit: scale the vectors to unit length. Raises ValueError for another shape and values that are not finite.
+        """
+        c = np.asarray(c, np.float32)
+        if c.shape[-1:] != (self.latent,):
+            raise ValueError(f"c: got shape {c.shape}; (..., {self.latent}) is needed")
+        if not np.isfinite(c).all():
+            raise ValueError(f"c: {np.count_nonzero(~np.isfinite(c).all(axis=-1))} latent states are not finite")
+        shape = (*c.shape[:-1], self.film.ny, self.film.nx, 3)
+        check_memory(4 * np.prod(shape), "Decoding")
+        m = _apply(self.decoder, c.reshape(-1, self.latent)).reshape(shape)
+        if unit:
+            m /= np.linalg.norm(m, axis=-1, keepdims=True)
+        m[..., ~self.film.inside, :] = 0
+        return m
+
+    # ------------------------------------------------------------------ through time
+
+    def rollout(self, first, fields, steps=96):
+        """Latent states that follow the first four: (steps, latent), or (n, steps, latent) for n fields at once.
+
+        first: (4, latent) or (n, 4, latent), `every` apart. fields: mu0*H in T, (2,) or (3,), or one for each.
+        A field outside the fan of the training gives a warning that says by how much. Where a rollout leaves twice the
+        range of all latent states of the training, it has run away: from there on it is NaN, and a warning says so.
+        """
+        return self._rollout(first, self._fields(fields), steps)
+
+    def _rollout(self, first, fields, steps):
+        first = np.asarray(first, np.float32)
+        one = first.ndim == 2
+        first = first.reshape(-1, *first.shape[-2:])
+        if first.shape[1:] != (HISTORY, self.latent) or len(first) != len(fields):
+            raise ValueError(f"first: got shape {first.shape} for {len(fields)} fields; {HISTORY} latent states of "
+                             f"{self.latent} numbers are needed for each")
+        if not np.isfinite(first).all():
+            raise ValueError("first: it holds latent states that are not finite")
+        c = np.empty((len(first), steps, self.latent), np.float32)
+        for i in range(0, len(first), 1024):  # bounds what is in memory beside the result, and stays in the cache
+            part = slice(i, i + 1024)
+            with np.errstate(over="ignore", invalid="ignore"):
+                c[part] = predictor.rollout(self._weights, first[part] / np.float32(self.scale), fields[part], steps)
+                c[part] *= self.scale
+        away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.reach), axis=1)
+        if away.any():
+            c[away] = np.nan
+            i = int(away.any(axis=1).argmax())
+            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(c)} rollouts ran away, the first at mu0*H = "
+                          f"{_mT(fields[i])} after {away[i].argmax() + 1} steps; they are NaN from there on",
+                          RuntimeWarning, stacklevel=3)
+        return c[0] if one else c
+
+    def simulate(self, field, start=None, duration=1e-9):
+        """A `Trajectory` from the networks, or an iterator of them for fields (n, 3), one at a time in memory.
+
+        field: mu0*H in T, constant. start: the state at t = 0, (ny, nx, 3); by default the film's S-state.
+        duration: s. The start and the first four states come from the solver, as in the paper; what follows is the
+        predictor's, decoded and scaled to unit length.
+        """
+        first, c, fields = self._run(self._fields(field), start, duration)
+        runs = (self._trajectory(*one) for one in zip(first, c, fields))
+        return next(runs) if np.ndim(field) == 1 else runs
+
+    def averages(self, field, start=None, duration=1e-9):
+        """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for fields (n, 3), in bounded memory."""
+        first, c, fields = self._run(self._fields(field), start, duration)
+        mean = np.stack([self._trajectory(*one).mean for one in zip(first, c, fields)])
+        return mean[0] if np.ndim(field) == 1 else mean
+
+    def first_states(self, field, start=None):
+        """The start and the next four states, (5, ny, nx, 3), from the solver."""
+        return llg.simulate(field, self.film, start, HISTORY * self.every, self.every, progress=False).m
+
+    def _run(self, fields, start, duration):
+        t, *_, start = llg.check_run(fields[0], self.film, start, duration, self.every, 1.0, "single")
+        steps = len(t) - 1 - HISTORY
+        if steps < 1:
+            raise ValueError(f"duration: got {duration:g} s; more than {HISTORY * self.every:g} s is needed")
+        check_memory(20 * self.film.nx * self.film.ny * 3 * len(fields), "The first states of all runs")
+        first = [self.first_states(b, start) for b in bar(fields, desc="first states", unit="field")]
+        c = self._rollout(np.stack([self.encode(m[1:]) for m in first]), fields, steps)
+        return first, c, fields
+
+    def _trajectory(self, first, c, field):
+        m = np.full((len(first) + len(c), *first.shape[1:]), np.nan, np.float32)
+        m[:len(first)] = first
+        whole = np.isfinite(c).all(axis=1)
+        m[len(first):][whole] = self.decode(c[whole], unit=True)
+        info = {"solver": "reduced order model", "latent": self.latent, **self.info}
+        return Trajectory(np.arange(len(m)) * self.every, m, field, self.film, info)
+
+    def _fields(self, fields):
+        if callable(fields) or np.ndim(fields) not in (1, 2) or not len(fields):
+            raise ValueError("field: one constant field, a pair or a triple in T, is needed, or one for each run")
+        b = np.array([field_vector(one) for one in np.atleast_2d(fields)])
+        if self.fan:
+            low, high = self.fan["strength"]
+            size, angle = np.hypot(b[:, 0], b[:, 1]), np.rad2deg(np.arctan2(b[:, 1], b[:, 0])) - self.fan["angle"]
+            over = np.stack([np.maximum(low - size, size - high) * 1e3,
+                             np.abs((angle + 180) % 360 - 180) - self.fan["opening"] / 2, np.abs(b[:, 2]) * 1e3], axis=1)
+            outside = (over > 1e-6).any(axis=1)
+            if outside.any():
+                i = int(outside.argmax())
+                by = [f"{v:.1f} {what}" for v, what in zip(over[i], ("mT in strength", "degrees in angle",
+                                                                     "mT out of the plane")) if v > 1e-6]
+                count = "" if len(b) == 1 else f"{np.count_nonzero(outside)} of {len(b)} fields are outside the fan, the first: "
+                warnings.warn(f"{count}mu0*H = {_mT(b[i])} is outside the fan that the model was trained on, by "
+                              f"{' and '.join(by)}", UserWarning, stacklevel=3)
+        return b
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path, half=False):
+        """Write everything to one `.npz` file, whole or not at all. half: weights in 16 bits, half the size."""
+        networks = {name: getattr(self, name) for name in ("encoder", "decoder", "network")}
+        header = {"format": FORMAT, "scale": self.scale, "reach": self.reach, "every": self.every, "fan": self.fan,
+                  "info": self.info, "film": self.film.describe(),
+                  "networks": {name: json.loads(model.to_json()) for name, model in networks.items()}}
+        weights = {f"{name}.{i}": w.astype(np.float16 if half else np.float32)
+                   for name, model in networks.items() for i, w in enumerate(model.get_weights())}
+        with atomic(path) as file:
+            np.savez_compressed(file, header=json.dumps(header), inside=self.film.inside, **weights)
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                header = json.loads(str(z["header"]))
+                if header["format"] != FORMAT:
+                    raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
+                networks = {}
+                for name, config in header["networks"].items():
+                    model = keras.models.model_from_json(json.dumps(config))
+                    model.set_weights([z[f"{name}.{i}"].astype(np.float32) for i in range(len(model.get_weights()))])
+                    networks[name] = model
+                film = Film(**header["film"] | {"mask": z["inside"]})
+                return cls(**networks, film=film, **{k: header[k] for k in ("scale", "reach", "every", "fan", "info")})
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a damaged archive raises a dozen kinds
+            raise ValueError(f"{path} is not a reduced order model that can be read: {error}") from error
+
+    def to_onnx(self, folder):
+        """Write `encoder.onnx`, `decoder.onnx` and `predictor.onnx` into a folder; return their paths.
+
+        Inputs and outputs are in magbook's units: the predictor takes the field mu0*H in T, (n, 2), and four latent
+        states, (n, 4, latent), the oldest first, and gives the next, (n, latent). Needs `tf2onnx` with Keras on
+        TensorFlow, or what `keras.Model.export` asks for on another back end.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        field, first = keras.Input((2,), name="field"), keras.Input((HISTORY, self.latent), name="latents")
+        x = ops.concatenate([field / FIELD_SCALE, ops.reshape(first / self.scale, (-1, HISTORY * self.latent))], axis=-1)
+        whole = keras.Model([field, first], self.network(x) * self.scale)
+        paths = []
+        for name, model in (("encoder", self.encoder), ("decoder", self.decoder), ("predictor", whole)):
+            model([np.zeros((1, *shape[1:]), np.float32) for shape in model.input_shape]
+                  if isinstance(model.input_shape, list) else np.zeros((1, *model.input_shape[1:]), np.float32))
+            paths.append(folder / f"{name}.onnx")
+            model.export(paths[-1], format="onnx", verbose=False)
+        return paths
+
+
+def load_rom(name="paper"):
+    """A trained `ReducedOrderModel`: "paper", the networks of the paper, which ship with the book; or a file's path."""
+    if name == "paper":
+        return ReducedOrderModel.load(shipped("rom_paper.npz"))
+    if not Path(name).exists():
+        raise FileNotFoundError(f"load_rom: there is no file {name}, and no model of this name; 'paper' ships with the book")
+    return ReducedOrderModel.load(name)
+
+
+def _apply(model, x):
+    """A network on many inputs, a chunk at a time."""
+    return np.concatenate([np.asarray(model.predict_on_batch(x[i:i + CHUNK])) for i in range(0, len(x), CHUNK)]
+                          or [np.empty((0, *model.output_shape[1:]), np.float32)])
+
+
+def _mT(b):
+    return f"({', '.join(f'{v * 1e3:.1f}' for v in b)}) mT"

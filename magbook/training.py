@@ -1,0 +1,140 @@
+"""Training a network: seeded, resumable after a kill, the best weights kept. Chapter 3 introduces it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .backend import keras
+from .files import atomic
+from .progress import bar
+
+
+def nadam(learning_rate, steps, warmup=0.02):
+    """The optimizer of the paper, with a schedule: a linear start, then half a cosine down to zero after all steps.
+
+    learning_rate: the highest. steps: number of updates. warmup: the share of them that the start takes; None keeps the
+    learning rate constant, as in the paper. T. Dozat, ICLR workshop (2016).
+    """
+    if warmup is not None:
+        first = max(1, round(warmup * steps))
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - first), warmup_target=learning_rate, warmup_steps=first)
+    return keras.optimizers.Nadam(learning_rate)
+
+
+def check_counts(**counts):
+    """Raise ValueError, naming the argument, for what is not a whole number of at least 1."""
+    for name, value in counts.items():
+        if not (isinstance(value, (int, np.integer)) and value >= 1):
+            raise ValueError(f"{name}: got {value!r}; a whole number of at least 1 is needed")
+
+
+class Batches(keras.utils.PyDataset):
+    """Random batches of one epoch: `make` turns sorted indices into (input, target). The last short batch is left out."""
+
+    def __init__(self, n, size, make, seed):
+        super().__init__()
+        order = np.random.default_rng(seed).permutation(n)
+        self.indices = [np.sort(order[i:i + size]) for i in range(0, n - n % min(n, size), size)]
+        self.make = make
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, i):
+        return self.make(self.indices[i])
+
+
+def fit(model, batches, validate, folder=None, *, epochs, settings, callback=None, progress=True):
+    """Train a compiled Keras model; returns the history, with the best weights in the model.
+
+    batches: epoch -> a dictionary of what `Model.fit` is given; the same number gives the same batches.
+    validate: () -> a dictionary of floats after each epoch; the weights with the lowest "error" are the best.
+    folder: where each epoch is kept; a run that was stopped or killed goes on from the last whole one, to the same
+        weights as if it had never stopped. None keeps nothing. epochs: how many in all; more may be asked for later.
+    settings: what the run depends on; a folder with other settings is refused.
+    callback: called with the history after each epoch, such as an `explore.Losses`. progress: show a bar.
+    history: a list of dictionaries, one an epoch: epoch (from 1), loss, seconds, and what `validate` gave.
+    Raises ValueError for a folder of another run, RuntimeError where the loss is no longer finite.
+    """
+    folder = None if folder is None else Path(folder)
+    settings = json.loads(json.dumps(settings))
+    history, best = _resume(model, folder, settings) if folder else ([], np.inf)
+    best_weights = None
+    with bar(total=epochs, initial=len(history), desc="training", unit="epoch", show=progress) as done:
+        for epoch in range(len(history), epochs):
+            clock = time.perf_counter()
+            loss = model.fit(**batches(epoch), shuffle=False, verbose=0).history["loss"][0]
+            row = {"epoch": epoch + 1, "loss": loss, **{k: float(v) for k, v in validate().items()}}
+            row["seconds"] = time.perf_counter() - clock
+            if not np.isfinite([row["loss"], row["error"]]).all():
+                raise RuntimeError(f"training: the loss is {row['loss']} and the error {row['error']} after epoch "
+                                   f"{epoch + 1}; a lower learning rate is needed")
+            history.append(row)
+            if row["error"] < best:
+                best = row["error"]
+                if folder:
+                    _save_weights(model, folder / "best.weights.h5")
+                else:
+                    best_weights = model.get_weights()
+            if folder:
+                _save_weights(model, folder / f"epoch-{epoch + 1:05d}.weights.h5")
+                there = {"settings": settings, "history": history,
+                         "random": [keras.ops.convert_to_numpy(v).tolist() for v in _random_states(model)]}
+                with atomic(folder / "history.json") as file:  # last: it says which weights are whole
+                    file.write(json.dumps(there, indent=1).encode())
+                (folder / f"epoch-{epoch:05d}.weights.h5").unlink(missing_ok=True)
+            done.update()
+            done.set_postfix(loss=f"{loss:.4g}", error=f"{row['error']:.4g}")
+            if callback:
+                callback(history)
+    if folder and np.isfinite(best):
+        _load_weights(model, folder / "best.weights.h5")
+    elif best_weights is not None:
+        model.set_weights(best_weights)
+    return history
+
+
+def _resume(model, folder, settings):
+    file = folder / "history.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        return [], np.inf
+    try:
+        there = json.loads(file.read_text())
+        history, random = there["history"], there.get("random", [])
+        best = min(row["error"] for row in history)
+        other = sorted(k for k in settings | there["settings"] if settings.get(k) != there["settings"].get(k))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is damaged ({error!r}); delete the folder to start anew") from error
+    if other:
+        raise ValueError(f"{folder} holds a training that differs in {', '.join(other)}; give another folder")
+    model.optimizer.build(model.trainable_variables)  # so that its state has a place to be loaded to
+    _load_weights(model, folder / f"epoch-{len(history):05d}.weights.h5")
+    for variable, value in zip(_random_states(model), random):
+        variable.assign(value)
+    return history, best
+
+
+def _random_states(model):
+    """The variables that the dropout draws its random numbers from; Keras does not save them with the weights."""
+    return [v for v in model.variables if v.name == "seed_generator_state"]
+
+
+def _save_weights(model, path):
+    """Weights and the optimizer's state, whole or not at all."""
+    partial = path.with_name("partial.weights.h5")  # Keras wants this ending
+    model.save_weights(partial)
+    os.replace(partial, path)
+
+
+def _load_weights(model, path):
+    try:
+        model.load_weights(path)
+    except Exception as error:  # a damaged file raises several kinds
+        raise ValueError(f"{path} is missing or damaged ({error}); delete the folder to start anew") from error
