@@ -72,15 +72,17 @@ def loss(m, m_out, weights=WEIGHTS, length=1.0):
 
 
 def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weights=WEIGHTS, length=1.0,
-          activation="elu", dropout=0.1, epochs=60, batch=128, learning_rate=1e-3, warmup=0.02, seed=0, callback=None,
-          progress=True):
+          activation="elu", dropout=0.1, settle=0.0, epochs=60, batch=32, learning_rate=2e-3, warmup=0.02, seed=0,
+          callback=None, progress=True):
     """Train an autoencoder; returns (encoder, decoder, history).
 
     states, validation: (n, ny, nx, 3), unit vectors as floats or as a data set stores them (16-bit, `dataset.states`).
     folder: where the training is kept and resumed from, as in `training.fit`; None for nowhere.
     latent, filters, activation, dropout: as `build` takes them. weights, length: as `loss` takes them.
-    epochs: passes over the states. batch: states an update. learning_rate, warmup: as `training.nadam` takes them; the
-    paper's is 1e-4, constant (warmup=None). seed: of the first weights, the order of the states and the dropout.
+    settle: the share of the epochs, the last ones, without dropout. It keeps weights from leaning on each other, but it
+    is noise, and a fit that is to become precise must do without. epochs: passes over the states. batch: states an
+    update. learning_rate, warmup: as `training.nadam` takes them; the paper's is 1e-4, constant (warmup=None).
+    seed: of the first weights, the order of the states and the dropout.
     callback, progress: as in `training.fit`. history: loss, and on the validation states "error", the relative L2
     error, and "validation", the loss.
     Raises ValueError for states of another shape or with values that are not finite.
@@ -93,12 +95,16 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
     encoder, decoder = build(latent, states.shape[1:], filters, activation=activation, dropout=dropout, seed=seed)
     model = keras.Sequential([encoder, decoder])
     steps = epochs * max(1, len(states) // batch)
-    model.compile(training.nadam(learning_rate, steps, warmup), lambda m, out: loss(m, out, weights, length),
-                  jit_compile=False)
+    training.compile_model(model, training.nadam(learning_rate, steps, warmup), lambda m, out: loss(m, out, weights, length))
 
     def make(i):
         m = as_float(states[i])
         return m, m
+
+    def batches(epoch):
+        if epoch >= round((1 - settle) * epochs):
+            training.set_dropout(model, (encoder, decoder), 0.0)
+        return {"x": training.Batches(len(states), batch, make, (seed, epoch))}
 
     def validate():
         total, wrong, cost = 0.0, 0.0, 0.0
@@ -110,10 +116,11 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
         return {"error": np.sqrt(wrong / total), "validation": cost / len(validation)}
 
     settings = dict(network="autoencoder", states=states.shape, latent=latent, filters=filters, weights=weights,
-                    length=length, activation=activation, dropout=dropout, batch=batch, learning_rate=learning_rate,
-                    warmup=warmup, seed=seed)
-    history = training.fit(model, lambda epoch: {"x": training.Batches(len(states), batch, make, (seed, epoch))},
-                           validate, folder, epochs=epochs, settings=settings, callback=callback, progress=progress)
+                    length=length, activation=activation, dropout=dropout, settle=settle, batch=batch,
+                    learning_rate=learning_rate, warmup=warmup, seed=seed)
+    history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
+                           progress=progress)
+    training.set_dropout(model, (encoder, decoder), dropout)
     return encoder, decoder, history
 
 

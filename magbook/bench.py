@@ -1,4 +1,4 @@
-"""How fast the solver is, and where its time goes: `python -m magbook bench`. Chapter 1 shows its table."""
+"""How fast solver and networks are, and where the time goes: `python -m magbook bench`. Chapters 1 and 4 use it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import scipy.fft
 from . import fidimag_backend, llg, sp4
 from .demag import Demag
 from .film import Film
+from .rom import load_rom
 
 
 def _cpu_seconds(function):
@@ -59,6 +60,35 @@ def fidimag(duration):
     return {"total": cpu, "evaluations": run.info["field evaluations"]}
 
 
+def networks(rom, fields=1000, decoded=5):
+    """Time a reduced order model: {(what, number of fields): CPU seconds a trajectory of 1 ns}.
+
+    what: "rollout" of latent states alone, "averages" of the film, and "states", every state decoded and kept. The first
+    four states are given. Decoding costs the same for each field: of many fields, `decoded` of them are timed.
+    """
+    b = np.array(sp4.FIELD_1)
+    first = rom.encode(rom.first_states(b)[1:])
+    steps = 100 - len(first)
+
+    def states(n):
+        return rom.decode(rom.rollout(np.repeat(first[None], n, axis=0), np.tile(b, (n, 1)), steps).reshape(-1, rom.latent))
+
+    def averages(n):
+        for _ in range(n):
+            states(1).mean(axis=(1, 2))
+
+    def rollout(n):
+        rom.rollout(np.repeat(first[None], n, axis=0), np.tile(b, (n, 1)), steps)
+
+    def seconds(function, n, repeats=5):
+        function(n)  # the first call of a network builds its graph
+        return min(_cpu_seconds(lambda: function(n))[0] for _ in range(repeats)) / n
+
+    return {("rollout", 1): seconds(rollout, 1, 50), ("averages", 1): seconds(averages, 1), ("states", 1): seconds(states, 1),
+            ("rollout", fields): seconds(rollout, fields), ("averages", fields): seconds(averages, decoded, 1),
+            ("states", fields): seconds(states, decoded, 1)}
+
+
 def main(fidimag_duration=1e-9):
     """Print the table. fidimag_duration: s that fidimag runs for; less than 1 ns is scaled up, and said."""
     print(f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores of which one is used")
@@ -74,6 +104,7 @@ def main(fidimag_duration=1e-9):
         if accuracy == 1.0:
             default = ours
     other = fidimag(fidimag_duration)
+    _print_networks(default["total"], 1000)
     if other is None:
         print("fidimag is not installed: not timed")
         return
@@ -81,3 +112,10 @@ def main(fidimag_duration=1e-9):
     said = "" if scale == 1 else f" (scaled from {fidimag_duration * 1e9:g} ns)"
     print(f"fidimag, dopri5 at 1e-8: {other['total'] * scale:.1f} s{said}, {other['evaluations'] * scale:.0f} evaluations\n"
           f"  {other['total'] * scale / default['total']:.0f} times as long as magbook at its default accuracy")
+
+
+def _print_networks(llg_seconds, fields):
+    print("reduced order model of the paper, CPU seconds a trajectory of 1 ns, first four states given")
+    for (what, n), seconds in networks(load_rom("paper"), fields).items():
+        print(f"  {seconds:10.6f} s  {llg_seconds / seconds:8.0f} times faster than LLG  {what}, {n} fields at once")
+    print()

@@ -75,18 +75,18 @@ def rollout(weights, first, fields, steps):
     return states[:, HISTORY:]
 
 
-def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, dropout=0.02, noise=0.0, epochs=100,
-          updates=500, batch=256, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=True):
+def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, dropout=0.02, settle=0.0, noise=0.0,
+          epochs=100, updates=500, batch=256, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=True):
     """Train a predictor on latent trajectories; returns (network, scale, history).
 
     latents: (n, nt, latent), one trajectory for each field, evenly spaced in time. fields: (n, 3), mu0*H in T.
     validation: the same pair for the validation fields. folder: as in `training.fit`.
     steps: how far the loss looks ahead. noise: standard deviation of the Gaussian noise on the first four states of a
-    window, in units of the scale. widths, dropout: as `build` takes them.
+    window, in units of the scale. widths, dropout: as `build` takes them. settle: as in `autoencoder.train`.
     epochs: of `updates` steps of the optimizer each, with windows drawn at random. learning_rate, warmup: as in
     `training.nadam`. seed: of the first weights, the windows, the noise and the dropout.
     scale: the standard deviation of the latents, by which states are divided before the network sees them. Unscaled
-    they are of the order of 30, and the network does not learn.
+    they reach a hundred, and the network does not learn.
     history: loss, and "error": the relative L2 error of the validation fields' whole rollouts. A good loss over a few
     steps says little about a hundred, so the best weights are chosen by that.
     Raises ValueError, naming the argument, for shapes that do not fit and values that are not finite.
@@ -105,11 +105,12 @@ def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, d
     network = build(latent, widths, dropout=dropout, seed=seed)
     model = look_ahead(network, steps)
     # The network is small: without several updates in a call, half the time goes into calling
-    model.compile(training.nadam(learning_rate, epochs * updates, warmup), loss, jit_compile=False,
-                  steps_per_execution=min(50, updates))
+    training.compile_model(model, training.nadam(learning_rate, epochs * updates, warmup), loss, min(50, updates))
     inputs = (fields[:, :2] / FIELD_SCALE).astype(np.float32)
 
     def batches(epoch):
+        if epoch >= round((1 - settle) * epochs):
+            training.set_dropout(model, (network,), 0.0)
         rng = np.random.default_rng((seed, epoch))
         run = rng.integers(n, size=updates * batch)
         window = latents[run[:, None], rng.integers(nt - HISTORY - steps + 1, size=run.size)[:, None]
@@ -124,9 +125,11 @@ def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, d
         return {"error": np.mean(np.minimum(np.nan_to_num(wrong, nan=1e3), 1e3))}
 
     settings = dict(network="predictor", latents=latents.shape, steps=steps, widths=widths, dropout=dropout,
-                    noise=noise, updates=updates, batch=batch, learning_rate=learning_rate, warmup=warmup, seed=seed)
+                    settle=settle, noise=noise, updates=updates, batch=batch, learning_rate=learning_rate, warmup=warmup,
+                    seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)
+    training.set_dropout(model, (network,), dropout)
     return network, scale, history
 
 

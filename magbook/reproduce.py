@@ -18,18 +18,18 @@ from .film import Film
 from .progress import bar
 from .rom import ReducedOrderModel, load_rom
 
-AUTOENCODER = dict(latent=16, epochs=60, batch=32, learning_rate=2e-3, seed=0)
+AUTOENCODER = dict(latent=16, settle=0.3, epochs=60, batch=32, learning_rate=2e-3, seed=0)
 """How the paper's autoencoder is trained here."""
 
-SWEEP = dict(epochs=8, batch=32, learning_rate=2e-3, seed=0)
+SWEEP = dict(settle=0.3, epochs=8, batch=32, learning_rate=2e-3, seed=0)
 """Short trainings, on every second state in time, that compare autoencoders with each other."""
 
 LATENTS = (4, 8, 16, 32)
 
-PREDICTOR = dict(steps=8, epochs=200, learning_rate=3e-3, seed=0)
+PREDICTOR = dict(steps=8, settle=0.3, epochs=120, learning_rate=3e-3, seed=0)
 """How the paper's predictor is trained here."""
 
-SHORT = dict(epochs=40, learning_rate=3e-3, seed=0)
+SHORT = dict(settle=0.3, epochs=30, learning_rate=3e-3, seed=0)
 """Short trainings that compare predictors with each other."""
 
 LOOK_AHEADS = (1, 2, 4, 8, 16)
@@ -47,15 +47,16 @@ def sweep_autoencoder():
     data = dataset.load("paper")
     validation, test = (dataset.states(data, part) for part in ("validation", "test"))
     linear = pca.fit(dataset.states(data, "train", 2), max(LATENTS))
-    table = {"history": _history("autoencoder"), "settings": SWEEP, "latent": {}}
+    table = {"settings": SWEEP, "latent": {}}
     for k in LATENTS:
         encoder, decoder, history = _autoencoder(f"latent-{k}", every=2, latent=k, **SWEEP)
         network = partial(keras.Sequential([encoder, decoder]).predict, batch_size=128, verbose=0)
         table["latent"][k] = {"history": history, "validation": _errors(network, validation),
                               "test": _errors(network, test),
                               "pca": _errors(lambda m, k=k: linear.decode(linear.encode(m, k)), test)}
-    paper = SWEEP | {"learning_rate": 1e-4, "warmup": None}
+    paper = SWEEP | {"settle": 0.0, "learning_rate": 1e-4, "warmup": None}
     *_, table["constant"] = _autoencoder("constant", every=2, latent=16, **paper)
+    table["history"] = _history("autoencoder")
     _ship_json("autoencoder_sweep.json", table, "what short trainings of the autoencoder reached for several latent sizes "
                "and learning rates, and the history of the long one", "sweep-autoencoder", SWEEP["seed"])
 

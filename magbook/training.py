@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import keras
+from .backend import keras, layers
 from .files import atomic
 from .progress import bar
 
@@ -25,6 +25,16 @@ def nadam(learning_rate, steps, warmup=0.02):
         learning_rate = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - first), warmup_target=learning_rate, warmup_steps=first)
     return keras.optimizers.Nadam(learning_rate)
+
+
+def compile_model(model, optimizer, loss, updates=1):
+    """`Model.compile`, as each back end is fast.
+
+    JAX crawls without its compiler, which only makes TensorFlow start later. updates: of the weights in one call, where
+    the calls themselves take time; PyTorch can do no more than one.
+    """
+    backend = keras.backend.backend()
+    model.compile(optimizer, loss, jit_compile=backend == "jax", steps_per_execution=1 if backend == "torch" else updates)
 
 
 def check_counts(**counts):
@@ -48,6 +58,14 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, i):
         return self.make(self.indices[i])
+
+
+def set_dropout(model, networks, rate):
+    """Change the rate of all dropout layers in networks that are parts of a compiled model."""
+    for layer in (layer for network in networks for layer in network.layers if isinstance(layer, layers.Dropout)):
+        if layer.rate != rate:
+            layer.rate = rate
+            model.train_function = None  # Keras builds another, with this rate
 
 
 def fit(model, batches, validate, folder=None, *, epochs, settings, callback=None, progress=True):

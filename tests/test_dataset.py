@@ -243,6 +243,56 @@ def test_manifest(tmp_path, threads):
     assert manifest["version"] == magbook.__version__
 
 
+# ---------------------------------------------------------------------------- states, for training
+
+
+def test_states_of_a_part_are_those_of_its_fields(tmp_path, threads):
+    data = make(tmp_path / "set", threads, n=20, duration=2e-11)
+    for part, runs in split(20).items():
+        m = dataset.states(data, part)
+        assert m.shape == (2 * len(runs), 8, 16, 3) and m.dtype == np.int16
+        want = np.concatenate([dataset.trajectory(data, i).m for i in runs])
+        np.testing.assert_allclose(m / dataset.SCALE, want, atol=1e-7)
+
+
+def test_states_of_some_runs_and_times(tmp_path, threads):
+    data = make(tmp_path / "set", threads)
+    everything = dataset.states(data, range(6)).reshape(6, 4, 8, 16, 3)
+    assert len(np.unique(everything.reshape(24, -1), axis=0)) == 24
+    assert np.array_equal(dataset.states(data, [4, 1]), everything[[4, 1]].reshape(8, 8, 16, 3))
+    assert np.array_equal(dataset.states(data, 3), everything[3])
+    assert np.array_equal(dataset.states(data, -1), everything[5])
+    assert np.array_equal(dataset.states(data, [2, 5], every=2), everything[[2, 5], ::2].reshape(4, 8, 16, 3))
+    assert np.array_equal(dataset.states(data, [2, 5], every=3), everything[[2, 5], ::3].reshape(4, 8, 16, 3))
+    assert np.array_equal(dataset.states(data, [2], every=9), everything[2, :1])
+    # a data set of which runs were chosen is counted as it is
+    assert np.array_equal(dataset.states(data.isel(run=[3, 5]), 1), everything[5])
+
+
+@pytest.mark.parametrize("match, change", [
+    ("^part: got 'tset'; 'train', 'validation', 'test' or indices of runs, of which there are 6", dict(part="tset")),
+    ("^part: got 6;", dict(part=6)), (r"^part: got \[0, -7\]", dict(part=[0, -7])), (r"^part: got \[\]", dict(part=[])),
+    ("^every: got 0; a whole number", dict(every=0)), ("^every: got -1", dict(every=-1)), ("^every: got 1.5", dict(every=1.5))])
+def test_states_that_there_are_not(tmp_path, threads, match, change):
+    with pytest.raises(ValueError, match=match):
+        dataset.states(make(tmp_path / "set", threads), **change)
+
+
+def test_states_that_are_damaged(tmp_path, threads):
+    data = make(tmp_path / "set", threads)
+    chunk(tmp_path / "set", 3).write_bytes(b"damaged")
+    assert dataset.states(data, [2, 4]).any()
+    with pytest.raises(ValueError, match="run 3 of the data set can't be read.*make it anew"):
+        dataset.states(data, [2, 3])
+
+
+def test_states_beyond_memory_are_refused(tmp_path, threads, monkeypatch):
+    data, asked = make(tmp_path / "set", threads), []
+    monkeypatch.setattr(dataset, "check_memory", lambda needed, what: asked.append(needed))
+    m = dataset.states(data, [0, 1], every=2)
+    assert asked == [m.nbytes]
+
+
 # ---------------------------------------------------------------------------- resuming
 
 
