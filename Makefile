@@ -19,7 +19,7 @@ help:
 	@echo "make test    run the tests: package, chapters, and the built site in a browser"
 	@echo "make lab     open the chapters in JupyterLab"
 	@echo "make data    compute the paper's data set (200 fields)"
-	@echo "make bench   check and time the solver"
+	@echo "make bench   check and time the solver, and time the networks"
 	@echo "make setup   only install what these need, into .venv (each of them does it itself)"
 	@echo "make lock    resolve requirements.txt anew into requirements.lock"
 	@echo "make clean   remove the built book"

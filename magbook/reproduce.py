@@ -91,7 +91,7 @@ def train_predictor():
     network.set_weights([_half(w) for w in network.get_weights()])
     latents = _latents()["latents"][dataset.split(200)["train"]]
     data = dataset.load("paper")
-    info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR, "data": data.attrs["manifest"] | dataset.SETS["paper"],
+    info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR, "data": data.attrs["manifest"] | {"seed": dataset.SEED} | dataset.SETS["paper"],
             "command": "python -m magbook train-autoencoder; python -m magbook encode; python -m magbook train-predictor",
             "version": __version__}
     rom = ReducedOrderModel(encoder, decoder, network, scale=scale, reach=np.abs(latents).max(), film=Film(),
@@ -129,9 +129,9 @@ def evaluate():
         models = {"autoencoder": rom.decode(latents[i]), "rom": rolled, "pca": modes.decode(modes.encode(m)),
                   "nearest": autoencoder.as_float(states(nearest)), "average": average}
         models |= {f"{name}_unit": _unit(models[name]) for name in ("autoencoder", "pca")}
-        rows.append({f"mean_{name}": out.mean(axis=(1, 2)) for name, out in models.items()}
+        rows.append({f"mean_{name}": out.mean(axis=(1, 2), dtype=float) for name, out in models.items()}
                     | {f"l2_{name}": metrics.relative_l2(out, m, (1, 2, 3)) for name, out in models.items()}
-                    | {"run": i, "field": fields[i], "mean": m.mean(axis=(1, 2)), "nearest": fields[nearest]})
+                    | {"run": i, "field": fields[i], "mean": m.mean(axis=(1, 2), dtype=float), "nearest": fields[nearest]})
     with atomic(DATA / "paper_test.npz") as file:
         np.savez_compressed(file, t=data["t"].values, **{k: np.array([row[k] for row in rows]).astype(
             int if k == "run" else np.float32) for k in rows[0]})

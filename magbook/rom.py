@@ -21,7 +21,7 @@ from .progress import bar
 from .trajectory import Trajectory
 
 FORMAT = "magbook reduced order model 1"
-CHUNK = 64  # states that go through a network at once: 12 MB each way
+CHUNK = 64  # states that go through a network at once, 12 MB each way, and fields whose runs start at once
 
 
 class ReducedOrderModel:
@@ -108,8 +108,10 @@ class ReducedOrderModel:
         if not np.isfinite(first).all():
             raise ValueError("first: it holds latent states that are not finite")
         c = np.empty((len(first), steps, self.latent), np.float32)
-        for i in range(0, len(first), 1024):  # bounds what is in memory beside the result, and stays in the cache
-            part = slice(i, i + 1024)
+        # 128 rows: the work stays in the cache, and below the size at which matrix products wake more threads, which
+        # takes longer than they do
+        for i in range(0, len(first), 128):
+            part = slice(i, i + 128)
             with np.errstate(over="ignore", invalid="ignore"):
                 c[part] = predictor.rollout(self._weights, first[part] / np.float32(self.scale), fields[part], steps)
                 c[part] *= self.scale
@@ -129,14 +131,12 @@ class ReducedOrderModel:
         duration: s. The start and the first four states come from the solver, as in the paper; what follows is the
         predictor's, decoded and scaled to unit length.
         """
-        first, c, fields = self._run(self._fields(field), start, duration)
-        runs = (self._trajectory(*one) for one in zip(first, c, fields))
+        runs = (self._trajectory(*one) for one in self._run(self._fields(field), start, duration))
         return next(runs) if np.ndim(field) == 1 else runs
 
     def averages(self, field, start=None, duration=1e-9):
         """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for fields (n, 3), in bounded memory."""
-        first, c, fields = self._run(self._fields(field), start, duration)
-        mean = np.stack([self._trajectory(*one).mean for one in zip(first, c, fields)])
+        mean = np.stack([self._trajectory(*one).mean for one in self._run(self._fields(field), start, duration)])
         return mean[0] if np.ndim(field) == 1 else mean
 
     def first_states(self, field, start=None):
@@ -144,14 +144,19 @@ class ReducedOrderModel:
         return llg.simulate(field, self.film, start, HISTORY * self.every, self.every, progress=False).m
 
     def _run(self, fields, start, duration):
+        """Yield (first five states, the latent states that follow, field) of each run, a chunk of fields at a time."""
         t, *_, start = llg.check_run(fields[0], self.film, start, duration, self.every, 1.0, "single")
         steps = len(t) - 1 - HISTORY
         if steps < 1:
             raise ValueError(f"duration: got {duration:g} s; more than {HISTORY * self.every:g} s is needed")
-        check_memory(20 * self.film.nx * self.film.ny * 3 * len(fields), "The first states of all runs")
-        first = [self.first_states(b, start) for b in bar(fields, desc="first states", unit="field")]
-        c = self._rollout(np.stack([self.encode(m[1:]) for m in first]), fields, steps)
-        return first, c, fields
+
+        def runs():
+            for i in bar(range(0, len(fields), CHUNK), desc="rollouts", unit=f"{CHUNK} fields"):
+                part = fields[i:i + CHUNK]
+                first = [self.first_states(b, start) for b in part]
+                yield from zip(first, self._rollout(np.stack([self.encode(m[1:]) for m in first]), part, steps), part)
+
+        return runs()
 
     def _trajectory(self, first, c, field):
         m = np.full((len(first) + len(c), *first.shape[1:]), np.nan, np.float32)
