@@ -9,7 +9,7 @@ import numpy as np
 
 from . import training
 from .backend import keras, layers, ops
-from .dataset import SCALE
+from .dataset import as_float
 
 FILTERS = (16, 32, 64, 128, 256, 512)
 """Table 1: the filters of the six convolutions; each halves the grid in both directions."""
@@ -122,12 +122,6 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
                            progress=progress)
     training.set_dropout(model, (encoder, decoder), dropout)
     return encoder, decoder, history
-
-
-def as_float(states):
-    """States as float32, whether they come as floats or as a data set stores them, in 16-bit whole numbers."""
-    states = np.asarray(states)
-    return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states.astype(np.float32, copy=False)
 
 
 def _states(name, states):

@@ -317,6 +317,12 @@ def _unreadable(run, error):
                       "arguments finds and replaces it")
 
 
+def as_float(states):
+    """States as float32, whether they come as floats or as a data set stores them, in 16-bit whole numbers."""
+    states = np.asarray(states)
+    return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states.astype(np.float32, copy=False)
+
+
 def states_file(path, i):
     """The file that holds the states of run i of a data set: there once it is complete."""
     return Path(path) / "m" / "c" / str(i) / "0" / "0" / "0" / "0"

@@ -11,6 +11,9 @@ import plotly.graph_objects as go
 from . import llg, metrics, plots
 from .film import Film
 
+_SLIDER = dict(layout=dict(width="auto", flex="1 1 14em"), style=dict(description_width="initial"))
+_ROW = dict(flex_flow="row wrap")
+
 
 def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     """A panel: two sliders turn the applied field, a third runs through time; the film is computed anew at each turn.
@@ -18,13 +21,8 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     film: coarse by default, so that the answer comes within half a second. duration, every: s, as `llg.simulate` takes.
     Returns a widget; its `run` is the last `Trajectory`.
     """
-    layout = widgets.Layout(width="auto", flex="1 1 14em")
-    style = {"description_width": "initial"}
-    angle = widgets.FloatSlider(170, min=150, max=210, step=0.5, description="direction (°)", continuous_update=False,
-                                layout=layout, style=style)
-    strength = widgets.FloatSlider(25, min=5, max=60, step=0.5, description="strength (mT)", continuous_update=False,
-                                   layout=layout, style=style)
-    moment = widgets.IntSlider(0, max=round(duration / every), description="t", readout=False, layout=layout, style=style)
+    angle, strength = _field_sliders()
+    moment = widgets.IntSlider(0, max=round(duration / every), description="t", readout=False, **_SLIDER)
     player = widgets.Play(max=moment.max, interval=80)
     widgets.jslink((player, "value"), (moment, "value"))
     clock = widgets.Label()
@@ -50,8 +48,7 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     angle.observe(show_run, "value")
     strength.observe(show_run, "value")
     moment.observe(show_moment, "value")
-    row = widgets.Layout(flex_flow="row wrap")
-    panel.children = [widgets.HBox([angle, strength], layout=row), widgets.HBox([player, moment, clock], layout=row),
+    panel.children = [widgets.HBox([angle, strength], layout=_ROW), widgets.HBox([player, moment, clock], layout=_ROW),
                       picture, curves]
     return panel
 
@@ -71,16 +68,11 @@ class Losses(go.FigureWidget):
 
 
 def compare(rom, duration=1e-9):
-    """A panel: two sliders turn the field; the reduced order model answers at once, the solver a second later.
+    """A panel: two sliders turn the field, and the reduced order model and the solver both answer.
 
     rom: a `rom.ReducedOrderModel`. duration: s. Returns a widget; its `fast` and `run` are the last trajectories.
     """
-    style = {"description_width": "initial"}
-    layout = widgets.Layout(width="auto", flex="1 1 14em")
-    angle = widgets.FloatSlider(170, min=150, max=210, step=0.5, description="direction (°)", continuous_update=False,
-                                layout=layout, style=style)
-    strength = widgets.FloatSlider(25, min=15, max=50, step=0.5, description="strength (mT)", continuous_update=False,
-                                   layout=layout, style=style)
+    angle, strength = _field_sliders()
     said = widgets.Label()
     panel = widgets.VBox()
 
@@ -97,8 +89,15 @@ def compare(rom, duration=1e-9):
     curves = go.FigureWidget(compute())
     for slider in (angle, strength):
         slider.observe(lambda _: _replace(curves, compute()), "value")
-    panel.children = [widgets.HBox([angle, strength], layout=widgets.Layout(flex_flow="row wrap")), said, curves]
+    panel.children = [widgets.HBox([angle, strength], layout=_ROW), said, curves]
     return panel
+
+
+def _field_sliders():
+    """Direction in degrees and strength in mT of an applied field."""
+    options = dict(step=0.5, continuous_update=False, **_SLIDER)
+    return (widgets.FloatSlider(170, min=150, max=210, description="direction (°)", **options),
+            widgets.FloatSlider(25, min=5, max=60, description="strength (mT)", **options))
 
 
 def _polar(strength, angle):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
-from .autoencoder import as_float
+from .dataset import as_float
 
 
 @dataclass(eq=False)

@@ -74,7 +74,7 @@ def encode():
     """Encode the paper's 200 trajectories, and standard problem 4's two, and ship the latents."""
     encoder, _ = _rounded("autoencoder")
     data = dataset.load("paper")
-    apply = lambda m: encoder.predict(autoencoder.as_float(m), batch_size=128, verbose=0)
+    apply = lambda m: encoder.predict(dataset.as_float(m), batch_size=128, verbose=0)
     latents = np.stack([apply(dataset.states(data, i)) for i in bar(range(data.sizes["run"]), unit="field")])
     sp4_latents = np.stack([apply(llg.simulate(b).m[1:]) for b in (sp4.FIELD_1, sp4.FIELD_2)])
     with atomic(DATA / "paper_latents.npz") as file:
@@ -119,15 +119,15 @@ def evaluate():
     fields, train, states = data["field"].values, parts["train"], partial(dataset.states, data)
     average = np.zeros(data["m"].shape[1:], np.float32)
     for i in train:
-        average += autoencoder.as_float(states(i)) / len(train)
+        average += dataset.as_float(states(i)) / len(train)
     rows = []
     for i in bar(parts["test"], unit="field"):
-        m = autoencoder.as_float(states(i))
+        m = dataset.as_float(states(i))
         nearest = train[np.linalg.norm(fields[train] - fields[i], axis=1).argmin()]
         steps = len(m) - predictor.HISTORY
         rolled = np.concatenate([m[:-steps], rom.decode(rom.rollout(latents[i, :-steps], fields[i], steps), unit=True)])
         models = {"autoencoder": rom.decode(latents[i]), "rom": rolled, "pca": modes.decode(modes.encode(m)),
-                  "nearest": autoencoder.as_float(states(nearest)), "average": average}
+                  "nearest": dataset.as_float(states(nearest)), "average": average}
         models |= {f"{name}_unit": _unit(models[name]) for name in ("autoencoder", "pca")}
         rows.append({f"mean_{name}": out.mean(axis=(1, 2), dtype=float) for name, out in models.items()}
                     | {f"l2_{name}": metrics.relative_l2(out, m, (1, 2, 3)) for name, out in models.items()}
@@ -195,7 +195,7 @@ def _errors(model, states, chunk=500):
     """Relative L2 error, raw and with the output scaled to unit length, and mean error of the film average."""
     sums = np.zeros(4)
     for i in range(0, len(states), chunk):
-        m = autoencoder.as_float(states[i:i + chunk])
+        m = dataset.as_float(states[i:i + chunk])
         out = model(m)
         sums += (np.sum((out - m)**2, dtype=float), np.sum((_unit(out) - m)**2, dtype=float), np.sum(m**2, dtype=float),
                  np.abs((out - m).mean(axis=(1, 2))).mean(axis=1).sum())

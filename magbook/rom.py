@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from . import llg, predictor
-from .autoencoder import as_float
 from .backend import keras, ops
+from .dataset import as_float
 from .files import atomic, shipped
 from .film import Film, check_memory, field_vector
 from .predictor import FIELD_SCALE, HISTORY

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from magbook import autoencoder, metrics, training
+from magbook import metrics, training
 from magbook.autoencoder import build, loss, train
 from magbook.dataset import SCALE
 
@@ -259,11 +259,3 @@ def test_what_cannot_be_trained_on(tmp_path, match, change):
     with pytest.raises(ValueError, match=match):
         train(**{"states": STATES, "validation": VALIDATION, "folder": tmp_path / "new", "epochs": 1, **SMALL, **change})
     assert not (tmp_path / "new").exists()
-
-
-def test_states_as_they_are_stored():
-    stored = np.rint(STATES * SCALE).astype(np.int16)
-    back = autoencoder.as_float(stored)
-    assert back.dtype == np.float32 and np.abs(back - STATES).max() < 1.6e-5
-    assert autoencoder.as_float(np.int16([SCALE, -SCALE, 0])).tolist() == [1, -1, 0]
-    assert autoencoder.as_float(STATES) is STATES and autoencoder.as_float(STATES.astype(float)).dtype == np.float32

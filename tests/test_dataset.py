@@ -731,3 +731,11 @@ def test_memory_of_a_run_at_full_size(tmp_path):
     # and these are the data set's: a state every 0.01 ns of 64 x 256 x 3
     assert data["m"].shape == (2, 100, 64, 256, 3)
     assert data["m"][0, -1].mean(("y", "x")).values[0] < 0
+
+
+def test_states_as_they_are_stored():
+    m = np.random.default_rng(0).uniform(-1, 1, (2, 4, 8, 3)).astype(np.float32)
+    back = dataset.as_float(np.rint(m * dataset.SCALE).astype(np.int16))
+    assert back.dtype == np.float32 and np.abs(back - m).max() < 1.6e-5
+    assert dataset.as_float(np.int16([dataset.SCALE, -dataset.SCALE, 0])).tolist() == [1, -1, 0]
+    assert dataset.as_float(m) is m and dataset.as_float(m.astype(float)).dtype == np.float32

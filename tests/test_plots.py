@@ -282,3 +282,19 @@ def test_renderer_is_chosen_by_the_build_alone():
 def test_every_figure_of_a_chapter_gets_the_template():
     assert pio.templates.default == "magbook"
     assert plots.means(turning()).layout.paper_bgcolor is None  # the template says it, so a student's change wins
+
+
+# ---------------------------------------------------------------------------- losses
+
+
+def test_losses_draws_a_line_for_each_history_and_quantity():
+    rows = [{"epoch": 1, "loss": 2.0, "error": 0.5}, {"epoch": 2, "loss": 1.0, "error": 0.4}]
+    fig = plots.losses(rows, rows[:1], of=("loss", "error"), labels=["long", "short"])
+    assert [(t.name, list(t.x), list(t.y)) for t in fig.data] == [
+        ("long, loss", [1, 2], [2, 1]), ("long, error", [1, 2], [0.5, 0.4]),
+        ("short, loss", [1], [2]), ("short, error", [1], [0.5])]
+    assert fig.layout.yaxis.type == "log"
+    with pytest.raises(ValueError, match="^of: got 'speed'; the histories hold epoch, loss, error"):
+        plots.losses(rows, of="speed")
+    with pytest.raises(ValueError, match="^labels: got 1 for 2 histories"):
+        plots.losses(rows, rows, labels=["one"])
