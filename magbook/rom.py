@@ -151,7 +151,8 @@ class ReducedOrderModel:
             raise ValueError(f"duration: got {duration:g} s; more than {HISTORY * self.every:g} s is needed")
 
         def runs():
-            for i in bar(range(0, len(fields), CHUNK), desc="rollouts", unit=f"{CHUNK} fields"):
+            for i in bar(range(0, len(fields), CHUNK), desc="rollouts", unit=f"{CHUNK} fields",
+                         show=len(fields) > CHUNK):
                 part = fields[i:i + CHUNK]
                 first = [self.first_states(b, start) for b in part]
                 yield from zip(first, self._rollout(np.stack([self.encode(m[1:]) for m in first]), part, steps), part)
