@@ -17,6 +17,9 @@ from .progress import bar
 
 def generate(args):
     """Make the data set, or complete it: it resumes."""
+    if args.set:
+        dataset.generate_named(args.set, workers=args.workers)
+        return
     chosen = [getattr(args, name) for name in ("fields", "seed", "sampling", "cells", "accuracy", "solver")]
     if not args.out and chosen != [200, dataset.SEED, "random", [256, 64], 1.0, "magbook"]:
         raise ValueError("--out: a data set other than the paper's needs a folder of its own")
@@ -59,7 +62,15 @@ LEARNING = {"train-autoencoder": "Train the paper's autoencoder (an hour on two 
             "encode": "Encode the paper's trajectories with the trained autoencoder and ship the latents.",
             "train-predictor": "Train the paper's predictor and ship the whole model; it resumes.",
             "sweep-predictor": "Compare how far the predictor's loss looks ahead; it resumes.",
-            "evaluate": "Compare the model that ships with the solver on the 20 test fields."}
+            "normal-modes": "Find the S-state's normal modes, let the film ring after a pulse, and ship both.",
+            "train-best": "Train the better model of chapter 7 and ship it (20 minutes); it resumes.",
+            "evaluate-best": "Compare the better model with the solver on 100 test fields.",
+            "sweep-best": "Compare the better model by number of fields, and without one part after another; it resumes.",
+            "evaluate": "Compare the model that ships with the solver on the 20 test fields.",
+            "train-seeds": "Train from three seeds each, for error bars; it resumes.",
+            "errors": "Compare every model and baseline with the solver, in every metric.",
+            "floors": "Compare the solver with itself: time steps, grids, neighbouring starts and fields.",
+            "compare-splits": "Compare autoencoders trained on states split by state and by field; it resumes."}
 """What `reproduce` makes, in the order in which it is made."""
 
 
@@ -91,6 +102,8 @@ def main(argv=None):
         return sub
 
     sub = command(generate, "generate")
+    sub.add_argument("--set", choices=tuple(dataset.SETS), help="a named data set, into the cache; other options than "
+                     "--workers are not looked at")
     sub.add_argument("--fields", type=int, default=200, help="how many")
     sub.add_argument("--seed", type=int, default=dataset.SEED)
     sub.add_argument("--sampling", choices=("random", "sobol"), default="random")

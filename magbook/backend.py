@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 
@@ -27,5 +28,8 @@ with _silence():
     from keras import layers, ops
 
     ops.zeros(1)  # it looks for a GPU now, and says what it found
+
+# Each network is traced when it is first used, as it must be; of five in a row TensorFlow thinks that one is traced again
+logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 __all__ = ["keras", "layers", "ops"]

@@ -29,8 +29,10 @@ size, is off by up to 2.4e-4."""
 SEED = 2019
 """Seed of the fields of the named data sets."""
 
-SETS = {"paper": {"n": 200}, "small": {"n": 20}}
-"""Named data sets, as arguments of `fan`: the paper's 200 fields, and its first 20."""
+SETS = {"paper": {"n": 200}, "small": {"n": 20}, "large": {"n": 1000},
+        "blade": {"n": 200, "seed": 2020, "angle": 186.0, "opening": 14.0}}
+"""Named data sets, as arguments of `fan`: the paper's 200 fields, its first 20, five times as many, of which the first are
+the paper's, and 200 more where 360 degree walls are made."""
 
 # ---------------------------------------------------------------------------- fields, and how they are split
 
@@ -255,7 +257,8 @@ def load(name):
     """A data set as an `xarray.Dataset`: m (run, t, y, x, component), field (run, component), t, y, x, inside.
 
     States are read from the disk when they are used. name: a folder that `generate` filled; or "paper", the paper's
-    200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute).
+    200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute), or
+    another of `SETS` (made by `python -m magbook generate --set`).
     Raises FileNotFoundError where there is none, ValueError where it is not complete.
     """
     path = cache() / name if name in SETS else Path(name)
@@ -271,8 +274,8 @@ def load(name):
 
 
 def generate_named(name, **options):
-    """Make, or complete, a named data set in the cache folder: "paper" or "small". options: as `generate` takes."""
-    return generate(cache() / name, fan(**SETS[name]), seed=SEED, **options)
+    """Make, or complete, one of `SETS` in the cache folder. options: as `generate` takes."""
+    return generate(cache() / name, fan(**SETS[name]), seed=SETS[name].get("seed", SEED), **options)
 
 
 def trajectory(data, run):
@@ -306,7 +309,7 @@ def states(data, part="train", every=1):
     m = np.empty((len(runs), *stored.shape[1:]), np.int16)
     for k, i in enumerate(runs):
         try:
-            m[k] = np.rint(stored[int(i)].values * SCALE)
+            m[k] = np.rint(stored[int(i)].values * SCALE)  # xarray has decoded them; this is exact
         except Exception as error:
             raise _unreadable(i, error) from error
     return m.reshape(-1, *m.shape[2:])

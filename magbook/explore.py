@@ -67,29 +67,103 @@ class Losses(go.FigureWidget):
         _replace(self, plots.losses(history, of=self._of))
 
 
-def compare(rom, duration=1e-9):
+def compare(rom=None, duration=1e-9):
     """A panel: two sliders turn the field, and the reduced order model and the solver both answer.
 
-    rom: a `rom.ReducedOrderModel`. duration: s. Returns a widget; its `fast` and `run` are the last trajectories.
+    rom: a `rom.ReducedOrderModel`, by default `load_rom("best")`. duration: s. Returns a widget; its `fast` and `run` are
+    the last trajectories.
     """
+    if rom is None:
+        from .rom import load_rom  # it starts Keras, which takes seconds
+
+        rom = load_rom("best")
     angle, strength = _field_sliders()
     said = widgets.Label()
     panel = widgets.VBox()
 
     def compute():
-        field = _polar(strength.value, angle.value)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            panel.fast = rom.simulate(field, duration=duration)
-        panel.run = llg.simulate(field, rom.film, duration=duration, every=rom.every, progress=False)
-        error = metrics.film_average_error(panel.fast.mean[1:], panel.run.mean[1:])
-        said.value = " ".join([f"mean absolute error of the film average: {error:.4f}.", *(f"{w.message}." for w in caught)])
+        panel.run, panel.fast, said.value = _both(rom, _polar(strength.value, angle.value), duration)
         return plots.means(panel.run, panel.fast, labels=["solver", "networks"])
 
     curves = go.FigureWidget(compute())
     for slider in (angle, strength):
         slider.observe(lambda _: _replace(curves, compute()), "value")
     panel.children = [widgets.HBox([angle, strength], layout=_ROW), said, curves]
+    return panel
+
+
+def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), duration=1e-9, **options):
+    """A panel: `plots.error_map`; click a field, and the solver and the reduced order model both compute it.
+
+    rom: a `rom.ReducedOrderModel`. fields, errors, options: as `plots.error_map` takes them. times: of the states
+    shown, in s. duration: s. It begins with the field of the largest first error.
+    Returns a widget; its `run` and `fast` are the trajectories shown, and its `show(field)` shows another field.
+    """
+    fields = np.asarray(fields, float)
+    labels = ["solver", "networks"]
+    chart, said, panel = go.FigureWidget(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
+
+    def compute(field):
+        panel.run, panel.fast, text = _both(rom, field, duration)
+        said.value = f"mu0*H = ({field[0] * 1e3:.1f}, {field[1] * 1e3:.1f}) mT: {text}"
+        both = panel.run, panel.fast
+        return plots.means(*both, labels=labels), plots.states(both, times, labels=labels)
+
+    curves, pictures = map(go.FigureWidget, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
+
+    def show(field):
+        for live, figure in zip((curves, pictures), compute(field)):
+            _replace(live, figure)
+
+    dots = next(trace for trace in chart.data if trace.marker.coloraxis)
+    dots.on_click(lambda _, points, state: [show(fields[i]) for i in points.point_inds[:1]])
+    panel.show = show
+    panel.children = [chart, said, curves, pictures]
+    return panel
+
+
+def _both(rom, field, duration):
+    """The solver's trajectory, the model's, and what to say of them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fast = rom.simulate(field, duration=duration)
+    run = llg.simulate(field, rom.film, duration=duration, every=rom.every, progress=False)
+    error = metrics.film_average_error(fast.mean[1:], run.mean[1:])
+    said = [f"mean absolute error of the film average: {error:.4f}.", *(f"{w.message}." for w in caught)]
+    return run, fast, " ".join(said)
+
+
+def neurons(rom, latents):
+    """A panel: a slider for each latent number drives the decoder; buttons start from the S-state, the mean, or zero.
+
+    rom: a `rom.ReducedOrderModel`. latents: latent states (..., latent) of its training, whose range the sliders have.
+    Returns a widget; its `latent` and `state` are what it shows, the state as the decoder puts it out.
+    """
+    latents = np.asarray(latents, float).reshape(-1, rom.latent)
+    starts = {"S-state": rom.encode(llg.s_state(rom.film)), "mean": latents.mean(axis=0), "zero": np.zeros(rom.latent)}
+    every = np.vstack([latents, *starts.values()])
+    sliders = [widgets.FloatSlider(min=low, max=high, step=(high - low) / 200, description=str(k), readout_format=".0f",
+                                   layout=dict(width="23%", min_width="9em"), style=dict(description_width="1.5em"))
+               for k, (low, high) in enumerate(zip(every.min(axis=0), every.max(axis=0)))]
+    buttons = [widgets.Button(description=name) for name in starts]
+    picture = go.FigureWidget(plots.film(llg.s_state(rom.film), rom.film))
+    panel = widgets.VBox([widgets.HBox(buttons, layout=_ROW), widgets.HBox(sliders, layout=_ROW), picture])
+
+    def draw(_=None):
+        panel.latent = np.array([slider.value for slider in sliders])
+        panel.state = rom.decode(panel.latent)
+        _replace(picture, plots.film(panel.state, rom.film))
+
+    def begin(button):
+        for slider, value in zip(sliders, starts[button.description]):
+            slider.unobserve_all("value")  # so that sixteen moves draw one picture
+            slider.value = value
+            slider.observe(draw, "value")
+        draw()
+
+    for button in buttons:
+        button.on_click(begin)
+    begin(buttons[0])
     return panel
 
 

@@ -1,16 +1,99 @@
-"""What a trajectory is like, and how far it is from another, in a number. Chapters 2, 3 and 4 introduce these."""
+"""What a trajectory is like, and how far it is from another, in a number. Chapter 5 sets them side by side."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from . import llg
+from .trajectory import Trajectory
+
+RISE = 1e-4
+"""Rises of the energy below this share of all that is lost are rounding: `energy_rises` leaves them out."""
+
+LEVEL = 0.1
+"""The relative L2 error at which `horizon` ends."""
+
+
+def compare(run, reference, rom=None):
+    """All errors of a trajectory against a reference: a dictionary of named numbers.
+
+    run, reference: `Trajectory`s of one film in one field, at the same times. The start at t = 0, which both are given,
+    is left out. Keys, with the function that defines each:
+
+    - "film average": `film_average_error`
+    - "L2": `relative_l2`
+    - "angle", "angle 99 %": mean and 99th percentile over cells and times of `angle_error`, in degrees
+    - "length": mean over cells and times of `length_error`
+    - "energy": mean over time of `energy_error`
+    - "energy rises": the number of `energy_rises` of the run; NaN in a field that changes
+    - "first zero", "switching time": those of the run less those of the reference, in s, with their sign; see
+      `first_zero` and `switching_time`
+    - "horizon": `horizon` of the relative L2 error, in s
+    - with a rom, a `rom.ReducedOrderModel`, also "L2 autoencoder" and "L2 predictor": see `split_l2`
+
+    States that are not finite give NaN. Raises TypeError for what is not a trajectory, ValueError, naming the argument,
+    for trajectories of different films, times or fields.
+    """
+    _check_pair(run, reference)
+    later = reference.t > 0
+    t, m, true = reference.t[later], run.m[later], reference.m[later]
+    inside = reference.film.inside
+    angle = angle_error(m, true)[:, inside]
+    energy, true_energy = energies(run), energies(reference)
+    errors = {"film average": film_average_error(run.mean[later], reference.mean[later]),
+              "L2": relative_l2(m, true),
+              "angle": angle.mean(), "angle 99 %": np.percentile(angle, 99),
+              "length": length_error(m)[:, inside].mean(),
+              "energy": energy_error(energy, true_energy)[later].mean(),
+              "energy rises": energy_rises(energy) if np.ndim(run.field) == 1 else np.nan,
+              **{name: time(run.t, run.mean[:, 0]) - time(reference.t, reference.mean[:, 0])
+                 for name, time in (("first zero", first_zero), ("switching time", switching_time))},
+              "horizon": horizon(t, relative_l2(m, true, axis=(1, 2, 3)))}
+    if rom is not None:
+        errors |= {f"L2 {name}": error for name, error in split_l2(m, true, rom).items()}
+    return {name: float(error) for name, error in errors.items()}
+
+
+# ---------------------------------------------------------------------------- of film averages
+
 
 def film_average_error(mean, reference):
     """Mean absolute error of film averages (..., nt, 3) over times and components: (...).
 
-    Both are at the same times, without the start, at which nothing can be wrong.
+    Both are at the same times, without the start, at which nothing can be wrong. What the paper's Figures 1 and 4 show.
     """
     return np.abs(np.asarray(mean, float) - reference).mean(axis=(-2, -1))
+
+
+def first_zero(t, values):
+    """Time of the first change of sign, by linear interpolation; NaN if there is none.
+
+    t: (nt,) in s. values: (nt,), such as the mean of mx. Standard problem 4 asks for this moment of mean mx: half of
+    the film's moment has then turned.
+    """
+    t, values = np.asarray(t, float), np.asarray(values, float)
+    turns = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
+    if not len(turns):
+        return np.nan
+    i = turns[0]
+    return t[i] + (t[i + 1] - t[i]) * values[i] / (values[i] - values[i + 1])
+
+
+def switching_time(t, mx, level=-0.5):
+    """Time from which mean mx stays below a level, by linear interpolation; NaN if it is not below at the end.
+
+    t: (nt,) in s. mx: (nt,). At the default level three quarters of the way from 1 to -1 are done. Unlike the first
+    zero it waits for what comes back, such as an island that walls shut in. Chapter 5.
+    """
+    t, mx = np.asarray(t, float), np.asarray(mx, float) - level
+    above = np.flatnonzero(~(mx < 0))
+    if not len(above):
+        return t[0]
+    i = above[-1]
+    return np.nan if i == len(t) - 1 else t[i] + (t[i + 1] - t[i]) * mx[i] / (mx[i] - mx[i + 1])
+
+
+# ---------------------------------------------------------------------------- of states
 
 
 def relative_l2(m, reference, axis=(-4, -3, -2, -1)):
@@ -24,17 +107,42 @@ def relative_l2(m, reference, axis=(-4, -3, -2, -1)):
     return np.sqrt(np.sum((m - reference)**2, axis=axis, dtype=float) / np.sum(reference**2, axis=axis, dtype=float))
 
 
-def first_zero(t, values):
-    """Time of the first change of sign, by linear interpolation; NaN if there is none.
+def split_l2(m, reference, rom):
+    r"""The two parts of a relative L2 error, for states (nt, ny, nx, 3): {"autoencoder", "predictor"}.
 
-    t: (nt,) in s. values: (nt,), such as the mean of mx: its first zero is the switching time.
+    With D the reference after encoding and decoding, all scaled to unit length,
+    "autoencoder" is |D - m_ref| / |m_ref|, what is lost even if each latent state is right, and "predictor" is
+    |m - D| / |m_ref|, what wrong latent states add. The whole error is at most their sum, and the root of the sum of
+    their squares where the two have nothing to do with each other.
     """
-    t, values = np.asarray(t, float), np.asarray(values, float)
-    turns = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
-    if not len(turns):
-        return np.nan
-    i = turns[0]
-    return t[i] + (t[i + 1] - t[i]) * values[i] / (values[i] - values[i + 1])
+    held = rom.decode(rom.encode(reference), unit=True)
+    added = np.sqrt(np.sum((m - held)**2, dtype=float) / np.sum(reference**2, dtype=float))
+    return {"autoencoder": relative_l2(held, reference), "predictor": added}
+
+
+def angle_error(m, reference):
+    """The angle between vectors in degrees: (...) from states (..., 3), whatever their lengths.
+
+    By the arctangent of cross and dot product: at small angles the arccosine of the dot product loses half its digits.
+    """
+    m, reference = np.asarray(m), np.asarray(reference)
+    cross = np.linalg.norm(np.cross(m, reference), axis=-1)
+    return np.degrees(np.arctan2(cross, np.sum(m * reference, axis=-1)))
+
+
+def length_error(m):
+    """How far vectors are from unit length, | |m| - 1 |: (...) from states (..., 3). The LLG equation keeps |m| = 1."""
+    return np.abs(np.linalg.norm(m, axis=-1) - 1)
+
+
+def horizon(t, error, level=LEVEL):
+    """The first time at which an error is above a level: in s; infinite if it never is.
+
+    t: (nt,) in s. error: (nt,), such as the relative L2 error of each state; NaN counts as above. Forecasters of
+    chaotic systems call it the valid prediction time; chapter 5.
+    """
+    above = np.flatnonzero(~(np.asarray(error) <= level))
+    return t[above[0]] if len(above) else np.inf
 
 
 def twist(m):
@@ -46,3 +154,58 @@ def twist(m):
     row = np.asarray(m)[..., np.shape(m)[-3] // 2, :, :]
     angle = np.unwrap(np.arctan2(row[..., 1], row[..., 0]), axis=-1)
     return angle.max(axis=-1) - angle.min(axis=-1)
+
+
+def kind(mx, twist):
+    """The kind of reversal, from mean mx (nt,) and twist (nt,) in rad: a text.
+
+    "never switches": mean mx has no zero. "360° walls": the twist passes 2 pi at some time. "domains": else.
+    """
+    if np.isnan(first_zero(np.arange(len(mx)), mx)):
+        return "never switches"
+    return "360° walls" if np.max(twist) > 2 * np.pi else "domains"
+
+
+# ---------------------------------------------------------------------------- of energy
+
+
+def energies(run):
+    """The total energy of each state of a trajectory in J, (nt,), by `llg.energies`; NaN for a state that is not finite."""
+    fields = np.broadcast_to(run.field, (len(run), 3))
+    return np.array([llg.energies(_unit(m), run.film, b)["total"] if np.isfinite(m).all() else np.nan
+                     for m, b in zip(run.m, fields)])
+
+
+def energy_error(energy, reference):
+    """How far energies are off, as a share of what the reference loses in all: (nt,) from energies (nt,) in J."""
+    return np.abs(energy - reference) / (np.max(reference) - np.min(reference))
+
+
+def energy_rises(energy, tolerance=RISE):
+    r"""The number of steps at which the energy rises, by more than a share of the span of all energies (nt,).
+
+    At a constant field it cannot: by the LLG equation with damping
+    $$\dot E = -\frac{\mu_0 M_s \gamma_0 \alpha}{1 + \alpha^2} \int |m \times H|^2\, dV \le 0.$$
+    T. L. Gilbert, IEEE Trans. Magn. 40, 3443 (2004). Steps to or from NaN do not count.
+    """
+    energy = np.asarray(energy, float)
+    return int(np.sum(np.diff(energy) > tolerance * (np.nanmax(energy) - np.nanmin(energy))))
+
+
+def _unit(m):
+    """Vectors of unit length, and zeros where they are zero."""
+    length = np.linalg.norm(m, axis=-1, keepdims=True)
+    return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
+
+
+def _check_pair(run, reference):
+    for name, one in (("run", run), ("reference", reference)):
+        if not isinstance(one, Trajectory):
+            raise TypeError(f"{name}: got {type(one).__name__}; a magbook.Trajectory is needed")
+    if run.film != reference.film:
+        raise ValueError(f"run: its film, {run.film}, is not the reference's, {reference.film}")
+    if run.t.shape != reference.t.shape or not np.allclose(run.t, reference.t, rtol=1e-6, atol=0):
+        raise ValueError(f"run: its times ({len(run)}, up to {run.t[-1]:g} s) are not the reference's "
+                         f"({len(reference)}, up to {reference.t[-1]:g} s)")
+    if not np.allclose(run.field, reference.field, rtol=1e-6, atol=1e-12):
+        raise ValueError(f"run: its field, {run.field} T, is not the reference's, {reference.field} T")

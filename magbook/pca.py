@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from .dataset import as_float
+from .files import shipped
 
 
 @dataclass(eq=False)
@@ -35,21 +36,28 @@ class PCA:
         return m / np.linalg.norm(m, axis=-1, keepdims=True) if unit else m
 
 
+def load():
+    """The first 16 principal components of the paper's training states, which ship with the book."""
+    with np.load(shipped("paper_pca.npz"), allow_pickle=False) as z:
+        return PCA(**{name: z[name].astype(np.float32) for name in z.files})
+
+
 def fit(states, k=16):
     """The first k principal components of states (n, ny, nx, 3), as floats or as a data set stores them.
 
-    By the method of snapshots: the eigenvectors of the n x n matrix of inner products, which is small beside the
-    covariance of all cells. Raises ValueError for a k that is not below n.
+    Of few states by the method of snapshots: the eigenvectors of the n x n matrix of inner products, which is small beside
+    the covariance of all cells. Of more states than cells by that covariance. Raises ValueError for a k that is not below n.
     """
     if not 1 <= k < len(states):
         raise ValueError(f"k: got {k!r}; at least 1 and less than the number of states, {len(states)}, is needed")
     x = as_float(states).reshape(len(states), -1)
     mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     x = x - mean
-    inner = x @ x.T
+    few = len(x) <= x.shape[1]
+    inner = x @ x.T if few else x.T @ x
     start = np.random.default_rng(0).standard_normal(len(inner))  # else the signs of the modes change from run to run
     values, vectors = eigsh(inner.astype(np.float64), k, v0=start)
     values, vectors = values[::-1], vectors[:, ::-1]
-    modes = (vectors / np.sqrt(values)).T.astype(np.float32) @ x
+    modes = (vectors / np.sqrt(values)).T.astype(np.float32) @ x if few else vectors.T.astype(np.float32)
     shape = np.shape(states)[1:]
     return PCA(mean.reshape(shape), modes.reshape(k, *shape), values / np.trace(inner, dtype=np.float64))

@@ -142,17 +142,17 @@ def _png(rgba, bits=8):
 
 def _image(m, film, wheel, pixels, origin=(0.0, 0.0), bits=8):
     """A film as an image trace in nm, at most `pixels` along its longer side: every n-th cell, never a mean."""
-    rows, columns = (np.arange(n) if n <= p else ((np.arange(p) + 0.5) * n / p).astype(int)
-                     for n, p in ((film.ny, _share(pixels, film.ny, film)), (film.nx, _share(pixels, film.nx, film))))
-    dx, dy = film.size[0] * 1e9 / len(columns), film.size[1] * 1e9 / len(rows)
-    colors = hue_colors(m[np.ix_(rows, columns)], wheel)
+    colors = hue_colors(m[_picks(film, pixels)], wheel)
+    dx, dy = film.size[0] * 1e9 / colors.shape[1], film.size[1] * 1e9 / colors.shape[0]
     # plotly puts a picture's top row at y0 and goes on in steps of dy
     return go.Image(source=_png(colors, bits), x0=origin[0] + dx / 2, dx=dx,
                     y0=origin[1] + film.size[1] * 1e9 - dy / 2, dy=-dy, hoverinfo="skip")
 
 
-def _share(pixels, n, film):
-    return max(1, round(pixels * n / max(film.cells)))
+def _picks(film, pixels):
+    """Rows and columns of every n-th cell, as an index, with at most `pixels` along the longer side."""
+    return np.ix_(*(np.arange(n) if n <= p else ((np.arange(p) + 0.5) * n / p).astype(int)
+                    for n, p in ((n, max(1, round(pixels * n / max(film.cells)))) for n in (film.ny, film.nx))))
 
 
 def _arrow_cells(film, arrows):
@@ -554,6 +554,50 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     return fig
 
 
+def error_map(fields, errors, *, known=None, kinds=None, title=None):
+    """A map of errors over the fan, one at a time from a menu; point at a field to read them all.
+
+    fields: mu0*H in T, (n, 2) or (n, 3). errors: a dictionary from names to n numbers each. known: the training fields,
+    (k, 2) or (k, 3), drawn as small dots: do errors grow where there are none? kinds: n texts, such as the kind of
+    reversal, shown by symbol: do errors gather where one kind meets another?
+    Raises ValueError or TypeError, naming the argument, for anything else.
+    """
+    fields = _fields(fields)
+    if not isinstance(errors, dict) or not errors:
+        raise TypeError(f"errors: got {errors!r}; a dictionary of names, with {len(fields)} numbers each, is needed")
+    for name, values in errors.items():
+        if np.shape(values) != (len(fields),):
+            raise ValueError(f"errors: {name!r} has shape {np.shape(values)}; one number a field, {(len(fields),)}, "
+                             "is needed")
+    if kinds is not None and (isinstance(kinds, str) or len(kinds) != len(fields)):
+        raise ValueError(f"kinds: got {kinds!r}; one text a field, {len(fields)}, is needed")
+    text = ["<br>".join(f"{name} = {values[i]:.4g}" for name, values in errors.items()) for i in range(len(fields))]
+    if kinds is not None:
+        text = [f"{kind}<br>{line}" for kind, line in zip(kinds, text)]
+    first = next(iter(errors))
+    fig = fan(fields, np.asarray(errors[first], float), name=first, text=text, title=title)
+    k = next(k for k, trace in enumerate(fig.data) if trace.marker.coloraxis)
+    fig.data[k].update(marker=dict(size=12), hovertemplate="%{text}<extra></extra>")
+    if kinds is not None:
+        symbols = dict(zip(dict.fromkeys(kinds), ("circle", "diamond", "square", "triangle-up", "cross", "x")))
+        fig.data[k].marker.symbol = [symbols[kind] for kind in kinds]
+        for kind, symbol in symbols.items():
+            fig.add_scatter(x=[None], y=[None], mode="markers", name=kind, marker=dict(symbol=symbol, size=9, color=GREY))
+    if known is not None:
+        dots = _short(_fields(known) * 1e3)
+        fig.add_scatter(x=dots[:, 0], y=dots[:, 1], mode="markers", name="training fields", hoverinfo="skip",
+                        marker=dict(size=3, color=GREY))
+        fig.data = (*fig.data[:k], fig.data[-1], *fig.data[k:-1])  # below the errors
+        k += 1
+    if len(errors) > 1:
+        menu = [dict(label=name, method="update", args=[
+            {"marker.color": [np.asarray(values, float).tolist()]}, {"coloraxis.colorbar.title.text": name}, [k]])
+            for name, values in errors.items()]
+        fig.update_layout(updatemenus=[dict(buttons=menu, x=0, xanchor="left", y=1, yanchor="bottom", pad=dict(b=6))],
+                          margin_t=56, height=fig.layout.height + 22)
+    return fig
+
+
 def losses(*histories, of="error", labels=None, title=None):
     """How trainings went: a quantity against the epoch, on a logarithmic axis; look for where a curve levels off.
 
@@ -575,6 +619,70 @@ def losses(*histories, of="error", labels=None, title=None):
                 mode="lines", showlegend=bool(text), hovertemplate="%{y:.3g} after epoch %{x}<extra>%{fullData.name}</extra>"))
     return _figure(traces, title, height=340, xaxis=dict(title_text="epoch"),
                    yaxis=dict(title_text=names[0] if len(names) == 1 else None, type="log", exponentformat="power"))
+
+
+def grid(pictures, film=sp4.FILM, *, labels=None, columns=4, slider="", pixels=96, wheel="hsl", title=None):
+    """Many small pictures of one film, to compare; with a slider, if there are several sets of them.
+
+    pictures: states (n, ny, nx, 3); or numbers (n, ny, nx), blue below zero and orange above, each picture on a scale of
+    its own; or a dictionary of several such arrays, whose keys are the positions of a slider that is called `slider` and
+    starts in the middle.
+    film: its `Film`. labels: one text a picture. columns: how many side by side. pixels: a picture's longer side.
+    wheel: as in `film`. Sixteen states weigh 60 kB. Raises ValueError or TypeError, naming the argument, for anything else.
+    """
+    _film(film)
+    _wheel(wheel)
+    columns, pixels = _whole("columns", columns, 1), _whole("pixels", pixels, 8)
+    sets = {str(key): np.asarray(given, float) for key, given in
+            (pictures if isinstance(pictures, dict) else {"": pictures}).items()}
+    first, cells = next(iter(sets.values()), np.empty(0)), (film.ny, film.nx)
+    n = len(first)
+    for given in sets.values() or [first]:
+        if not n or given.shape != first.shape or first.shape[1:] not in (cells, (*cells, 3)) or not np.isfinite(given).all():
+            raise ValueError(f"pictures: got shape {given.shape}; finite states (n, {film.ny}, {film.nx}, 3) or numbers "
+                             f"(n, {film.ny}, {film.nx}) are needed, as many in each set")
+    if labels is not None and len(labels) != n:
+        raise ValueError(f"labels: got {len(labels)} for {n} pictures; one for each is needed")
+    states = first.ndim == 4
+    width, height = (size * 1e9 for size in film.size[:2])
+    step_x, line = 1.06 * width, 1.06 * width * columns / _COLUMN * 24  # a line of text, 24 px, 10 on a phone
+    x = np.arange(n) % columns * step_x
+    y = -(np.arange(n) // columns) * (height + 1.1 * line) - line  # the upper edges
+
+    def images(given):
+        sources = (_image(one, film, wheel, pixels, bits=6).source if states else
+                   _png(_signed(one[_picks(film, pixels)])) for one in given)
+        return [dict(source=source, xref="x", yref="y", x=left, y=top, sizex=width, sizey=height, sizing="stretch",
+                     layer="below") for source, left, top in zip(sources, x, y)]
+
+    right, low = min(n, columns) * step_x - 0.06 * width, y[-1] - height
+    block = _COLUMN * -low / right
+    texts = [""] * n if labels is None else [str(label) for label in labels]
+    bare = dict(showgrid=False, zeroline=False, showticklabels=False, ticks="", constrain="domain")
+    names = go.Scatter(x=_short(x + width / 2), y=_short(y + 0.45 * line), text=texts, mode="text", textfont_size=11,
+                       hoverinfo="skip", showlegend=False, cliponaxis=False)
+    above, below = _WHEEL if states else 34, 108 if len(sets) > 1 else 12
+    fig = _figure([names], title, xaxis=dict(bare, range=[0, right]), margin=dict(l=12, t=above, b=below),
+                  yaxis=dict(bare, range=[low, 0], scaleanchor="x", scaleratio=1, constraintoward="top"))
+    _grow(fig, block, above + below, -low / right)
+    drawn = {key: images(given) for key, given in sets.items()}
+    active = len(sets) // 2
+    fig.layout.images = list(drawn.values())[active]
+    if len(sets) > 1:
+        fig.update_layout(sliders=[dict(
+            x=0, y=0, yanchor="top", pad=dict(t=20), active=active, len=1, tickcolor=GREY,
+            currentvalue=dict(prefix=f"{slider} ", font=dict(size=14, color=GREY)),
+            steps=[dict(label=key, method="relayout", args=[dict(images=each)]) for key, each in drawn.items()])])
+    return _add_wheel(fig, wheel) if states else fig
+
+
+def _signed(values):
+    """Numbers (ny, nx) as RGBA: white at zero, the palette's blue at minus the largest magnitude, its orange at plus it."""
+    share = values / max(np.abs(values).max(), 1e-30)
+    ends = np.array([[*bytes.fromhex(COMPONENTS[c][1:])] for c in "yx"], float)
+    color = np.where(share[..., None] < 0, ends[0], ends[1])
+    rgb = 255 + np.abs(share)[..., None] * (color - 255)
+    return np.concatenate([np.rint(rgb), np.full((*values.shape, 1), 255)], axis=-1).astype(np.uint8)
 
 
 def _stroke(n, color):

@@ -1,4 +1,4 @@
-"""The predictor: the next latent state from the last four and the applied field. Chapter 4 introduces it.
+"""The predictor: the next latent state from the last four and the applied field. Chapter 4 introduces it, 7 improves it.
 
 A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 2.
 """
@@ -21,21 +21,23 @@ WIDTHS = (64, 64, 32, 32, 16)
 """Table 2: the widths of the hidden layers, with a dropout after each pair. The output has the width of the latent."""
 
 
-def build(latent=16, widths=WIDTHS, *, activation="elu", dropout=0.02, seed=0):
+def build(latent=16, widths=WIDTHS, *, residual=False, activation="elu", dropout=0.02, seed=0):
     """The network of Table 2, untrained: a `keras.Sequential` from (n, 2 + 4 latent) to (n, latent).
 
-    The input is the field's x and y in units of `FIELD_SCALE`, then four latent states, the oldest first.
+    The input is the field's x and y in units of `FIELD_SCALE`, then four latent states, the oldest first. The output is
+    the next latent state; of a residual network it is the change from the last, and its last layer is linear.
     """
     stack = [keras.Input((2 + HISTORY * latent,))]
     for k, width in enumerate((*widths, latent)):
         initial = keras.initializers.GlorotUniform(1000 * seed + 2 * k)
-        stack.append(layers.Dense(width, activation=activation, kernel_initializer=initial))
+        linear = residual and k == len(widths)
+        stack.append(layers.Dense(width, activation=None if linear else activation, kernel_initializer=initial))
         if k % 2 and k < len(widths):
             stack.append(layers.Dropout(dropout, seed=1000 * seed + 2 * k + 1))
     return keras.Sequential(stack, name="predictor")
 
 
-def look_ahead(network, steps):
+def look_ahead(network, steps, residual=False):
     """A Keras model that applies the network `steps` times to its own output.
 
     From [fields (n, 2), first four states (n, 4, latent)] to the states that follow, (n, steps, latent).
@@ -44,7 +46,8 @@ def look_ahead(network, steps):
     field, first = keras.Input((2,)), keras.Input((HISTORY, latent))
     states = [first[:, k] for k in range(HISTORY)]
     for _ in range(steps):
-        states.append(network(ops.concatenate([field, *states[-HISTORY:]], axis=-1)))
+        out = network(ops.concatenate([field, *states[-HISTORY:]], axis=-1))
+        states.append(states[-1] + out if residual else out)
     return keras.Model([field, first], ops.stack(states[HISTORY:], axis=1))
 
 
@@ -53,12 +56,13 @@ def loss(c, c_out):
     return ops.sum((c - c_out)**2, axis=(-2, -1))
 
 
-def rollout(weights, first, fields, steps):
+def rollout(weights, first, fields, steps, residual=False):
     """Step latent states through time: (n, steps, latent) from the first four of each, (n, 4, latent).
 
     weights: of the network, as `keras.Model.get_weights` gives them. fields: mu0*H in T, (n, 3). Latent states are
-    scaled as the network takes them. Plain NumPy: for a network this small, starting a Keras model costs a hundred
-    times more than the six matrix products of a step.
+    scaled as the network takes them. residual: as `build` was told.
+    Plain NumPy: for a network this small, starting a Keras model costs a hundred times more than the six matrix products
+    of a step.
     """
     n, _, latent = first.shape
     states = np.empty((n, HISTORY + steps, latent), np.float32)
@@ -68,25 +72,26 @@ def rollout(weights, first, fields, steps):
     for k in range(steps):
         x[:, 2:] = states[:, k:k + HISTORY].reshape(n, -1)
         y = x
-        for kernel, bias in zip(weights[::2], weights[1::2]):
-            y = y @ kernel + bias
-            y = np.maximum(y, np.exp(np.minimum(y, 0)) - 1)  # elu
-        states[:, k + HISTORY] = y
+        for i in range(0, len(weights), 2):
+            y = y @ weights[i] + weights[i + 1]
+            if not (residual and i == len(weights) - 2):
+                y = np.maximum(y, np.exp(np.minimum(y, 0)) - 1)  # elu
+        states[:, k + HISTORY] = states[:, k + HISTORY - 1] + y if residual else y
     return states[:, HISTORY:]
 
 
-def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, dropout=0.02, settle=0.0, noise=0.0,
-          epochs=100, updates=500, batch=256, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=True):
+def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, residual=False, dropout=0.02, settle=0.0,
+          noise=0.0, epochs=100, updates=500, batch=256, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=True):
     """Train a predictor on latent trajectories; returns (network, scale, history).
 
     latents: (n, nt, latent), one trajectory for each field, evenly spaced in time. fields: (n, 3), mu0*H in T.
     validation: the same pair for the validation fields. folder: as in `training.fit`.
     steps: how far the loss looks ahead. noise: standard deviation of the Gaussian noise on the first four states of a
-    window, in units of the scale. widths, dropout: as `build` takes them. settle: as in `autoencoder.train`.
+    window, in units of the scale. widths, residual, dropout: as `build` takes them. settle: as in `autoencoder.train`.
     epochs: of `updates` steps of the optimizer each, with windows drawn at random. learning_rate, warmup: as in
     `training.nadam`. seed: of the first weights, the windows, the noise and the dropout.
     scale: the standard deviation of the latents, by which states are divided before the network sees them. Unscaled
-    they reach a hundred, and the network does not learn.
+    they reach a hundred, and first weights are drawn for inputs of order one.
     history: loss, and "error": the relative L2 error of the validation fields' whole rollouts. A good loss over a few
     steps says little about a hundred, so the best weights are chosen by that.
     Raises ValueError, naming the argument, for shapes that do not fit and values that are not finite.
@@ -102,8 +107,8 @@ def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, d
         raise ValueError(f"steps: got {steps}; trajectories of {nt} states allow at most {nt - HISTORY}")
     scale = float(latents.std())
     latents, test = latents / np.float32(scale), test / np.float32(scale)
-    network = build(latent, widths, dropout=dropout, seed=seed)
-    model = look_ahead(network, steps)
+    network = build(latent, widths, residual=residual, dropout=dropout, seed=seed)
+    model = look_ahead(network, steps, residual)
     # The network is small: without several updates in a call, half the time goes into calling
     training.compile_model(model, training.nadam(learning_rate, epochs * updates, warmup), loss, min(50, updates))
     inputs = (fields[:, :2] / FIELD_SCALE).astype(np.float32)
@@ -120,13 +125,13 @@ def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, d
 
     def validate():
         with np.errstate(over="ignore", invalid="ignore"):
-            out = rollout(network.get_weights(), test[:, :HISTORY], test_fields, nt - HISTORY)
+            out = rollout(network.get_weights(), test[:, :HISTORY], test_fields, nt - HISTORY, residual)
             wrong = np.linalg.norm(out - test[:, HISTORY:], axis=(1, 2)) / np.linalg.norm(test[:, HISTORY:], axis=(1, 2))
         return {"error": np.mean(np.minimum(np.nan_to_num(wrong, nan=1e3), 1e3))}
 
-    settings = dict(network="predictor", latents=latents.shape, steps=steps, widths=widths, dropout=dropout,
-                    settle=settle, noise=noise, updates=updates, batch=batch, learning_rate=learning_rate, warmup=warmup,
-                    seed=seed)
+    settings = dict(network="predictor", latents=latents.shape, steps=steps, widths=widths, residual=residual,
+                    dropout=dropout, settle=settle, noise=noise, updates=updates, batch=batch,
+                    learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)
     training.set_dropout(model, (network,), dropout)

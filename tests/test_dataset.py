@@ -81,6 +81,22 @@ def test_a_larger_fan_begins_with_the_smaller(sampling):
         assert np.array_equal(fan(n, sampling=sampling), large[:n])
 
 
+def test_named_sets(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(dataset, "generate", lambda path, fields, seed: asked.update({path.name: (fields, seed)}))
+    for name in dataset.SETS:
+        dataset.generate_named(name)
+    assert {name: len(fields) for name, (fields, _) in asked.items()} == {"paper": 200, "small": 20, "large": 1000, "blade": 200}
+    for name in ("small", "paper"):
+        np.testing.assert_array_equal(asked["large"][0][:len(asked[name][0])], asked[name][0])
+    fields, seed = asked["blade"]
+    angles = np.rad2deg(np.arctan2(fields[:, 1], fields[:, 0])) % 360
+    assert 179 <= angles.min() < 180 and 192 < angles.max() <= 193
+    assert seed == 2020 and np.array_equal(fields, fan(200, seed=2020, angle=186, opening=14))
+    others = np.concatenate([asked["large"][0], [sp4.FIELD_1, sp4.FIELD_2]])
+    assert np.linalg.norm(fields[:, None] - others, axis=-1).min() > 0  # none of the fields that test
+
+
 @pytest.mark.parametrize("sampling", ["random", "sobol"])
 def test_the_seed_decides(sampling):
     a, b, c = (fan(50, seed=s, sampling=sampling) for s in (1, 1, 2))

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from plotly.callbacks import InputDeviceState, Points
 
-from magbook import autoencoder, explore, predictor
+from magbook import autoencoder, explore, llg, predictor
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
 
@@ -19,10 +20,14 @@ def test_field_panel_computes_anew_when_the_field_turns():
     assert panel.run.field[1] < 0
 
 
-def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
+def untrained():
     encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8, 16))
     fan = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
-    rom = ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1.0, reach=10.0, film=FILM, fan=fan)
+    return ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1.0, reach=10.0, film=FILM, fan=fan)
+
+
+def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
+    rom = untrained()
     panel = explore.compare(rom, duration=1e-10)
     (angle, strength), said, curves = panel.children[0].children, panel.children[1], panel.children[2]
     drawn = [np.array(trace.y) for trace in curves.data if trace.y is not None]
@@ -34,6 +39,24 @@ def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
     assert "9.0 mT in strength" in said.value
 
 
+def test_error_map_computes_the_field_that_is_clicked():
+    fields = np.array([[-30e-3, 2e-3, 0], [-35e-3, -5e-3, 0], [-45e-3, 8e-3, 0]])
+    errors = {"L2": np.array([0.1, 0.3, 0.2]), "angle": np.array([4.0, 2.0, 1.0])}
+    panel = explore.error_map(untrained(), fields, errors, known=fields, times=[2e-11, 6e-11], duration=1e-10)
+    chart, said, curves, pictures = panel.children
+    np.testing.assert_array_equal(panel.run.field, fields[1])  # the worst
+    assert len(panel.fast) == len(panel.run) == 11 and "outside" not in said.value
+    before = [np.array(trace.y) for trace in curves.data], pictures.data[0].source
+    dots = next(trace for trace in chart.data if trace.marker.coloraxis)
+    dots._dispatch_on_click(Points(point_inds=[2]), InputDeviceState())
+    np.testing.assert_array_equal(panel.run.field, fields[2])
+    assert said.value.startswith("mu0*H = (-45.0, 8.0) mT") and "outside" in said.value
+    assert not np.array_equal(before[0][0], curves.data[0].y)
+    assert before[1] != pictures.data[0].source
+    panel.show(fields[1])
+    np.testing.assert_allclose(before[0][0], curves.data[0].y)
+
+
 def test_losses_follow_a_training():
     curves = explore.Losses()
     history = [{"epoch": 1, "loss": 2.0, "error": 0.5}]
@@ -41,3 +64,21 @@ def test_losses_follow_a_training():
     assert [list(trace.y) for trace in curves.data] == [[2.0], [0.5]]
     curves([*history, {"epoch": 2, "loss": 1.0, "error": 0.4}])
     assert [list(trace.x) for trace in curves.data] == [[1, 2], [1, 2]]
+
+
+def test_neuron_sliders_drive_the_decoder():
+    encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8, 16))
+    rom = ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1.0, reach=10.0, film=FILM)
+    latents = np.array([[[-1.0, 0, 2]], [[5, 4, 2]]])
+    panel = explore.neurons(rom, latents)
+    buttons, sliders, picture = (panel.children[0].children, panel.children[1].children, panel.children[2])
+    np.testing.assert_allclose(panel.latent, rom.encode(llg.s_state(FILM)), atol=1e-6)
+    assert sliders[0].min <= -1 and sliders[0].max >= 5 and [b.description for b in buttons] == ["S-state", "mean", "zero"]
+    buttons[1].click()
+    np.testing.assert_allclose(panel.latent, [2, 2, 2], atol=0.05)
+    before = picture.data[0].source
+    sliders[1].value = 4
+    assert panel.latent[1] == 4 and picture.data[0].source != before
+    np.testing.assert_allclose(panel.state, rom.decode(panel.latent))
+    buttons[2].click()
+    assert panel.latent.tolist() == [0, 0, 0] and not panel.state.any()  # an untrained decoder makes nothing of it

@@ -30,7 +30,9 @@ def command(*arguments):
 
 
 COMMANDS = ("generate", "bench", "s-state", "summary", "train-autoencoder", "sweep-autoencoder", "fit-pca", "encode",
-            "train-predictor", "sweep-predictor", "evaluate")
+            "train-predictor", "sweep-predictor", "normal-modes", "train-best", "evaluate-best", "sweep-best",
+            "evaluate",
+            "train-seeds", "errors", "floors", "compare-splits")
 
 
 def test_help_lists_the_commands(root):
@@ -117,6 +119,22 @@ def test_what_is_not_an_argument(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["generate", *arguments])
     assert stopped.value.code == 2 and "usage: python -m magbook" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_set_by_its_name(name, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(dataset, "generate", lambda *args, **options: asked.append((*args, options)))
+    main(["generate", "--set", name, "--workers", "1"])
+    (path, fields, options), = asked
+    assert path == tmp_path / "cache" / name and options == {"seed": dataset.SEED, "workers": 1}
+    np.testing.assert_array_equal(fields, dataset.fan({"small": 20, "large": 1000}[name]))
+
+
+def test_a_set_without_a_name(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate", "--set", "huge"])
+    assert stopped.value.code == 2 and "huge" in capsys.readouterr().err
 
 
 def test_another_set_does_not_go_into_the_papers_folder():

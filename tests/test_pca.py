@@ -31,6 +31,18 @@ def test_against_the_singular_value_decomposition():
     assert model.modes.shape == (6, 4, 6, 3) and model.mean.shape == (4, 6, 3)
 
 
+def test_of_more_states_than_cells():
+    """Then it works with the covariance of the cells instead."""
+    m = states(200)
+    flat = m.reshape(200, -1).astype(float)
+    assert flat.shape[1] < 200
+    _, s, v = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+    model = pca.fit(m, 6)
+    np.testing.assert_allclose(model.variance, s[:6]**2 / np.sum(s**2), rtol=1e-4)
+    np.testing.assert_allclose(np.abs(model.modes.reshape(6, -1) @ v[:6].T), np.eye(6), atol=1e-3)
+    assert model.modes.shape == (6, 4, 6, 3) and model.modes.dtype == np.float32
+
+
 def test_modes_are_orthonormal_and_ordered():
     model = pca.fit(states(), 8)
     flat = model.modes.reshape(8, -1)

@@ -251,6 +251,16 @@ def test_fan():
     (lambda: plots.fan(np.zeros((3, 2)), [1, 2]), ValueError, "values"),
     (lambda: plots.fan(np.zeros((3, 2)), text=["a"]), ValueError, "text"),
     (lambda: plots.fan(np.zeros((3, 2)), angles=(202, 158)), ValueError, "angles"),
+    (lambda: plots.grid(np.zeros((3, 64, 16)), FILM), ValueError, "pictures"),
+    (lambda: plots.grid(np.full((3, 16, 64), np.nan), FILM), ValueError, "pictures"),
+    (lambda: plots.grid({}, FILM), ValueError, "pictures"),
+    (lambda: plots.grid({"a": np.zeros((3, 16, 64)), "b": np.zeros((2, 16, 64))}, FILM), ValueError, "pictures"),
+    (lambda: plots.grid(np.zeros((3, 16, 64)), FILM, labels="ab"), ValueError, "labels"),
+    (lambda: plots.grid(np.zeros((3, 16, 64)), FILM, columns=0), ValueError, "columns"),
+    (lambda: plots.error_map(np.zeros((3, 2)), np.zeros(3)), TypeError, "errors"),
+    (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(2)}), ValueError, "errors"),
+    (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(3)}, kinds=["a"]), ValueError, "kinds"),
+    (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(3)}, known=[1, 2]), ValueError, "fields"),
 ])
 def test_errors_name_the_argument(call, error, name):
     with pytest.raises(error, match=rf"^{name}: "):
@@ -287,6 +297,28 @@ def test_every_figure_of_a_chapter_gets_the_template():
 # ---------------------------------------------------------------------------- losses
 
 
+def test_error_map():
+    fields = np.array([[-30e-3, 2e-3, 0], [-35e-3, -5e-3, 0], [-25e-3, 8e-3, 0]])
+    errors = {"L2": np.array([0.1, 0.3, 0.2]), "angle": np.array([4.0, 2.0, np.nan])}
+    kinds = ["walls", "domains", "walls"]
+    fig = plots.error_map(fields, errors, known=fields[:2] + 1e-3, kinds=kinds)
+    k, dots = next((k, trace) for k, trace in enumerate(fig.data) if trace.marker.coloraxis)
+    np.testing.assert_allclose(dots.x, [-30, -35, -25], rtol=1e-6)
+    assert list(dots.marker.color) == [0.1, 0.3, 0.2] and dots.marker.symbol == ("circle", "diamond", "circle")
+    assert "walls<br>L2 = 0.1<br>angle = 4" in dots.text[0] and "30.1 mT at 176.2°" in dots.text[0]
+    assert [trace.name for trace in fig.data if trace.x[0] is None] == ["walls", "domains"]
+    known = next(trace for trace in fig.data if trace.name == "training fields")
+    np.testing.assert_allclose(known.y, [3, -4], rtol=1e-6)
+    assert fig.data.index(known) < k  # below the errors
+    # each entry of the menu shows its own numbers, on the same trace
+    for entry, name in zip(fig.layout.updatemenus[0].buttons, errors, strict=True):
+        colors, layout, traces = entry.args
+        assert entry.label == name == layout["coloraxis.colorbar.title.text"] and list(traces) == [k]
+        np.testing.assert_array_equal(colors["marker.color"][0], errors[name])
+    one = plots.error_map(fields, {"L2": errors["L2"]})
+    assert not one.layout.updatemenus and one.layout.coloraxis.colorbar.title.text == "L2"
+
+
 def test_losses_draws_a_line_for_each_history_and_quantity():
     rows = [{"epoch": 1, "loss": 2.0, "error": 0.5}, {"epoch": 2, "loss": 1.0, "error": 0.4}]
     fig = plots.losses(rows, rows[:1], of=("loss", "error"), labels=["long", "short"])
@@ -298,3 +330,36 @@ def test_losses_draws_a_line_for_each_history_and_quantity():
         plots.losses(rows, of="speed")
     with pytest.raises(ValueError, match="^labels: got 1 for 2 histories"):
         plots.losses(rows, rows, labels=["one"])
+
+
+# ---------------------------------------------------------------------------- grid
+
+
+def test_grid_of_states():
+    m = turning(nt=7).m[:6]
+    fig = plots.grid(m, FILM, labels=list("abcdef"), columns=4, pixels=64)
+    images = fig.layout.images
+    assert len(images) == 6 and list(fig.data[0].text) == list("abcdef") and not fig.layout.sliders
+    x, y = [i.x for i in images], [i.y for i in images]
+    assert np.all(np.diff(x[:4]) > 500) and x[4] == x[0] and np.ptp(y[:4]) == 0 and y[4] < y[0] - 125
+    assert np.abs(pixels(images[2]) - pixels(plots.film(m[2], FILM).data[0]).astype(int)).max() <= 3  # packed to 6 bits
+    assert fig.layout.meta["wheel"]
+
+
+def test_grid_of_numbers_is_blue_and_orange():
+    values = np.zeros((1, 16, 64))
+    values[0, 0, 0], values[0, -1, 0] = -2, 1  # lower left, upper left
+    picture = pixels(plots.grid(values, FILM, pixels=64).layout.images[0]).astype(int)
+    blue, orange, white = picture[-1, 0], picture[0, 0], picture[5, 5]
+    assert blue[2] > blue[0] + 100 and orange[0] > orange[2] + 50 and (white == 255).all()
+    np.testing.assert_allclose(255 - orange, (255 - np.array([0xd5, 0x5e, 0x00])) / 2, atol=1)
+
+
+def test_grid_with_a_slider():
+    m = turning(nt=4).m
+    fig = plots.grid({"low": m[:2], "middle": m[1:3], "high": m[2:]}, FILM, slider="time")
+    (slider,) = fig.layout.sliders
+    assert [step.label for step in slider.steps] == ["low", "middle", "high"] and slider.currentvalue.prefix == "time "
+    assert slider.active == 1 and fig.layout.images[0].source == slider.steps[1].args[0]["images"][0]["source"]
+    sources = [[image["source"] for image in step.args[0]["images"]] for step in slider.steps]
+    assert sources[0][1] == sources[1][0] != sources[1][1] == sources[2][0]

@@ -110,6 +110,20 @@ def test_a_hundred_steps_of_rollout_and_keras(stepped):
         np.testing.assert_allclose(long[:, k + 4:k + 12], keras(long[:, k:k + 4]), rtol=1e-5, atol=1e-5 * np.abs(long).max())
 
 
+def test_a_residual_network_gives_the_change():
+    network, first, fields = build(5, (8, 8), residual=True, seed=3), random(6, 4, 5), 0.03 * random(6, 3, seed=1)
+    network.set_weights([w + 0.1 * random(*w.shape, seed=i) for i, w in enumerate(network.get_weights())])
+    assert network.layers[-1].get_config()["activation"] == "linear"
+    scaled = (fields[:, :2] / 0.01).astype(np.float32)
+    change = network.predict_on_batch(np.concatenate([scaled, first.reshape(6, -1)], axis=1))
+    assert change.min() < -1.1  # below what elu could put out
+    out = rollout(network.get_weights(), first, fields, 8, residual=True)
+    np.testing.assert_allclose(out[:, 0], first[:, 3] + change, rtol=1e-5, atol=1e-5)
+    ahead = look_ahead(network, 8, residual=True).predict_on_batch([scaled, first])
+    np.testing.assert_allclose(out, ahead, rtol=1e-4, atol=1e-5 * np.abs(ahead).max())
+    assert np.abs(out - rollout(network.get_weights(), first, fields, 8)).max() > 0.1
+
+
 def test_loss_by_hand():
     c = np.float32([[[1, 2], [3, 4]], [[0, 0], [0, 0]]])
     out = np.float32([[[1, 1], [0, 4]], [[1, 0], [0, -2]]])
@@ -148,6 +162,16 @@ def test_the_history_is_of_whole_rollouts_and_the_best_comes_back(trained):
 
 def test_scale_is_the_standard_deviation(trained):
     assert trained[1] == pytest.approx(np.std(LATENTS[0].astype(float)), rel=1e-5) and trained[1] > 5
+
+
+def test_a_residual_network_learns():
+    options = SHORT | {"steps": 8, "epochs": 3, "dropout": 0.0, "learning_rate": 1e-2}
+    network, scale, history = train(*LATENTS, VALIDATION, **options, residual=True)
+    c, fields = VALIDATION
+    out = scale * rollout(network.get_weights(), c[:, :4] / np.float32(scale), fields, 36, residual=True)
+    error = np.mean(np.linalg.norm(out - c[:, 4:], axis=(1, 2)) / np.linalg.norm(c[:, 4:], axis=(1, 2)))
+    assert min(row["error"] for row in history) == pytest.approx(error, rel=1e-3)
+    assert error < 0.5 and history[-1]["loss"] < 0.2 * history[0]["loss"]
 
 
 def test_stopped_and_resumed_the_same(tmp_path, trained):

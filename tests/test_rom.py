@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -9,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from magbook import autoencoder, llg, predictor
+from magbook import autoencoder, llg, pca, pod, predictor
 from magbook.dataset import SCALE
 from magbook.film import Film
 from magbook.rom import CHUNK, ReducedOrderModel, load_rom
@@ -224,6 +226,120 @@ def test_what_cannot_be_simulated(rom, match, change, monkeypatch):
             call(FIELD, **change)
 
 
+# ---------------------------------------------------------------------------- ensembles, and models of field and time
+
+
+@pytest.fixture(scope="module")
+def ensemble(networks):
+    """Three predictors that disagree."""
+    return model((*networks[:2], [networks[2], *(predictor.build(3, (8, 8), seed=k) for k in (2, 3))]), widen=1.5)
+
+
+@pytest.fixture(scope="module")
+def timed():
+    """Two networks of field and time, untrained, with the encoder and decoder of principal components and their closure."""
+    basis = pca.fit(pod.fold(unit_vectors(20, 8, 16)), 8)
+    closure, _ = pod.train_decoder(basis, random(20, 8), random(4, 8), latent=3, widths=(8,), epochs=0, progress=False)
+    t = np.linspace(1e-11, 2e-10, 20)
+    networks = [pod.train_predictor(random(6, 20, 3), 0.03 * random(6, 3), t, (random(2, 20, 3), 0.03 * random(2, 3)),
+                                    widths=(8, 8), epochs=0, seed=k, progress=False)[0] for k in (0, 1)]
+    return model((*pod.networks(basis, closure), networks), scale=1.0, longest=2e-10)
+
+
+def test_an_ensemble_rolls_out_to_the_mean_of_its_members(networks, ensemble):
+    first = random(2, 4, 3)
+    each, c = ensemble.rollout(first, FIELDS[:2], 20, members=True), ensemble.rollout(first, FIELDS[:2], 20)
+    assert each.shape == (3, 2, 20, 3) and c.shape == (2, 20, 3) and each.std(axis=0).max() > 0.05
+    np.testing.assert_allclose(c, (each[0] + each[1] + each[2]) / 3, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(each[0], model(networks).rollout(first, FIELDS[:2], 20), rtol=1e-6)
+    # each on its own from the first step to the last; their steps are not averaged
+    np.testing.assert_allclose(ensemble.rollout(first[1], FIELDS[1], 20, members=True), each[:, 1], rtol=1e-5, atol=1e-6)
+
+
+def test_the_band_is_about_the_mean_of_the_members(networks, ensemble):
+    low, high = ensemble.band(FIELD, duration=2e-10)
+    means = np.array([model((*networks[:2], one)).averages(FIELD, duration=2e-10) for one in ensemble.networks])
+    middle, spread = means.mean(axis=0), means.std(axis=0, ddof=1)
+    assert low.shape == high.shape == (21, 3) and spread[5:].max() > 1e-3
+    np.testing.assert_allclose((low + high) / 2, middle, atol=1e-5)
+    np.testing.assert_allclose((high - low)[5:], 2 * 1.5 * spread[5:], rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(low[:5], high[:5])  # the solver's
+    np.testing.assert_allclose(low[:5], means[0, :5], atol=1e-6)
+
+
+def test_a_band_from_another_start(ensemble):
+    start = unit_vectors(8, 16)
+    low, high = ensemble.band(FIELD, start, 1e-10)
+    np.testing.assert_allclose(low[0], start.mean(axis=(0, 1)), atol=1e-6)
+    assert (low <= high).all()
+
+
+def test_where_there_is_no_band(rom, ensemble, timed):
+    with pytest.raises(ValueError, match="^band: this model has one predictor"):
+        rom.band(FIELD)
+    with pytest.raises(ValueError, match=r"^field: got shape \(3, 2\); one field"):
+        ensemble.band(FIELDS)
+    with pytest.raises(ValueError, match="^start: this model knows the trajectories from the S-state alone"):
+        timed.band(FIELD, unit_vectors(8, 16), 1e-10)
+    with pytest.raises(ValueError, match="^network: it goes from"):
+        model((*timed_parts(timed), [timed.networks[0], predictor.build(3)]))
+    low, high = timed.band(FIELD, duration=2e-10)
+    mean = timed.rollout(np.zeros((4, 3)), FIELD, 16, members=True)
+    mean = np.array([timed.decode(one, unit=True).mean(axis=(1, 2)) for one in mean]).mean(axis=0)
+    assert ((low[5:] <= mean + 1e-6) & (mean <= high[5:] + 1e-6)).all() and (high - low)[5:].max() > 1e-3
+
+
+def timed_parts(rom):
+    return rom.encoder, rom.decoder
+
+
+def test_field_and_time_say_it_all(timed):
+    """The states before are not looked at; the fifth state is that of 0.05 ns, and so on."""
+    c = timed.rollout(random(2, 4, 3), FIELDS[:2], 16, members=True)
+    np.testing.assert_array_equal(c, timed.rollout(np.zeros((2, 4, 3)), FIELDS[:2], 16, members=True))
+    x = np.array([[*FIELDS[1], 5e-11], [*FIELDS[1], 2e-10]], np.float32)
+    for one, network in zip(c, timed.networks):
+        np.testing.assert_allclose(one[1, [0, -1]], network.predict_on_batch(x), rtol=1e-4, atol=1e-5)
+    run = timed.simulate(FIELD, duration=2e-10)
+    np.testing.assert_allclose(run.m[5:], timed.decode(c[:, 0].mean(axis=0), unit=True), atol=1e-4)
+    np.testing.assert_array_equal(run.m[:5], llg.simulate(FIELD, FILM, duration=4e-11, progress=False).m)
+
+
+def test_what_a_model_of_field_and_time_does_not_know(timed, monkeypatch):
+    monkeypatch.setattr(llg, "simulate", None)  # refused before it starts
+    for call in (timed.simulate, timed.averages, timed.band):
+        with pytest.raises(ValueError, match="^start: this model knows the trajectories from the S-state alone"):
+            call(FIELD, unit_vectors(8, 16), duration=2e-10)
+        with pytest.raises(ValueError, match=r"^duration: got 2.1e-10 s; this model knows nothing after 2e-10 s"):
+            call(FIELD, duration=2.1e-10)
+    with pytest.raises(ValueError, match="^steps: got 17; this model knows nothing after 0.2 ns, so that 16 is the most"):
+        timed.rollout(np.zeros((4, 3)), FIELD, 17)
+    assert len(timed.rollout(np.zeros((4, 3)), FIELD, 16)) == 16
+    (message,) = warned(timed.rollout, np.zeros((4, 3)), (-50e-3, 0), 1)
+    assert message.endswith("outside the fan that the model was trained on, by 9.0 mT in strength")
+
+
+def test_many_networks_are_used_without_a_word(tmp_path):
+    """TensorFlow takes the first calls of several networks for one that is traced over and over, and says so."""
+    script = tmp_path / "several.py"
+    script.write_text("""
+import numpy as np
+from magbook import autoencoder, predictor
+from magbook.film import Film
+from magbook.rom import ReducedOrderModel
+film = Film((32e-9, 16e-9, 3e-9), (16, 8))
+for seed in range(4):
+    encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8), seed=seed)
+    rom = ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1, reach=1, film=film)
+    for n in (1, 5, 3):
+        m = rom.decode(np.zeros((n, 3)))
+        rom.encode(np.broadcast_to([1, 0, 0], m.shape))
+""")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "retracing" not in done.stderr
+
+
 # ---------------------------------------------------------------------------- outside what was learned
 
 
@@ -375,6 +491,18 @@ def test_round_trip_of_a_masked_film(tmp_path, networks):
     assert back.film == film and np.array_equal(back.film.inside, film.inside) and back.every == 2e-11 and back.fan == {}
 
 
+def test_round_trip_of_an_ensemble(tmp_path, ensemble, timed):
+    for rom, steps in ((ensemble, 20), (timed, 16)):
+        rom.save(tmp_path / "rom.npz")
+        back = load_rom(tmp_path / "rom.npz")
+        assert len(back.networks) == len(rom.networks) and back.stepping is rom.stepping
+        assert (back.widen, back.longest) == (rom.widen, rom.longest)
+        first, m = random(4, 3), unit_vectors(2, 8, 16)
+        np.testing.assert_array_equal(back.rollout(first, FIELD, steps, members=True), rom.rollout(first, FIELD, steps, members=True))
+        np.testing.assert_array_equal(back.encode(m), rom.encode(m))
+        np.testing.assert_array_equal(back.decode(first), rom.decode(first))
+
+
 def test_it_can_go_on_being_used_without_what_made_it(tmp_path, rom, run):
     """A loaded model simulates, from the file alone."""
     rom.save(tmp_path / "rom.npz")
@@ -476,12 +604,17 @@ def test_a_flipped_byte_is_found_or_harmless(saved, rom):
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory, rom):
+    folder = tmp_path_factory.mktemp("onnx") / "new"
+    functions = exported(rom, folder)
+    assert set(functions) == {"encoder", "decoder", "predictor"} == {path.stem for path in folder.glob("*.onnx")}
+    return functions
+
+
+def exported(rom, folder):
     """The exported networks: name -> a function of its named inputs."""
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
-    folder = tmp_path_factory.mktemp("onnx") / "new"
     paths = rom.to_onnx(folder)
-    assert {path.name for path in paths} == {"encoder.onnx", "decoder.onnx", "predictor.onnx"}
     sessions = {path.stem: runtime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in paths}
     return {name: lambda *x, s=s: s.run(None, {i.name: v.astype(np.float32) for i, v in zip(s.get_inputs(), x)})[0]
             for name, s in sessions.items()}
@@ -507,3 +640,16 @@ def test_an_onnx_predictor_steps_through_time(rom, onnx):
         states.append(onnx["predictor"](np.array([FIELD]), np.array([states[-4:]]))[0])
     want = rom.rollout(np.array(states[:4]), FIELD, 20)
     np.testing.assert_allclose(states[4:], want, atol=1e-5 * np.abs(want).max(), rtol=1e-5)
+
+
+def test_onnx_of_field_and_time(timed, tmp_path):
+    """Also the layers that only this model has: gelu, sine, a film made of its half, and a grid made finer."""
+    functions = exported(timed, tmp_path)
+    assert set(functions) == {"encoder", "decoder", "predictor", "predictor1"}
+    m, c = unit_vectors(5, 8, 16), random(5, 3)
+    assert_close(functions["encoder"](m), timed.encode(m))
+    assert_close(functions["decoder"](c), timed.decode(c))
+    want = timed.rollout(np.zeros((4, 3)), FIELD, 16, members=True)
+    x = np.array([[*FIELD, t] for t in 1e-11 * np.arange(5, 21)])
+    for name, one in zip(("predictor", "predictor1"), want):
+        assert_close(functions[name](x), one)

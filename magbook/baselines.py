@@ -1,0 +1,107 @@
+"""What a network has to beat: answers from the training trajectories alone, without a network. Chapter 5.
+
+Each function takes the training fields, mu0*H in T, (n, 2) or (n, 3), and whatever is known at them, values (n, ...):
+film averages, coefficients, whole states. It returns a function from new fields (k, 2) or (k, 3) to values (k, ...).
+All of them answer with a weighted sum of the training values, the same at every time: `weights` gives the weights.
+
+Two fields are as far apart as their direction in degrees and their strength in mT are: on the validation fields
+every method here does better so than with the distance of the two arrows. Raises ValueError, naming the argument, for
+fields and values that do not fit together, are not finite, or are too few.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
+from scipy.spatial import KDTree
+from sklearn.kernel_ridge import KernelRidge
+
+
+def mean(fields, values):
+    """The mean of the training values, whatever the field."""
+    _, values = _training(fields, values)
+    return lambda new: np.repeat(values.mean(axis=0, keepdims=True), len(coordinates(new)), axis=0)
+
+
+def nearest(fields, values):
+    """The values at the nearest training field."""
+    x, values = _training(fields, values)
+    tree = KDTree(x)
+    return lambda new: values[tree.query(coordinates(new))[1]]
+
+
+def linear(fields, values):
+    """Linear interpolation between the three training fields around; beyond all of them, the nearest one.
+
+    The triangles are those of Delaunay's triangulation.
+    """
+    x, values = _training(fields, values, least=4)
+    inside, beyond = LinearNDInterpolator(x, values.reshape(len(x), -1)), nearest(fields, values)
+
+    def predict(new):
+        out = inside(coordinates(new)).reshape(len(new), *values.shape[1:])
+        lost = inside.tri.find_simplex(coordinates(new)) < 0
+        if lost.any():
+            out[lost] = beyond(new[lost])
+        return out
+
+    return predict
+
+
+def spline(fields, values):
+    """The thin-plate spline through all training values: of all smooth surfaces, the one that bends least.
+
+    J. Duchon, in Constructive Theory of Functions of Several Variables, Springer (1977), 85.
+    """
+    x, values = _training(fields, values, least=4)
+    surface = RBFInterpolator(x, values.reshape(len(x), -1), kernel="thin_plate_spline")
+    return lambda new: surface(coordinates(new)).reshape(len(new), *values.shape[1:])
+
+
+def kernel_ridge(fields, values, width=3.0, ridge=1e-2):
+    """Kernel ridge regression with a Gaussian kernel, of what the values differ by from their mean.
+
+    width: of the kernel, in degrees and mT. ridge: the weight of the penalty. The defaults are the best of chapter 5's
+    grid on the validation fields of the paper's data set. A kernel in time too, as in regression from field and
+    time, would change nothing but the penalty, since all training fields have the same times.
+    L. Exl et al., arXiv:2008.05986, use it with kernels of low rank to step through time.
+    """
+    x, values = _training(fields, values)
+    middle = values.mean(axis=0)
+    regression = KernelRidge(kernel="rbf", gamma=1 / (2 * width**2), alpha=ridge)
+    regression.fit(x, (values - middle).reshape(len(x), -1))
+    return lambda new: regression.predict(coordinates(new)).reshape(len(new), *values.shape[1:]) + middle
+
+
+def weights(method, fields, new, **options):
+    """The weights (k, n) with which a method here answers new fields (k, 3), from n training fields.
+
+    Its answer to values (n, ...) is `np.tensordot(weights, values, axes=1)`: so whole trajectories need no more memory
+    than one, and each weight says which training field is asked. options: of the method.
+    """
+    return method(fields, np.eye(len(fields)), **options)(new)
+
+
+METHODS = {"mean trajectory": mean, "nearest field": nearest, "linear interpolation": linear,
+           "kernel ridge": kernel_ridge, "spline": spline}
+"""The methods of this module, under the names that chapter 5 gives them."""
+
+
+def coordinates(fields, name="new"):
+    """Direction in degrees, from 0 to 360, and strength in mT, (n, 2), of fields mu0*H in T, (n, 2) or (n, 3)."""
+    fields = np.asarray(fields, float)
+    if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
+        raise ValueError(f"{name}: got shape {fields.shape}; finite mu0*H in T, (n, 2) or (n, 3), is needed")
+    x, y = fields[:, 0], fields[:, 1]
+    return np.stack([np.rad2deg(np.arctan2(y, x)) % 360, np.hypot(x, y) * 1e3], axis=1)
+
+
+def _training(fields, values, least=1):
+    x, values = coordinates(fields, "fields"), np.asarray(values)
+    if len(values) != len(x):
+        raise ValueError(f"values: got {len(values)} for {len(x)} fields; one for each is needed")
+    if len(x) < least:
+        raise ValueError(f"fields: got {len(x)}; at least {least} are needed")
+    if not np.isfinite(values).all():
+        raise ValueError("values: they hold numbers that are not finite")
+    return x, values
