@@ -29,11 +29,13 @@ CHUNK = 64  # states that go through a network at once, 12 MB each way, and fiel
 class ReducedOrderModel:
     """Encoder, predictor in latent space, and decoder, for one film in constant fields.
 
-    encoder: `keras.Model` from (n, ny, nx, 3) to (n, latent); decoder: back. network: the predictor, from
-    (n, 2 + 4 latent) to (n, latent), as `predictor.build` makes it, or a list of several, an ensemble: what is predicted is
-    the mean of their rollouts; or from (n, 3) to (n, latent), field and time, as `pod.train_predictor` makes it, which
-    always begins in the film's S-state and knows no time after `longest`, in s. scale: by which latent states are divided before
-    the networks see them. widen: half the width of an ensemble's `band`, in standard deviations. reach: the largest absolute value in a latent state of the training data; a rollout that
+    encoder: `keras.Model` from (n, ny, nx, 3) to (n, latent); decoder: back. network: the predictor, of either kind:
+    - from (n, 2 + 4 latent) to (n, latent), as `predictor.build` makes it, which steps from the last four states;
+    - from (n, 3), field and time, to (n, latent), as `pod.train_predictor` makes it, which knows the trajectories from the
+      film's S-state and no time after `longest`, in s.
+    Or a list of several of one kind, an ensemble: what is predicted is the mean of their rollouts.
+    scale: by which latent states are divided before a network that steps sees them. widen: half the width of an ensemble's
+    `band`, in standard deviations. reach: the largest absolute value in a latent state of the training data; a rollout that
     leaves twice this range has run away. film: the `Film`. every: s between two states. fan: the fields that it was
     trained on: angle, opening and strength as `dataset.fan` takes them. info: how it was made.
     Raises ValueError where the networks do not fit together or do not fit the film.
@@ -57,7 +59,8 @@ class ReducedOrderModel:
                 raise ValueError(f"{name}: it goes from {there[0]} to {there[1]}; from {shapes[0]} to {shapes[1]} "
                                  "is needed")
         elu = keras.activations.elu
-        if self.stepping and any(getattr(layer, "activation", elu) is not elu for one in self.networks for layer in one.layers):
+        if self.stepping and any(getattr(layer, "activation", elu) is not elu
+                                 for one in self.networks for layer in one.layers):
             raise ValueError("network: it has an activation other than elu, the one that `predictor.rollout` computes")
         self._weights = [network.get_weights() for network in self.networks]
 
@@ -101,7 +104,8 @@ class ReducedOrderModel:
     def rollout(self, first, fields, steps=96, members=False):
         """Latent states that follow the first four: (steps, latent), or (n, steps, latent) for n fields at once.
 
-        first: (4, latent) or (n, 4, latent), `every` apart. fields: mu0*H in T, (2,) or (3,), or one for each.
+        first: (4, latent) or (n, 4, latent), `every` apart; a network of field and time has no use for their values.
+        fields: mu0*H in T, (2,) or (3,), or one for each.
         members: instead of the mean of an ensemble each network's own, (members, ...).
         A field outside the fan of the training gives a warning that says by how much. Where a rollout leaves twice the
         range of all latent states of the training, it has run away: from there on it is NaN, and a warning says so.

@@ -64,6 +64,7 @@ RANGES = {
         "rank_net_near": (0.1, 0.44), "rank_net_other": (-0.7, -0.45), "rank_net_both": (0.45, 0.7),
         "rank_spl_near": (0.6, 0.8), "rank_spl_other": (-0.7, -0.45), "rank_spl_both": (0.88, 0.95),
         "time_step": (1e-5, 1e-4), "near_2": (0.42, 0.45), "mumag_1": (0.0009, 0.0012), "mumag_2": (0.0085, 0.01),
+        "scatter_1": (0.0084, 0.009), "scatter_2": (0.0145, 0.015),
         "half_grid_median": (0.003, 0.0045), "cheap_1": (0.003, 0.0036), "cheap_2": (0.035, 0.045),
         "cheap_median": (0.013, 0.018), "turned_1": (0.0015, 0.002), "turned_2": (0.03, 0.035),
         "misfit_1": (0.29, 0.39), "misfit_2": (0.06, 0.09), "misfit": (0.42, 0.54),
