@@ -13,6 +13,12 @@ PARTS = dataset.split(200)
 SAMPLE = 6  # of the 20 test fields
 
 
+def arrays(name):
+    """A shipped file, read whole."""
+    with np.load(shipped(name), allow_pickle=False) as z:
+        return {key: z[key] for key in z.files}
+
+
 @pytest.fixture(scope="module")
 def rom():
     return mb.load_rom("paper")
@@ -20,14 +26,12 @@ def rom():
 
 @pytest.fixture(scope="module")
 def latents():
-    with np.load(shipped("paper_latents.npz"), allow_pickle=False) as z:
-        return {name: z[name] for name in z.files}
+    return arrays("paper_latents.npz")
 
 
 @pytest.fixture(scope="module")
 def tested():
-    with np.load(shipped("paper_test.npz"), allow_pickle=False) as z:
-        return {name: z[name] for name in z.files}
+    return arrays("paper_test.npz")
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +126,12 @@ def test_the_bars(rom, tested, sp4_runs):
 
 @pytest.fixture(scope="module")
 def errors():
-    with np.load(shipped("errors.npz"), allow_pickle=False) as z:
-        return {name: z[name] for name in z.files}
+    return arrays("errors.npz")
 
 
 @pytest.fixture(scope="module")
 def floors():
-    with np.load(shipped("floors.npz"), allow_pickle=False) as z:
-        return {name: z[name] for name in z.files}
+    return arrays("floors.npz")
 
 
 def test_every_model_is_compared_in_every_metric(errors, tested, rom, sp4_runs):
@@ -207,8 +209,7 @@ def best():
 
 @pytest.fixture(scope="module")
 def best_tested():
-    with np.load(shipped("best_test.npz"), allow_pickle=False) as z:
-        return {name: z[name] for name in z.files}
+    return arrays("best_test.npz")
 
 
 def test_the_better_model_saw_none_of_its_test_fields(best, best_tested, tested):
