@@ -1,15 +1,22 @@
-"""Live panels for JupyterLab: turn a knob, and the solver answers. Chapter 1 introduces the first."""
+"""Live panels: turn a knob, and the solver or a network answers. Chapter 1 introduces the first, chapter 7 the explorer."""
 
 from __future__ import annotations
 
+import hashlib
+import html
+import json
+import os
 import warnings
+from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+import traitlets
 
-from . import llg, metrics, plots
-from .film import Film
+from . import llg, metrics, plots, sp4
+from .film import Film, field_vector
 
 _SLIDER = dict(layout=dict(width="auto", flex="1 1 14em"), style=dict(description_width="initial"))
 _ROW = dict(flex_flow="row wrap")
@@ -133,38 +140,79 @@ def _both(rom, field, duration):
     return run, fast, " ".join(said)
 
 
-def neurons(rom, latents):
-    """A panel: a slider for each latent number drives the decoder; buttons start from the S-state, the mean, or zero.
+class Explorer(anywidget.AnyWidget):
+    """A reduced order model that runs in the browser, without Python: drag the field, and its rollout follows at once.
 
-    rom: a `rom.ReducedOrderModel`. latents: latent states (..., latent) of its training, whose range the sliders have.
-    Returns a widget; its `latent` and `state` are what it shows, the state as the decoder puts it out.
+    model: "best", "paper", or a `rom.ReducedOrderModel` whose decoder is of either kind, see `browser.pack`. panels: "field",
+    a pad to drag the applied field on, the film and its averages against time; "latent", a slider for each latent number
+    and a button that shows it alone; or both. The "field" panel needs a model of field and time, as "best" is: one that
+    steps needs the solver's first states. Fields that ship with the solver's answer are dots on the pad.
+    Traits to observe, set, and link to those of other widgets: field, mu0*H in T, a pair; time in s; latent, the latent state
+    that is shown, as a list; it is empty until the panel is seen, unless it was given.
+    On a page of the built book it is alive too, if the model ships. Raises ValueError or TypeError, naming the argument.
     """
-    latents = np.asarray(latents, float).reshape(-1, rom.latent)
-    starts = {"S-state": rom.encode(llg.s_state(rom.film)), "mean": latents.mean(axis=0), "zero": np.zeros(rom.latent)}
-    every = np.vstack([latents, *starts.values()])
-    sliders = [widgets.FloatSlider(min=low, max=high, step=(high - low) / 200, description=str(k), readout_format=".0f",
-                                   layout=dict(width="23%", min_width="9em"), style=dict(description_width="1.5em"))
-               for k, (low, high) in enumerate(zip(every.min(axis=0), every.max(axis=0)))]
-    buttons = [widgets.Button(description=name) for name in starts]
-    picture = go.FigureWidget(plots.film(llg.s_state(rom.film), rom.film))
-    panel = widgets.VBox([widgets.HBox(buttons, layout=_ROW), widgets.HBox(sliders, layout=_ROW), picture])
 
-    def draw(_=None):
-        panel.latent = np.array([slider.value for slider in sliders])
-        panel.state = rom.decode(panel.latent)
-        _replace(picture, plots.film(panel.state, rom.film))
+    _esm = Path(__file__).with_name("explore.js")
+    _css = Path(__file__).with_name("explore.css")
+    model = traitlets.Unicode().tag(sync=True)
+    panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    field = traitlets.Any(sp4.FIELD_2).tag(sync=True)
+    time = traitlets.Float().tag(sync=True)
+    latent = traitlets.List(traitlets.Float()).tag(sync=True)
 
-    def begin(button):
-        for slider, value in zip(sliders, starts[button.description]):
-            slider.unobserve_all("value")  # so that sixteen moves draw one picture
-            slider.value = value
-            slider.observe(draw, "value")
-        draw()
+    def __init__(self, model="best", panels=("field",), *, field=sp4.FIELD_2, time=0.3e-9, latent=(), **options):
+        from .browser import pack  # it starts Keras, which takes seconds
 
-    for button in buttons:
-        button.on_click(begin)
-    begin(buttons[0])
-    return panel
+        self._packed = pack(model)
+        header, weights = self._packed
+        panels = [panels] if isinstance(panels, str) else list(panels)
+        if not panels or not set(panels) <= {"field", "latent"}:
+            raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed")
+        if "field" in panels and not header["networks"]:
+            raise ValueError("panels: this model steps, and needs the solver's first states; it has a 'latent' panel alone")
+        name = model if isinstance(model, str) else hashlib.sha256(weights).hexdigest()[:16]
+        super().__init__(model=name, panels=panels, field=field, time=time, latent=[float(c) for c in latent], **options)
+        self.on_msg(lambda *_: self.send(header, [weights]))  # the one thing that the panel asks for
+
+    @traitlets.validate("field")
+    def _finite(self, proposal):
+        return field_vector(proposal["value"])[:2].tolist()
+
+    @traitlets.validate("time")
+    def _known_time(self, proposal):
+        last = self._packed[0].get("last", np.inf) * 1e-9
+        if not 0 <= proposal["value"] <= last * (1 + 1e-9):
+            raise ValueError(f"time: got {proposal['value']:g} s; this model knows 0 to {last:g} s")
+        return proposal["value"]
+
+    @traitlets.validate("latent")
+    def _whole(self, proposal):
+        n = self._packed[0]["latent"]
+        if len(proposal["value"]) not in (0, n) or not np.isfinite(proposal["value"]).all():
+            raise ValueError(f"latent: got {len(proposal['value'])} numbers; {n} finite ones are needed")
+        return proposal["value"]
+
+    def _repr_mimebundle_(self, **options):
+        """In a build of the book, what the page's script brings to life, around what a reader without scripts sees."""
+        if not os.environ.get("MAGBOOK_BUILD"):
+            return super()._repr_mimebundle_(**options)
+        from .rom import load_rom
+
+        state = {name: getattr(self, name) for name in ("model", "panels", "field", "time", "latent")}
+        rom, c = load_rom(self.model), np.array(self.latent or self._packed[0]["start"])
+        if "field" in self.panels:
+            steps = max(1, round(self.time / rom.every) - 4)
+            c = rom.rollout(np.zeros((4, rom.latent)), self.field, steps)[-1]
+        picture = plots._png(plots.hue_colors(rom.decode(c)))
+        return {"text/html": f'<div class="magbook-explorer" data-model="{self.model}" data-options="{html.escape(json.dumps(state))}">'
+                             f'<img src="{picture}" alt="The film, coloured by the direction of its magnetization" style="width: 100%">'
+                             "<p>This panel needs a browser that runs scripts; this is the film that it begins with.</p></div>"}, {}
+
+
+def neurons(rom, latents=None):
+    """Deprecated: `Explorer(rom, "latent")` took its place."""
+    warnings.warn('explore.neurons is deprecated; use explore.Explorer(rom, "latent")', DeprecationWarning, stacklevel=2)
+    return Explorer(rom, "latent")
 
 
 def _field_sliders():

@@ -1,10 +1,14 @@
 """What the tests of the book share."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
 
 
 def pytest_generate_tests(metafunc):
@@ -17,3 +21,17 @@ def pytest_generate_tests(metafunc):
 def root():
     """The folder of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        reason = f"no browser: install Debian's chromium, or name one in $CHROMIUM (looked for {', '.join(names)})"
+        pytest.fail(reason) if os.environ.get("MAGBOOK_NEEDS_BROWSER") else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,10 +1,11 @@
 """The live panels answer when a knob is turned. JupyterLab itself is driven elsewhere."""
 
+import ipywidgets
 import numpy as np
 import pytest
 from plotly.callbacks import InputDeviceState, Points
 
-from magbook import autoencoder, explore, llg, predictor
+from magbook import autoencoder, explore, predictor
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
 
@@ -66,19 +67,47 @@ def test_losses_follow_a_training():
     assert [list(trace.x) for trace in curves.data] == [[1, 2], [1, 2]]
 
 
-def test_neuron_sliders_drive_the_decoder():
-    encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8, 16))
-    rom = ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1.0, reach=10.0, film=FILM)
-    latents = np.array([[[-1.0, 0, 2]], [[5, 4, 2]]])
-    panel = explore.neurons(rom, latents)
-    buttons, sliders, picture = (panel.children[0].children, panel.children[1].children, panel.children[2])
-    np.testing.assert_allclose(panel.latent, rom.encode(llg.s_state(FILM)), atol=1e-6)
-    assert sliders[0].min <= -1 and sliders[0].max >= 5 and [b.description for b in buttons] == ["S-state", "mean", "zero"]
-    buttons[1].click()
-    np.testing.assert_allclose(panel.latent, [2, 2, 2], atol=0.05)
-    before = picture.data[0].source
-    sliders[1].value = 4
-    assert panel.latent[1] == 4 and picture.data[0].source != before
-    np.testing.assert_allclose(panel.state, rom.decode(panel.latent))
-    buttons[2].click()
-    assert panel.latent.tolist() == [0, 0, 0] and not panel.state.any()  # an untrained decoder makes nothing of it
+def test_explorer_is_an_ordinary_widget():
+    one, other = explore.Explorer(untrained(), "latent"), explore.Explorer(untrained(), ["latent"], latent=[1, 2, 3])
+    seen = []
+    one.observe(lambda change: seen.append(change["new"]), "latent")
+    ipywidgets.link((one, "latent"), (other, "latent"))
+    other.latent = [3.0, 2.0, 1.0]
+    assert one.latent == [3, 2, 1] and seen[-1] == [3, 2, 1]
+    one.field = (-30e-3, 1e-3, 0)
+    assert list(one.field) == [-30e-3, 1e-3]
+    assert one.model == explore.Explorer(untrained(), "latent").model, "the same weights are loaded once"
+
+
+@pytest.mark.parametrize("name, value", [("latent", [1.0, 2.0]), ("latent", [1.0, np.nan, 2.0]), ("field", (1e-3,)),
+                                         ("field", (np.inf, 0)), ("time", -1e-12)])
+def test_explorer_refuses_what_it_cannot_show(name, value):
+    panel = explore.Explorer(untrained(), "latent")
+    before = getattr(panel, name)
+    with pytest.raises(ValueError, match=name):
+        setattr(panel, name, value)
+    assert getattr(panel, name) == before
+
+
+def test_explorer_names_the_argument_that_is_wrong():
+    with pytest.raises(ValueError, match="panels"):
+        explore.Explorer(untrained(), "pad")
+    with pytest.raises(ValueError, match="panels: this model steps"):
+        explore.Explorer(untrained())
+    with pytest.raises(ValueError, match="time: got 2e-09 s"):
+        explore.Explorer(time=2e-9)
+    with pytest.raises(TypeError, match="model"):
+        explore.Explorer(3)
+
+
+def test_explorer_hands_the_networks_over_when_it_is_asked():
+    panel, sent = explore.Explorer(untrained(), "latent"), []
+    panel.send = lambda content, buffers: sent.append((content, buffers))
+    panel._handle_custom_msg({"want": "model"}, [])
+    (header, (weights,)), = sent
+    assert header["latent"] == 3 and len(weights) % 2 == 0 and header["networks"] == []
+
+
+def test_neurons_still_answers():
+    with pytest.warns(DeprecationWarning, match="Explorer"):
+        assert isinstance(explore.neurons(untrained()), explore.Explorer)

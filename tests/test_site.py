@@ -1,7 +1,6 @@
 """The built site: whole, alive in a browser, and without any other host, served and from the disk."""
 
 import http.server
-import os
 import re
 import shutil
 import subprocess
@@ -18,8 +17,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [f"{name}.html" for name in [*re.findall(r"(?:root|file): *(\S+)", (ROOT / "_toc.yml").read_text()), "search"]]
 WIDTHS = [390, 1280]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
 
 
 def build(folder):
@@ -48,20 +45,6 @@ def origins(site):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield {"http": f"http://127.0.0.1:{server.server_port}", "file": site.as_uri()}
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    names = ["chromium", "chromium-browser", "google-chrome"]
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        reason = f"no browser: install Debian's chromium, or name one in $CHROMIUM (looked for {', '.join(names)})"
-        pytest.fail(reason) if os.environ.get("MAGBOOK_NEEDS_BROWSER") else pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

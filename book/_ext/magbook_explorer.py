@@ -1,0 +1,42 @@
+"""Brings `magbook.explore.Explorer` to pages without Python.
+
+In a build an explorer is a `<div class="magbook-explorer" data-model="...">`; `_assets/explorer.js` gives it life. Here the
+scripts that it loads are written beside the pages: the widget's own module, and the networks of each model that some page shows.
+"""
+
+import re
+from pathlib import Path
+
+DIV = re.compile(r'class="magbook-explorer" data-model="(\w+)"')
+
+
+def setup(app):
+    app.add_js_file("explorer.js", loading_method="defer")
+    app.add_css_file("explore.css")
+    app.connect("build-finished", write_scripts)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def classic(module):
+    """A module as a script that any page can load: a browser refuses modules on pages from the disk."""
+    body = re.sub(r"^export default", "globalThis.magbookExplorer =", module, flags=re.M)
+    return "(() => {\n" + re.sub(r"^export ", "", body, flags=re.M) + "})();\n"
+
+
+def write_scripts(app, error):
+    if error or app.builder.format != "html":
+        return
+    used = {name for page in Path(app.outdir).rglob("*.html") for name in DIV.findall(page.read_text())}
+    static, package = Path(app.outdir) / "_static", Path(app.srcdir) / "magbook"
+    if not used:
+        return
+    (static / "explore-module.js").write_text(classic((package / "explore.js").read_text()))
+    (static / "explore.css").write_text((package / "explore.css").read_text())
+    key = f"// {Path(app.config.nb_execution_cache_path).name}\n"  # of package and data, as magbook_site.prepare sets it
+    for name in used:
+        script = static / f"explore-{name}.js"
+        if script.exists() and script.open().readline() == key:
+            continue
+        from magbook.browser import script as packed  # it starts Keras, which takes seconds
+
+        script.write_text(key + packed(name))

@@ -1,0 +1,130 @@
+"""The explorer's script computes what Keras computes, fast enough to be dragged."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from magbook import autoencoder, llg, load_rom, plots, predictor, sp4
+from magbook import browser as packing
+from magbook.backend import keras
+from magbook.film import Film
+from magbook.rom import ReducedOrderModel
+
+UNPACK = """([header, weights]) => {
+    const text = atob(weights), bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
+    window.model = module.unpack(JSON.parse(header), bytes);
+}"""
+
+
+@pytest.fixture(scope="module")
+def script(browser, root):
+    """A page that holds the explorer's module, and a function that hands it a model."""
+    page = browser.new_page()
+    page.goto("about:blank")
+    page.evaluate("""async (source) => {
+        window.module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+    }""", (root / "magbook/explore.js").read_text())
+    yield page
+    page.close()
+
+
+def hand_over(page, model):
+    header, weights = packing.pack(model)
+    page.evaluate(UNPACK, [json.dumps(header), base64.b64encode(weights).decode()])
+    return header
+
+
+def decode(page, c):
+    return np.array(page.evaluate("c => Array.from(module.decode(model, Float32Array.from(c)))", c.tolist()))
+
+
+def half(rom):
+    """The same model with weights as a browser gets them, in 16 bits."""
+    for network in (rom.encoder, rom.decoder, *rom.networks):
+        network.set_weights([w.astype(np.float16).astype(np.float32) for w in network.get_weights()])
+    return ReducedOrderModel(rom.encoder, rom.decoder, rom.networks, scale=rom.scale, reach=rom.reach, film=rom.film)
+
+
+@pytest.mark.parametrize("name", ["best", "paper"])
+def test_decoder_agrees_with_keras(script, name):
+    header, rom = hand_over(script, name), load_rom(name)
+    low, high = np.array(header["low"]), np.array(header["high"])
+    c = np.random.default_rng(0).uniform(low, high, (3, 16)).astype(np.float32)
+    c = np.vstack([c, [header["start"]], np.zeros((1, 16))]).astype(np.float32)
+    for one in c:
+        np.testing.assert_allclose(decode(script, one).reshape(64, 256, 3), rom.decode(one), atol=1e-4)
+    np.testing.assert_allclose(header["start"], rom.encode(llg.s_state()), rtol=1e-6)
+
+
+def test_rollout_and_averages_agree_with_keras(script):
+    hand_over(script, "best")
+    rom, field = load_rom("best"), [1e3 * b for b in sp4.FIELD_2[:2]]
+    members = rom.rollout(np.zeros((4, 16)), sp4.FIELD_2, members=True)
+    times = (0.01 * np.arange(5, 101)).tolist()
+    for k in range(5):
+        out = script.evaluate("([k, b, t]) => Array.from(module.rollout(model, k, b, t))", [k, field, times])
+        np.testing.assert_allclose(np.reshape(out, (96, 16)), members[k], atol=1e-4 * rom.reach)
+    c = members.mean(axis=0)
+    now = script.evaluate("b => Array.from(module.latentAt(model, b, 0.5))", field)
+    np.testing.assert_allclose(now, c[45], atol=1e-4 * rom.reach)
+    average = "([c, rough]) => Array.from(module.averages(model, Float32Array.from(c), rough))"
+    exact = np.reshape(script.evaluate(average, [c.ravel().tolist(), False]), (96, 3))
+    np.testing.assert_allclose(exact, rom.decode(c, unit=True).mean(axis=(1, 2)), atol=1e-4)
+    rough = np.reshape(script.evaluate(average, [c.ravel().tolist(), True]), (96, 3))
+    np.testing.assert_allclose(rough, exact, atol=3e-3)
+    np.testing.assert_allclose(script.evaluate("b => Array.from(module.latentAt(model, b, 0))", field),
+                               script.evaluate("() => model.start"), rtol=1e-6)
+
+
+def test_a_model_of_ones_own_agrees_too(script):
+    film = Film((64e-9, 32e-9, 3e-9), (32, 16))
+    encoder, decoder = autoencoder.build(5, (16, 32, 3), (4, 8, 12), seed=3)
+    rom = half(ReducedOrderModel(encoder, decoder, predictor.build(5), scale=1.0, reach=10.0, film=film))
+    header = hand_over(script, rom)
+    assert header["networks"] == [] and header["latent"] == 5
+    c = np.random.default_rng(1).normal(size=5).astype(np.float32)
+    np.testing.assert_allclose(decode(script, c).reshape(16, 32, 3), rom.decode(c), atol=1e-4)
+
+
+def test_its_colours_are_those_of_every_other_picture(script):
+    m = np.random.default_rng(2).normal(size=(8, 16, 3))
+    m[0, 0], m[0, 1] = [0, 0, 1], [0, 0, -1]
+    m /= np.linalg.norm(m, axis=-1, keepdims=True)
+    pixels = script.evaluate("m => Array.from(module.colours(m, 16, 8))", m.ravel().tolist())
+    np.testing.assert_allclose(np.reshape(pixels, (8, 16, 4))[::-1], plots.hue_colors(m), atol=1)
+
+
+def test_a_dragged_field_is_answered_30_times_a_second(script):
+    hand_over(script, "best")
+    milliseconds = script.evaluate("""() => {
+        const times = Array.from({length: 34}, (_, i) => 0.01 + 0.03 * i), took = [];
+        for (let k = 0; k < 20; k++) {
+            const field = [-25 - 0.5 * k, 3 - 0.4 * k], begin = performance.now();
+            module.averages(model, module.rollout(model, 0, field, times), true);
+            module.decode(model, module.latentAt(model, field, 0.5));
+            took.push(performance.now() - begin);
+        }
+        return took.sort((a, b) => a - b)[5];
+    }""")
+    assert milliseconds < 33, f"{milliseconds:.0f} ms a picture"
+
+
+def test_what_it_cannot_run_is_refused():
+    with pytest.raises(TypeError, match="model"):
+        packing.pack(None)
+    encoder, decoder = autoencoder.build(2, (8, 16, 3), (4, 8))
+    other = keras.Sequential([keras.Input((2,)), *decoder.layers, keras.layers.UnitNormalization()])
+    rom = ReducedOrderModel(encoder, other, predictor.build(2), scale=1.0, reach=10.0,
+                            film=Film((64e-9, 32e-9, 3e-9), (16, 8)))
+    with pytest.raises(ValueError, match="its decoder has layers"):
+        packing.pack(rom)
+
+
+def test_the_page_s_script_is_whole():
+    text = packing.script("paper")
+    entry = json.loads(text.split("] = ")[1].rstrip(";\n"))
+    weights = base64.b64decode(entry["weights"])
+    last = entry["header"]["decoder"]["layers"][-1]["bias"]
+    assert len(weights) == 2 * (last["from"] + np.prod(last["shape"]))
