@@ -126,6 +126,83 @@ def test_a_film_stays_in_sight_while_it_plays(page, site, origins):
     assert not page.complaints, "\n".join(page.complaints)
 
 
+def pixels(page, name):
+    """What a canvas of the explorer shows."""
+    return page.evaluate("name => document.querySelector(`.mbx-${name}`).toDataURL()", name)
+
+
+@pytest.fixture
+def explorer(page, origins, request):
+    """The first page, with its explorer awake."""
+    page.goto(f"{origins[request.param]}/book/index.html", wait_until="load")
+    page.wait_for_selector(".mbx-pad", timeout=60_000)
+    page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('Mean absolute error')", timeout=60_000)
+    return page
+
+
+@pytest.mark.parametrize("explorer", ["http", "file"], indirect=True)
+def test_a_dragged_field_switches_the_film_without_python(explorer):
+    page, said = explorer, explorer.locator(".mbx-said")
+    assert "Standard problem 4, field 2" in said.text_content()
+    assert 0 < float(said.text_content().split("average: ")[1].rstrip(".")) < 0.02
+    shown = {name: pixels(page, name) for name in ["film", "curves", "pad"]}
+    page.locator(".mbx-pad").scroll_into_view_if_needed()
+    box = page.locator(".mbx-pad").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.35 * box["width"], box["y"] + 0.3 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function("!document.querySelector('.mbx-said').textContent.includes('field 2')")
+    page.wait_for_timeout(300)
+    assert all(pixels(page, name) != before for name, before in shown.items())
+    page.mouse.click(box["x"] + 0.98 * box["width"], box["y"] + 0.5 * box["height"])
+    page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('Outside the fan')")
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+@pytest.mark.parametrize("explorer", ["http"], indirect=True)
+def test_the_explorer_obeys_the_keyboard(explorer):
+    page = explorer
+    page.focus("input[aria-label='direction of the field in degrees']")
+    before = page.text_content(".mbx-said")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("before => document.querySelector('.mbx-said').textContent !== before", arg=before)
+    page.focus("input[aria-label='time in nanoseconds']")
+    film = pixels(page, "film")
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('.mbx-top output').textContent === '1.00 ns'")
+    assert pixels(page, "film") != film
+    page.focus(".mbx-play")
+    page.keyboard.press("Enter")  # from the start again, in steps: this reader asked for less motion
+    page.wait_for_function("document.querySelector('.mbx-top output').textContent === '0.10 ns'", timeout=10_000)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="SP4, field 1").press("Enter")
+    page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('field 1')")
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+def test_a_neuron_can_be_lit_on_the_page(page, origins):
+    page.goto(f"{origins['file']}/book/06_neurons.html", wait_until="load")
+    page.locator(".magbook-explorer").scroll_into_view_if_needed()
+    page.wait_for_selector(".mbx-sliders", timeout=60_000)
+    first = pixels(page, "film")
+    page.get_by_role("button", name="only latent number 3", exact=True).click()
+    page.wait_for_function("before => document.querySelector('.mbx-film').toDataURL() !== before", arg=first)
+    values = page.evaluate("[...document.querySelectorAll('.mbx-sliders output')].map((o) => parseFloat(o.textContent))")
+    assert len(values) == 16 and values[3] > 0 and not any(values[:3] + values[4:])
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+def test_without_scripts_the_explorer_is_a_picture(browser, origins):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for name in ["index", "06_neurons", "07_better"]:
+        page.goto(f"{origins['http']}/book/{name}.html")
+        picture = page.locator(".magbook-explorer img")
+        assert picture.bounding_box()["width"] > 200 and len(picture.get_attribute("alt").split()) > 5
+    context.close()
+
+
 @pytest.mark.parametrize("origin", ["http", "file"])
 def test_search_finds(page, origins, origin):
     page.goto(f"{origins[origin]}/search.html?q=magnetization", wait_until="load")
