@@ -46,7 +46,7 @@ def pack(model="best"):
         "start": rom.encode(llg.s_state(rom.film)).tolist(),
         **{name: f(latents, axis=0).tolist() for name, f in (("mean", np.mean), ("low", np.min), ("high", np.max))}}
     if not rom.stepping:
-        header |= {"last": rom.longest * 1e9, "fan": {**rom.fan, "strength": [1e3 * b for b in rom.fan["strength"]]},
+        header |= {"last": round(rom.longest * 1e9, 6), "fan": {**rom.fan, "strength": [1e3 * b for b in rom.fan["strength"]]},
                    "trained": stored(_trained(rom)), "known": _known(rom, stored)}
     return header, b"".join(a.tobytes() for a in arrays)
 
