@@ -6,6 +6,7 @@ matplotlib draws and ffmpeg encodes: `pip install "magbook[export]"` brings both
 from __future__ import annotations
 
 import importlib
+import logging
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,9 @@ ANIMATED = {
     ".webm": ("libvpx-vp9", ["-crf", "24", "-b:v", "0", "-pix_fmt", "yuv420p", "-row-mt", "1", "-cpu-used", "4"]),
 }
 """What ffmpeg needs to know: a codec and its options."""
+
+# On a new machine matplotlib first lists the fonts, for some seconds, and would say so in a notebook
+logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font cache" not in record.getMessage())
 
 STILL = (".png", ".svg", ".pdf")
 
