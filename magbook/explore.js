@@ -494,7 +494,7 @@ async function render({ model: widget, el }) {
   let dirty = new Set(["field"]), waiting = 0, refining = 0, saving = 0, held = false;
   const redraw = (what) => { dirty.add(what); waiting ||= requestAnimationFrame(frame); };
 
-  function turn(field, exactly = true) {
+  function turn(field) {
     now.field = [...field];
     now.hand = false;
     redraw("field");
@@ -619,12 +619,12 @@ async function render({ model: widget, el }) {
     play.setAttribute("aria-label", "play");
   }
 
-  function tick(last_tick) {
+  function tick(before) {
     if (!playing || signal.aborted) return;
     const stamp = performance.now();
     // A nanosecond in eight seconds; who asked for less motion sees ten pictures
-    if (calm && stamp - last_tick < 800) return void requestAnimationFrame(() => tick(last_tick));
-    move(now.time + (calm ? last / 10 : last * Math.min(stamp - last_tick, 100) / 8000));
+    if (calm && stamp - before < 800) return void requestAnimationFrame(() => tick(before));
+    move(now.time + (calm ? last / 10 : last * Math.min(stamp - before, 100) / 8000));
     if (now.time >= last) return stop();
     requestAnimationFrame(() => tick(stamp));
   }
@@ -675,7 +675,7 @@ async function render({ model: widget, el }) {
 
   const differs = (a, b) => a.length !== b.length || a.some((v, i) => Math.abs(v - b[i]) > 1e-4 * (1 + Math.abs(v)));
   const heed = (name, f) => {
-    const callback = () => !held && !saving && f(widget.get(name));
+    const callback = () => !held && f(widget.get(name));
     widget.on(`change:${name}`, callback);
     signal.addEventListener("abort", () => widget.off(`change:${name}`, callback));
   };

@@ -30,25 +30,19 @@
 
   /** What an explorer asks of its widget in JupyterLab. */
   function widget(options) {
-    const values = { model: "best", panels: ["field"], field: [-0.0355, -0.0063], time: 0.3e-9, latent: [], ...options };
-    return { packed, get: (name) => values[name], set: (more) => Object.assign(values, more), on() {}, off() {}, save_changes() {} };
+    return { packed, get: (name) => options[name], set: (more) => Object.assign(options, more), on() {}, off() {}, save_changes() {} };
   }
 
   async function mount(div) {
-    const el = document.createElement("div"), fallback = [...div.childNodes];
+    const fallback = [...div.childNodes], el = document.createElement("div");
     try {
-      await load("explore-module.js");
-      const model = widget(JSON.parse(div.dataset.options || "{}"));
-      await Promise.all([load(`explore-${model.get("model")}.js`)]);
-      div.append(el);
-      el.style.display = "none";
-      const ready = globalThis.magbookExplorer.render({ model, el });
-      el.style.display = "";
-      fallback.forEach((node) => node.remove());
-      await ready;
+      const model = widget(JSON.parse(div.dataset.options));
+      await Promise.all([load("explore-module.js"), load(`explore-${model.get("model")}.js`)]);
+      div.replaceChildren(el);
+      await globalThis.magbookExplorer.render({ model, el });
     } catch (error) {
       console.error("An explorer could not be started:", error);
-      el.remove();
+      div.replaceChildren(...fallback);
     }
   }
 
