@@ -66,6 +66,7 @@ LEARNING = {"train-autoencoder": "Train the paper's autoencoder (an hour on two 
             "train-best": "Train the better model of chapter 7 and ship it (20 minutes); it resumes.",
             "evaluate-best": "Compare the better model with the solver on 100 test fields.",
             "sweep-best": "Compare the better model by number of fields, and without one part after another; it resumes.",
+            "sweep-paper": "Compare the paper's networks by number of fields, in short trainings (an hour); it resumes.",
             "evaluate": "Compare the model that ships with the solver on the 20 test fields.",
             "train-seeds": "Train from three seeds each, for error bars; it resumes.",
             "errors": "Compare every model and baseline with the solver, in every metric.",

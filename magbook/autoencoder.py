@@ -72,29 +72,30 @@ def loss(m, m_out, weights=WEIGHTS, length=1.0):
 
 
 def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weights=WEIGHTS, length=1.0,
-          activation="elu", dropout=0.1, settle=0.0, epochs=60, batch=32, learning_rate=2e-3, warmup=0.02, seed=0,
-          callback=None, progress=True):
+          activation="elu", dropout=0.1, settle=0.0, epochs=60, updates=None, batch=32, learning_rate=2e-3,
+          warmup=0.02, seed=0, callback=None, progress=True):
     """Train an autoencoder; returns (encoder, decoder, history).
 
     states, validation: (n, ny, nx, 3), unit vectors as floats or as a data set stores them (16-bit, `dataset.states`).
     folder: where the training is kept and resumed from, as in `training.fit`; None for nowhere.
     latent, filters, activation, dropout: as `build` takes them. weights, length: as `loss` takes them.
     settle: the share of the epochs, the last ones, without dropout. It keeps weights from leaning on each other, but it
-    is noise, and a fit that is to become precise must do without. epochs: passes over the states. batch: states an
-    update. learning_rate, warmup: as `training.nadam` takes them; the paper's is 1e-4, constant (warmup=None).
+    is noise, and a fit that is to become precise must do without. epochs: passes over the states; with `updates`, each
+    of so many updates instead, whatever the number of states. batch: states an update. learning_rate, warmup: as
+    `training.nadam` takes them; the paper's is 1e-4, constant (warmup=None).
     seed: of the first weights, the order of the states and the dropout.
     callback, progress: as in `training.fit`. history: loss, and on the validation states "error", the relative L2
     error, and "validation", the loss.
     Raises ValueError for states of another shape or with values that are not finite.
     """
-    training.check_counts(latent=latent, batch=batch)
+    training.check_counts(latent=latent, batch=batch, **{} if updates is None else {"updates": updates})
     states, validation = _states("states", states), _states("validation", validation)
     if states.shape[1:] != validation.shape[1:]:
         raise ValueError(f"validation: got states of shape {validation.shape[1:]}; the training states have "
                          f"{states.shape[1:]}")
     encoder, decoder = build(latent, states.shape[1:], filters, activation=activation, dropout=dropout, seed=seed)
     model = keras.Sequential([encoder, decoder])
-    steps = epochs * max(1, len(states) // batch)
+    steps = epochs * (updates or max(1, len(states) // batch))
     training.compile_model(model, training.nadam(learning_rate, steps, warmup), lambda m, out: loss(m, out, weights, length))
 
     def make(i):
@@ -104,7 +105,7 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
     def batches(epoch):
         if epoch >= round((1 - settle) * epochs):
             training.set_dropout(model, (encoder, decoder), 0.0)
-        return {"x": training.Batches(len(states), batch, make, (seed, epoch))}
+        return {"x": training.Batches(len(states), batch, make, (seed, epoch), updates)}
 
     def validate():
         total, wrong, cost = 0.0, 0.0, 0.0
@@ -116,7 +117,7 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
         return {"error": np.sqrt(wrong / total), "validation": cost / len(validation)}
 
     settings = dict(network="autoencoder", states=states.shape, latent=latent, filters=filters, weights=weights,
-                    length=length, activation=activation, dropout=dropout, settle=settle, batch=batch,
+                    length=length, activation=activation, dropout=dropout, settle=settle, updates=updates, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)

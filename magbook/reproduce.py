@@ -7,7 +7,7 @@ the paper's data set (`python -m magbook generate`) from the cache folder, and t
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -368,6 +368,106 @@ def sweep_best():
                "model, shorter trained, by number of training fields and without one part after another", "sweep-best", 0)
 
 
+PASS = 250
+"""Updates in an epoch of `SWEEP`, of 8,000 states in batches of 32; `sweep_paper` makes as many of any number of states."""
+
+
+def sweep_paper():
+    """Compare numbers of fields for the paper's networks: for both, and for the predictor alone (1 1/2 hours); it resumes."""
+    rom, settings = load_rom("paper"), {"autoencoder": SWEEP | {"updates": PASS},
+                                        "predictor": SHORT | {"steps": PREDICTOR["steps"]}, "long": PREDICTOR}
+    table = {"settings": settings, "field": _sweep_tested()[0].tolist(),
+             "shipped": _kept("paper-shipped", lambda: _off(rom)), "predictor": {}, "long": {}, "both": {}}
+    for k in SIZES:
+        table["predictor"][k] = _kept(f"paper-{k}-predictor", partial(
+            _sweep_predictor, f"paper-{k}-predictor", k, rom.encoder, rom.decoder, "paper-shipped", **settings["predictor"]))
+    for k in SIZES:
+        table["both"][k] = _kept(f"paper-{k}-both", partial(_sweep_both, k, settings))
+    k = SIZES[-1]
+    table["long"][k] = _kept("paper-long", partial(
+        _sweep_predictor, "paper-long", k, rom.encoder, rom.decoder, "paper-shipped", **settings["long"]))
+    _ship_json("paper_sweep.json", table, "errors on standard problem 4's two fields and 100 test fields of the paper's networks, "
+               "by number of training fields: of both, shorter trained, and of the predictor on the latents of the autoencoder "
+               "that ships; of the latter also after the long training", "sweep-paper", 0)
+
+
+def _sweep_runs(k):
+    """Indices in the large data set of the first k training fields, and of the 50 fields that choose the weights."""
+    parts = dataset.split(1000)
+    return parts["train"][:k], parts["validation"][:50]
+
+
+def _sweep_both(k, settings):
+    """Train both networks of the paper on k fields: their errors."""
+    data = dataset.load("large")
+    train, validation = _sweep_runs(k)
+    # Of 800 fields every second state, which is 4 GB
+    encoder, decoder, history = autoencoder.train(dataset.states(data, train, 1 + k // 800), dataset.states(data, validation, 10),
+                                                  _folder(f"paper-{k}-autoencoder"), callback=_say, **settings["autoencoder"])
+    return {"autoencoder": min(row["error"] for row in history),
+            **_sweep_predictor(f"paper-{k}-both", k, encoder, decoder, f"paper-{k}", **settings["predictor"])}
+
+
+def _sweep_predictor(name, k, encoder, decoder, latents, **options):
+    """Train a predictor on k fields of the latents of that name: the errors of it and its autoencoder."""
+    fields, (train, validation) = dataset.fan(**dataset.SETS["large"]), _sweep_runs(k)
+    c = _sweep_latents(latents, encoder, SIZES[-1] if latents == "paper-shipped" else k)
+    network, scale, history = predictor.train(c[:k], fields[train], (c[-len(validation):], fields[validation]), _folder(name),
+                                              callback=_say, **options)
+    rom = ReducedOrderModel(encoder, decoder, network, scale=scale, reach=np.abs(c[:k]).max())
+    return {"error": min(row["error"] for row in history), **_off(rom)}
+
+
+def _sweep_latents(name, encoder, k):
+    """Latent states (k + 50, nt, latent) of the fields that `_sweep_runs` names, kept in the cache."""
+    path = cache() / "training" / f"latents-{name}.npy"
+    if not path.exists():
+        data = dataset.load("large")
+        c = [encoder.predict(dataset.as_float(dataset.states(data, i)), batch_size=128, verbose=0)
+             for i in bar(np.concatenate(_sweep_runs(k)), desc="encoding", unit="field")]
+        with atomic(path) as file:
+            np.save(file, c)
+    return np.load(path)
+
+
+@lru_cache
+def _sweep_tested():
+    """Standard problem 4's two fields and the large data set's test fields, and their states (n, nt, ...) in 16 bits, 1 GB."""
+    data, test = dataset.load("large"), dataset.split(1000)["test"]
+    two = [field_vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)]
+    m = [np.rint(llg.simulate(b, progress=False).m[1:] * dataset.SCALE).astype(np.int16) for b in two]
+    return np.concatenate([two, data["field"].values[test]]), m + [dataset.states(data, i) for i in bar(test, unit="field")]
+
+
+def _off(rom):
+    """Errors of film average and states at the tested fields: of the rollout, and of every fourth state through the autoencoder.
+
+    Those of a rollout that ran away are NaN.
+    """
+    off = {f"{what}_{name}": [] for name in ("rollout", "autoencoder") for what in ("average", "l2")}
+    for b, stored in zip(*_sweep_tested()):
+        true = dataset.as_float(stored)
+        given = true[:predictor.HISTORY]  # as `simulate` takes them from the solver
+        c = rom.rollout(rom.encode(given), b, len(true) - len(given))
+        rolled = rom.decode(c, unit=True) if np.isfinite(c).all() else np.full_like(true[len(given):], np.nan)
+        for name, out, m in (("rollout", np.concatenate([given, rolled]), true),
+                             ("autoencoder", rom.decode(rom.encode(true[::4]), unit=True), true[::4])):
+            average = metrics.film_average_error(out.mean(axis=(1, 2), dtype=float), m.mean(axis=(1, 2), dtype=float))
+            off[f"average_{name}"].append(float(average))
+            off[f"l2_{name}"].append(float(metrics.relative_l2(out, m)))
+    return off
+
+
+def _kept(name, make):
+    """What a function returns, numbers by name, kept in a training's folder."""
+    path = _folder(name) / "result.json"
+    if not path.exists():
+        result = json.dumps(make())
+        with atomic(path) as file:
+            file.write(result.encode())
+    return json.loads(path.read_text())
+
+
 def _first(pool, k, blade):
     """The first k fields of a pool; with `blade` also the 200 more at its end."""
     more = dataset.SETS["blade"]["n"] if blade else 0
@@ -393,7 +493,9 @@ def evaluate_best():
     rom, data = load_rom("best"), dataset.load("large")
     sources = [llg.simulate(b, progress=False).m[1:] for b in (sp4.FIELD_1, sp4.FIELD_2)] + list(dataset.split(1000)["test"])
     fields = np.concatenate([[sp4.FIELD_1, sp4.FIELD_2], data["field"].values[dataset.split(1000)["test"]]])
-    known = _pool(1000, blade=True)["field"]
+    known = np.concatenate([data["field"].values[dataset.split(1000)["train"]], dataset.fan(**dataset.SETS["blade"])])
+    # As `errors` compares all other models, on the same fields
+    errors = [metrics.compare(rom.simulate(b), llg.simulate(b, progress=False), rom) for b in bar(fields[:22], unit="field")]
     rows = []
     for source, b in zip(bar(sources, unit="field"), fields):
         m = source if isinstance(source, np.ndarray) else dataset.as_float(dataset.states(data, [source]))
@@ -407,10 +509,12 @@ def evaluate_best():
                     | {"field": b, "mean": m.mean(axis=(1, 2), dtype=float), "members": members,
                        "distance": np.linalg.norm(known - b, axis=1).min()})
     with atomic(DATA / "best_test.npz") as file:
-        np.savez_compressed(file, t=data["t"].values, **{k: np.array([row[k] for row in rows], np.float32) for k in rows[0]})
+        np.savez_compressed(file, t=data["t"].values, metric=list(errors[0]),
+                            error=np.array([list(one.values()) for one in errors], np.float32),
+                            **{k: np.array([row[k] for row in rows], np.float32) for k in rows[0]})
     ship("best_test.npz", what="film averages (mean_, and those of the ensemble's members from the fifth state on) and relative L2 "
          "errors against time (l2_) of chapter 7's model on standard problem 4's two fields and 100 test fields, 20 of which are "
-         "the paper data set's", command="python -m magbook evaluate-best", seed=None, version=__version__)
+         "the paper data set's; on those 22 also every error as metrics.compare names it (field, metric)", command="python -m magbook evaluate-best", seed=None, version=__version__)
 
 
 def _widen(rom, validation, share=0.9):

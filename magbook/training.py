@@ -45,12 +45,18 @@ def check_counts(**counts):
 
 
 class Batches(keras.utils.PyDataset):
-    """Random batches of one epoch: `make` turns sorted indices into (input, target). The last short batch is left out."""
+    """Random batches of one epoch: `make` turns sorted indices into (input, target). The last short batch is left out.
 
-    def __init__(self, n, size, make, seed):
+    count: how many, of as many passes over all n as that takes, or of a part of one; None for one pass.
+    """
+
+    def __init__(self, n, size, make, seed, count=None):
         super().__init__()
-        order = np.random.default_rng(seed).permutation(n)
-        self.indices = [np.sort(order[i:i + size]) for i in range(0, n - n % min(n, size), size)]
+        rng = np.random.default_rng(seed)
+        passes = 1 if count is None else -(-count * size // n)
+        order = np.concatenate([rng.permutation(n) for _ in range(passes)])
+        end = len(order) - len(order) % min(n, size) if count is None else count * size
+        self.indices = [np.sort(order[i:i + size]) for i in range(0, end, size)]
         self.make = make
 
     def __len__(self):

@@ -204,6 +204,17 @@ def test_the_seed_decides_weights_and_order(monkeypatch):
     assert not np.array_equal(first, later) and not np.array_equal(first, other)
 
 
+def test_the_number_of_updates_can_be_set(monkeypatch):
+    """Whatever the number of states; the learning rate then falls to zero over all of them."""
+    asked = []
+    monkeypatch.setattr(training, "nadam", lambda rate, steps, warmup: asked.append(steps) or keras.optimizers.SGD(rate))
+    monkeypatch.setattr(training, "fit", lambda model, batches, *rest, **options: asked.append(
+        [len(i) for i in batches(0)["x"].indices]))
+    for states in (STATES, STATES[:20]):
+        train(states, VALIDATION, epochs=6, updates=5, **SMALL | {"batch": 16})
+        assert asked[-2:] == [30, [16] * 5]
+
+
 def test_dropout_rests_at_the_end(monkeypatch):
     """In the last 3 of 10 epochs; the layers that come back have it again, for who trains on."""
     dropouts = lambda *parts: {layer.rate for part in parts for layer in part.layers if isinstance(layer, keras.layers.Dropout)}
@@ -254,7 +265,7 @@ def spoiled(value):
     (r"^validation: got shape \(16, 8, 16\)", dict(validation=VALIDATION[..., 0])),
     (r"^validation: got states of shape \(8, 8, 3\); the training states have \(8, 16, 3\)", dict(validation=VALIDATION[:, :, :8])),
     (r"^shape: got \(8, 14, 3\).* divisible by 4", dict(states=STATES[:, :, :14], validation=VALIDATION[:, :, :14])),
-    ("^batch: got 0", dict(batch=0)), ("^latent: got 2.5", dict(latent=2.5))])
+    ("^batch: got 0", dict(batch=0)), ("^updates: got 0", dict(updates=0)), ("^latent: got 2.5", dict(latent=2.5))])
 def test_what_cannot_be_trained_on(tmp_path, match, change):
     with pytest.raises(ValueError, match=match):
         train(**{"states": STATES, "validation": VALIDATION, "folder": tmp_path / "new", "epochs": 1, **SMALL, **change})

@@ -31,8 +31,7 @@ def command(*arguments):
 
 COMMANDS = ("generate", "bench", "s-state", "summary", "train-autoencoder", "sweep-autoencoder", "fit-pca", "encode",
             "train-predictor", "sweep-predictor", "normal-modes", "train-best", "evaluate-best", "sweep-best",
-            "evaluate",
-            "train-seeds", "errors", "floors", "compare-splits")
+            "sweep-paper", "evaluate", "train-seeds", "errors", "floors", "compare-splits")
 
 
 def test_help_lists_the_commands(root):

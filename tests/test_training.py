@@ -93,8 +93,8 @@ def test_learning_rate_rises_then_falls_to_zero():
     assert isinstance(optimizer, keras.optimizers.Nadam)
 
 
-def drawn(n, size, seed):
-    batches = Batches(n, size, lambda i: (i, i), seed)
+def drawn(n, size, seed, count=None):
+    batches = Batches(n, size, lambda i: (i, i), seed, count)
     return [batches[k][0] for k in range(len(batches))]
 
 
@@ -109,6 +109,14 @@ def test_every_sample_once_an_epoch_in_another_order():
 def test_the_last_short_batch_is_left_out():
     assert [len(i) for i in drawn(70, 16, 0)] == [16] * 4
     assert [len(i) for i in drawn(5, 16, 0)] == [5]  # but not where it is the only one
+
+
+@pytest.mark.parametrize("n, often", [(64, {0, 1}), (10, {3, 4}), (32, {1})])
+def test_as_many_batches_as_asked_for(n, often):
+    """Of many samples a part, of few more passes, each sample about as often."""
+    batches = drawn(n, 8, 0, count=4)
+    assert [len(i) for i in batches] == [8] * 4
+    assert set(np.bincount(np.concatenate(batches), minlength=n)) == often
 
 
 @pytest.mark.parametrize("backend, jit, updates", [("tensorflow", False, 7), ("jax", True, 7), ("torch", False, 1)])
