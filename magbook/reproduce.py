@@ -377,15 +377,14 @@ def sweep_paper():
     rom, settings = load_rom("paper"), {"autoencoder": SWEEP | {"updates": PASS},
                                         "predictor": SHORT | {"steps": PREDICTOR["steps"]}, "long": PREDICTOR}
     table = {"settings": settings, "field": _sweep_tested()[0].tolist(),
-             "shipped": _kept("paper-shipped", lambda: _off(rom)), "predictor": {}, "long": {}, "both": {}}
+             "shipped": _kept("paper-shipped", lambda: _off(rom) | _off(rom, "autoencoder")), "predictor": {}, "long": {}, "both": {}}
+    alone = lambda name, k, options: _kept(name, lambda: _sweep_predictor(
+        name, k, rom.encoder, rom.decoder, "paper-shipped", **options)[1])
     for k in SIZES:
-        table["predictor"][k] = _kept(f"paper-{k}-predictor", partial(
-            _sweep_predictor, f"paper-{k}-predictor", k, rom.encoder, rom.decoder, "paper-shipped", **settings["predictor"]))
+        table["predictor"][k] = alone(f"paper-{k}-predictor", k, settings["predictor"])
     for k in SIZES:
         table["both"][k] = _kept(f"paper-{k}-both", partial(_sweep_both, k, settings))
-    k = SIZES[-1]
-    table["long"][k] = _kept("paper-long", partial(
-        _sweep_predictor, "paper-long", k, rom.encoder, rom.decoder, "paper-shipped", **settings["long"]))
+    table["long"][SIZES[-1]] = alone("paper-long", SIZES[-1], settings["long"])
     _ship_json("paper_sweep.json", table, "errors on standard problem 4's two fields and 100 test fields of the paper's networks, "
                "by number of training fields: of both, shorter trained, and of the predictor on the latents of the autoencoder "
                "that ships; of the latter also after the long training", "sweep-paper", 0)
@@ -404,18 +403,18 @@ def _sweep_both(k, settings):
     # Of 800 fields every second state, which is 4 GB
     encoder, decoder, history = autoencoder.train(dataset.states(data, train, 1 + k // 800), dataset.states(data, validation, 10),
                                                   _folder(f"paper-{k}-autoencoder"), callback=_say, **settings["autoencoder"])
-    return {"autoencoder": min(row["error"] for row in history),
-            **_sweep_predictor(f"paper-{k}-both", k, encoder, decoder, f"paper-{k}", **settings["predictor"])}
+    rom, errors = _sweep_predictor(f"paper-{k}-both", k, encoder, decoder, f"paper-{k}", **settings["predictor"])
+    return {"autoencoder": min(row["error"] for row in history), **errors, **_off(rom, "autoencoder")}
 
 
 def _sweep_predictor(name, k, encoder, decoder, latents, **options):
-    """Train a predictor on k fields of the latents of that name: the errors of it and its autoencoder."""
+    """Train a predictor on k fields of the latents of that name: the whole model, and the errors of its rollouts."""
     fields, (train, validation) = dataset.fan(**dataset.SETS["large"]), _sweep_runs(k)
     c = _sweep_latents(latents, encoder, SIZES[-1] if latents == "paper-shipped" else k)
     network, scale, history = predictor.train(c[:k], fields[train], (c[-len(validation):], fields[validation]), _folder(name),
                                               callback=_say, **options)
     rom = ReducedOrderModel(encoder, decoder, network, scale=scale, reach=np.abs(c[:k]).max())
-    return {"error": min(row["error"] for row in history), **_off(rom)}
+    return rom, {"error": min(row["error"] for row in history), **_off(rom)}
 
 
 def _sweep_latents(name, encoder, k):
@@ -439,23 +438,24 @@ def _sweep_tested():
     return np.concatenate([two, data["field"].values[test]]), m + [dataset.states(data, i) for i in bar(test, unit="field")]
 
 
-def _off(rom):
-    """Errors of film average and states at the tested fields: of the rollout, and of every fourth state through the autoencoder.
+def _off(rom, part="rollout"):
+    """Errors of film average and states at the tested fields, of the rollout or of every fourth state through the autoencoder.
 
     Those of a rollout that ran away are NaN.
     """
-    off = {f"{what}_{name}": [] for name in ("rollout", "autoencoder") for what in ("average", "l2")}
+    average, l2 = [], []
     for b, stored in zip(*_sweep_tested()):
-        true = dataset.as_float(stored)
-        given = true[:predictor.HISTORY]  # as `simulate` takes them from the solver
-        c = rom.rollout(rom.encode(given), b, len(true) - len(given))
-        rolled = rom.decode(c, unit=True) if np.isfinite(c).all() else np.full_like(true[len(given):], np.nan)
-        for name, out, m in (("rollout", np.concatenate([given, rolled]), true),
-                             ("autoencoder", rom.decode(rom.encode(true[::4]), unit=True), true[::4])):
-            average = metrics.film_average_error(out.mean(axis=(1, 2), dtype=float), m.mean(axis=(1, 2), dtype=float))
-            off[f"average_{name}"].append(float(average))
-            off[f"l2_{name}"].append(float(metrics.relative_l2(out, m)))
-    return off
+        if part == "autoencoder":
+            m = dataset.as_float(stored[::4])
+            out = rom.decode(rom.encode(m), unit=True)
+        else:
+            m = dataset.as_float(stored)
+            out = m.copy()  # as `simulate` takes the first states from the solver
+            c = rom.rollout(rom.encode(m[:predictor.HISTORY]), b, len(m) - predictor.HISTORY)
+            out[predictor.HISTORY:] = rom.decode(c, unit=True) if np.isfinite(c).all() else np.nan
+        average.append(metrics.film_average_error(out.mean(axis=(1, 2), dtype=float), m.mean(axis=(1, 2), dtype=float)))
+        l2.append(metrics.relative_l2(out, m))
+    return {f"average_{part}": list(map(float, average)), f"l2_{part}": list(map(float, l2))}
 
 
 def _kept(name, make):
