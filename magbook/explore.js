@@ -240,9 +240,10 @@ function sheet(label, className) {
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    pen.font = "12px system-ui, sans-serif";
+    const { color, fontFamily } = getComputedStyle(canvas);
+    pen.font = `12px ${fontFamily}`;
     pen.textBaseline = "middle";
-    return { pen, width, height, ink: getComputedStyle(canvas).color };
+    return { pen, width, height, ink: color };
   };
   return { canvas, begin };
 }
@@ -295,7 +296,7 @@ function drawWheel({ pen, width, height, ink }) {
   pen.drawImage(picture, width / 2 - r, height / 2 - r, 2 * r, 2 * r);
   pen.restore();
   pen.fillStyle = ink;
-  pen.font = "10px system-ui, sans-serif";
+  pen.font = pen.font.replace("12px", "11px");
   pen.textAlign = "center";
   for (const [text, x, y] of [["+x", 1, 0], ["−x", -1, 0], ["+y", 0, -1], ["−y", 0, 1]]) {
     pen.fillText(text, width / 2 + x * (r + 8), height / 2 + y * (r + 7));
