@@ -1,5 +1,5 @@
-// Draws the book's figures. A chapter leaves <div class="magbook-figure"> with the figure as JSON in a script element.
-// plotly.js is loaded once, when the first figure comes near the screen; a script tag also works from file://.
+// Draws the book's figures. A page has <div class="magbook-figure"> with the address of a script that holds the figure.
+// It is loaded when the figure comes near the screen, plotly.js with the first; a script tag also works from file://.
 (() => {
   "use strict";
   const here = document.currentScript;
@@ -7,13 +7,14 @@
   const sources = new Map();  // the JSON of each figure that is drawn
   let library;
 
-  const plotly = () => (library ??= new Promise((resolve, reject) => {
+  const load = (url) => new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = new URL(here.dataset.plotly, here.src);
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.js did not load"));
+    script.src = url;
+    script.onload = () => resolve(script);
+    script.onerror = () => reject(new Error(`${url} did not load`));
     document.head.append(script);
-  }));
+  });
+  const plotly = () => (library ??= load(new URL(here.dataset.plotly, here.src)));
 
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
@@ -35,7 +36,7 @@
 
   // Draws a figure, or draws it again in the theme's other colours; `uirevision` keeps a reader's zoom.
   async function draw(div) {
-    const source = sources.get(div) ?? div.querySelector("script").textContent;
+    const source = sources.get(div) ?? JSON.stringify((await load(div.dataset.source)).figure);
     // A colour given as "var(--name)" is the theme's.
     const figure = JSON.parse(source.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(css(name))));
     const { width, ...layout } = figure.layout ?? {};  // the page sets the width
@@ -45,10 +46,10 @@
       div.style.minHeight = `${layout.height}px`;
     }
     const template = merged(layout.template ?? {}, { layout: theme() });
-    const library = await plotly();
-    if (!sources.has(div)) div.replaceChildren();  // the JSON, and the line for readers without scripts
+    await plotly();
+    if (!sources.has(div)) div.replaceChildren();  // the line for readers without scripts
     sources.set(div, source);
-    await library.react(div, {
+    await window.Plotly.react(div, {
       data: figure.data, frames: figure.frames,
       layout: { uirevision: "kept", height: parseFloat(div.style.minHeight) || 450, ...layout, autosize: true, template },
       config: { responsive: true, displaylogo: false, showSendToCloud: false, ...(wheel && { displayModeBar: false }),

@@ -3,8 +3,11 @@
 - Chapters run with MAGBOOK_BUILD=1, under which `magbook.plots` writes a figure as a div that `figures.js` draws.
 - Executed chapters are kept under a key of the package and its data, so no page shows outputs of older code.
 - A figure gets an accessible name from its cell's metadata; one without alt text or caption is a warning.
-- A cell tagged `live` shows a widget in JupyterLab and, on the page, a line that says so.
-- plotly.js and MathJax are copied beside the pages from the installed packages: no page asks another host.
+- A cell tagged `live` shows a widget in JupyterLab and, on the page, a line that says so, with a link that starts it:
+  the page's first launch button where `_config.yml` has `repository` and `launch_buttons`, else how to run the book.
+- A page has a description, and a card for those who share its address (the card needs `html: baseurl`, an absolute URL).
+- Each figure lies in a file of its own, which `figures.js` loads when the figure comes near.
+- plotly.js, MathJax and the letters are put beside the pages from the installed packages: no page asks another host.
 
 Warnings fail the build (`jupyter-book build -W`).
 """
@@ -13,12 +16,18 @@ import hashlib
 import html
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
+import fontpkg
 from docutils import nodes
+from fontTools import subset
+from fontTools.ttLib import TTFont
+from fontTools.varLib import instancer
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
@@ -26,13 +35,18 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS = re.compile(r"\[\d\d:\d\d[<,]")  # in the text of tqdm's widget
 FIGURE = '<div class="magbook-figure"'
 LIVE = "This cell shows a live widget, which needs a running Python: start it with `make lab`."
+CARD = "The film of standard problem 4 reverses within a nanosecond, in six pictures."
+START = "magbook-start"  # the class of the place where the link goes
 
 PLOTLY = Path(importlib.util.find_spec("plotly").origin).parent / "package_data/plotly.min.js"
 PLOTLY_NAME = f"plotly-{importlib.metadata.version('plotly')}.min.js"  # a new version is never an old one in a cache
 MATHJAX = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax"
-# Of MathJax's 24 MB, what a page with TeX input can ask for.
-MATHJAX_PARTS = ["tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions", "a11y", "sre/mathmaps/en.json",
-                 "sre/mathmaps/base.json"]
+# Of MathJax's 24 MB, what a page can ask for: `mathjax3_config` in _config.yml names the parts.
+MATHJAX_PARTS = ["startup.js", "core.js", "input/tex.js", "input/tex/extensions", "output/chtml.js",
+                 "output/chtml/fonts", "a11y/assistive-mml.js"]
+LETTERS = [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x370, 0x3D0), *range(0x2010, 0x2040), 0x2192, 0x2212, 0x2248]
+# What the theme ships and no page asks for: sources of its scripts, other languages, a second format of its icons.
+UNUSED = ["scripts/*.map", "styles/*.map", "locales", "vendor/fontawesome/webfonts/*.ttf", "images"]
 
 
 def setup(app):
@@ -42,7 +56,10 @@ def setup(app):
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
     app.connect("doctree-read", finish_cells)
-    app.connect("build-finished", copy_libraries)
+    app.connect("html-page-context", store_figures)
+    app.connect("html-page-context", describe_page)
+    app.connect("html-page-context", link_live_lines, priority=900)  # after the theme's launch buttons
+    app.connect("build-finished", finish_static)
     app.connect("build-finished", forget_failures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -100,7 +117,52 @@ def _replace_widget(cell, note):
     paragraph = nodes.paragraph()
     for index, part in enumerate(note.split("`")):  # `code` is all the markup that a line needs
         paragraph += nodes.literal(part, part) if index % 2 else nodes.Text(part)
+    paragraph += [nodes.Text(" "), nodes.inline(classes=[START])]
     cell += nodes.container("", paragraph, classes=["magbook-live"])
+
+
+def store_figures(app, name, template, context, doctree):
+    """Move each figure's JSON from the page into a script of its own, which a browser also loads from the disk."""
+    folder = Path(app.outdir) / "_static/figures"
+
+    def store(match):
+        text = f"document.currentScript.figure = {match[2]};"
+        path = folder / f"{Path(name).name}-{next(count)}.js"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]  # a browser keeps what it has only while it is the same
+        url = context["pathto"](path.relative_to(app.outdir).as_posix(), resource=True)
+        return match[1].replace(FIGURE, f'{FIGURE} data-source="{url}?v={digest}"') + "</div>"
+
+    count = itertools.count(1)
+    context["body"] = re.sub(rf'({FIGURE}[^>]*>.*?)<script type="application/json">(.*?)</script></div>', store,
+                             context.get("body") or "", flags=re.S)
+
+
+def link_live_lines(app, name, template, context, doctree):
+    """End the line in place of a widget with a link that starts the chapter, or says how to."""
+    groups = [button["buttons"] for button in context.get("header_buttons", []) if button.get("label") == "launch-buttons"]
+    links = [button for group in groups for button in group if button["type"] == "link"]
+    url, text = (links[0]["url"], f"Start it on {links[0]['text']}") if links else (
+        context["pathto"](app.config.root_doc) + "#run-it", "How to start it")
+    context["body"] = (context.get("body") or "").replace(
+        f'<span class="{START}"></span>', f'<a class="{START}" href="{html.escape(url)}">{text}</a>')
+
+
+def describe_page(app, name, template, context, doctree):
+    """Say what the page is, to search engines and to those who show a preview of its address."""
+    if doctree is None:
+        return
+    title = doctree.next_node(nodes.title).astext()
+    first = next((node for node in doctree.findall(nodes.paragraph) if isinstance(node.parent, nodes.section)), None)
+    about = textwrap.shorten(first.astext() if first else title, 200, placeholder=" ...")
+    tags = {"description": about, "og:type": "website", "og:site_name": app.config.project, "og:title": title,
+            "og:description": about, "twitter:card": "summary_large_image"}
+    if app.config.html_baseurl:
+        picture = f"{app.config.html_baseurl.rstrip('/')}/_static/card.png"
+        tags |= {"og:url": context["pageurl"], "og:image": picture, "og:image:alt": CARD}
+    context["metatags"] += "".join(f'<meta {"property" if key.startswith("og:") else "name"}="{key}"'
+                                   f' content="{html.escape(text)}" />\n' for key, text in tags.items())
 
 
 def _name_figure(node, alt):
@@ -120,10 +182,15 @@ def _name_figure(node, alt):
     node.rawsource = named
 
 
-def copy_libraries(app, error):
+def finish_static(app, error):
+    """Put the libraries and letters beside the pages, and take away what no page asks for."""
     if error or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
+    for path in [path for pattern in UNUSED for path in static.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # It draws the icons once more, as SVG, in 1.4 MB. The theme's style sheet has drawn them already.
+    (static / "scripts/fontawesome.js").write_text("")
     sources = {static / PLOTLY_NAME: PLOTLY}
     for part in MATHJAX_PARTS:
         path = MATHJAX / part
@@ -133,6 +200,19 @@ def copy_libraries(app, error):
         if not target.exists() or target.stat().st_size != source.stat().st_size:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
+    for style, name in [("normal", "literata.woff2"), ("italic", "literata-italic.woff2")]:
+        source = fontpkg.path("Literata", style=style)
+        if not (static / name).exists() or (static / name).stat().st_mtime < source.stat().st_mtime:
+            cut_font(source, static / name)
+
+
+def cut_font(source, target):
+    """Of a variable font of 1 MB, the letters that the book uses, from regular to bold, at the size of text: 45 kB."""
+    font, options = TTFont(source), subset.Options(flavor="woff2")
+    letters = subset.Subsetter(options)
+    letters.populate(unicodes=LETTERS)
+    letters.subset(font)
+    subset.save_font(instancer.instantiateVariableFont(font, {"wght": (400, 700), "opsz": 14}), target, options)
 
 
 def forget_failures(app, error):
