@@ -13,10 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [f"{name}.html" for name in [*re.findall(r"(?:root|file): *(\S+)", (ROOT / "_toc.yml").read_text()), "search"]]
 WIDTHS = [390, 1280]
+HEAVIEST = 2e6  # bytes of a page and all that its first view loads
 
 
 def build(folder):
@@ -75,12 +77,9 @@ def page(browser, origins):
 def test_page(page, origins, name, origin, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{origins[origin]}/{name}", wait_until="load")
-    page.evaluate("() => window.MathJax?.startup?.promise")
-
+    draw(page)
     for figure in page.query_selector_all(".magbook-figure"):
-        figure.scroll_into_view_if_needed()
-        figure.wait_for_selector(".main-svg", state="attached")
-        assert figure.get_attribute("role") == "img" and figure.get_attribute("aria-label")
+        assert figure.get_attribute("role") == "group" and figure.get_attribute("aria-label")
         box = figure.query_selector(".svg-container").bounding_box()
         assert box["width"] > 200 and box["height"] > 100, box
 
@@ -90,6 +89,52 @@ def test_page(page, origins, name, origin, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
     assert not page.complaints, "\n".join(page.complaints)
+
+
+def draw(page):
+    """Wait until formulas and figures are drawn."""
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    for figure in page.query_selector_all(".magbook-figure"):
+        figure.scroll_into_view_if_needed()
+        figure.wait_for_selector(".main-svg", state="attached")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_light_and_soon_there(page, origins, name):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{origins['http']}/{name}", wait_until="load")
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    loaded = page.evaluate("""() => Object.fromEntries(["navigation", "resource"].flatMap(kind => performance
+        .getEntriesByType(kind)).map(entry => [entry.name.split("/").pop(), entry.encodedBodySize]))""")
+    weight = sum(size for file, size in loaded.items() if not file.startswith("plotly"))  # it comes with a figure
+    assert weight < HEAVIEST, sorted(loaded.items(), key=lambda item: -item[1])[:10]
+    first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert first < 3000, f"ms: below 1000 where no other test runs, {first:.0f} here"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible(page, origins, name):
+    from axe_playwright_python.sync_playwright import Axe
+    page.goto(f"{origins['http']}/{name}", wait_until="load")
+    draw(page)
+    drawn = {"exclude": [[".main-svg"], ["mjx-container"]]}  # named by what holds them
+    looks = [("light", 1280, {}), ("dark", 390, {"runOnly": ["color-contrast", "scrollable-region-focusable"]})]
+    for theme, width, options in looks:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        page.wait_for_timeout(500)  # after a resize the theme's script makes what scrolls focusable, by and by
+        found = [f"{theme}: {rule['id']} ({rule['impact']}): {node['html'][:200]}\n{node['failureSummary']}"
+                 for rule in Axe().run(page, drawn, options).response["violations"]
+                 if rule["impact"] in {"serious", "critical"} for node in rule["nodes"]]
+        assert not found, "\n\n".join(found[:20])
+
+
+@pytest.mark.parametrize("origin", ["http", "file"])
+def test_the_letters_are_there(page, origins, origin):
+    page.goto(f"{origins[origin]}/{PAGES[1]}", wait_until="load")
+    faces = page.evaluate("document.fonts.ready.then(fonts => [...fonts].filter(face => face.status === 'loaded')"
+                          ".map(face => `${face.family} ${face.style}`))")
+    assert {"Literata normal", "Literata italic"} <= set(name.replace('"', "") for name in faces), faces
 
 
 def test_figures_follow_the_theme(page, site, origins):
@@ -108,9 +153,10 @@ def test_figures_follow_the_theme(page, site, origins):
 
 
 def test_a_film_stays_in_sight_while_it_plays(page, site, origins):
-    name = next(name for name in PAGES if '"frames":[' in (site / name).read_text())
+    source = next(path.name for path in (site / "_static/figures").iterdir() if '"frames":[' in path.read_text())
+    name = next(name for name in PAGES if source in (site / name).read_text())
     page.goto(f"{origins['http']}/{name}", wait_until="load")
-    for figure in page.query_selector_all(".magbook-figure"):
+    for figure in page.query_selector_all(f'.magbook-figure[data-source*="{source}"]'):
         figure.scroll_into_view_if_needed()
         figure.wait_for_selector(".main-svg", state="attached")
         if button := figure.query_selector(".updatemenu-button"):
@@ -231,7 +277,9 @@ def test_every_page_is_whole_without_other_hosts(site):
     paths = (path for path in site.rglob("*.html") if "_static" not in path.parts)  # the theme's templates lie there
     pages = {path: Links(path.read_text()) for path in paths}
     assert {site / name for name in PAGES} <= pages.keys()
-    wrong = []
+    wrong = [f"{path.name} points to {url}, which is not there" for path in site.rglob("*.css")
+             for url in re.findall(r"url\(['\"]?([^)'\"]+)", path.read_text()) if not url.startswith("data:")
+             and not url.endswith(".ttf") and not (path.parent / url).exists()]  # browsers take the icons' other format
     for path, page in pages.items():
         wrong += [f"{path.name} loads {url}" for url in page.loads if re.match(r"(\w+:)?//", url)]
         for url in page.loads | page.links:
@@ -256,15 +304,44 @@ CELLS = {
 }
 
 
+def write_book(folder, cell, settings=None):
+    """A book of one chapter of one code cell, set up as ours but for `settings`."""
+    (folder / "book").mkdir()
+    for name in ["book/_ext", "book/_assets"]:
+        shutil.copytree(ROOT / name, folder / name)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    for key, values in (settings or {}).items():
+        config[key] |= values
+    (folder / "_config.yml").write_text(yaml.safe_dump(config))
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    cells = [nbformat.v4.new_markdown_cell("# A chapter\n\nWhat it is about.\n\n## Run it\n\nSo."), cell]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "book/index.ipynb")
+
+
 @pytest.mark.parametrize("source, metadata, message", CELLS.values(), ids=CELLS)
 def test_a_bad_chapter_fails_the_build(tmp_path, source, metadata, message):
-    (tmp_path / "book").mkdir()
-    for name in ["_config.yml", "book/_ext", "book/_assets"]:
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
-    cells = [nbformat.v4.new_markdown_cell("# A chapter"), nbformat.v4.new_code_cell(source, metadata=metadata)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "book/index.ipynb")
+    write_book(tmp_path, nbformat.v4.new_code_cell(source, metadata=metadata))
     for _ in range(2):  # and again: nothing of a failed build counts as done
         result = build(tmp_path)
         assert result.returncode != 0 and message in result.stdout, result.stdout[-4000:]
+
+
+def test_a_published_book_starts_its_widgets_and_shows_its_card(tmp_path):
+    cell = nbformat.v4.new_code_cell("1", metadata={"tags": ["live"]})
+    write_book(tmp_path, cell, {"html": {"baseurl": "https://example.org/book/"},
+                                "repository": {"url": "https://github.com/someone/magbook", "branch": "main"},
+                                "launch_buttons": {"binderhub_url": "https://mybinder.org"}})
+    result = build(tmp_path)
+    assert result.returncode == 0, result.stdout[-4000:]
+    page = (tmp_path / "_build/html/book/index.html").read_text()
+    start = "https://mybinder.org/v2/gh/someone/magbook/main?urlpath=lab/tree/book/index.ipynb"
+    assert re.search(rf'<div class="magbook-live.*<a [^>]*href="{re.escape(start)}"', page, re.S)
+    assert '<meta property="og:description" content="What it is about." />' in page
+    picture = re.search('<meta property="og:image" content="https://example.org/book/(.*?)" />', page)[1]
+    assert (tmp_path / "_build/html" / picture).exists()
+
+
+def test_a_live_line_says_how_to_start_it(site):
+    live = [path for path in (site / "book").glob("*.html") if "magbook-live" in path.read_text()]
+    assert live and all('class="magbook-start" href="index.html#run-it"' in path.read_text() for path in live)

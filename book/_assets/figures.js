@@ -55,6 +55,8 @@
       config: { responsive: true, displaylogo: false, showSendToCloud: false, ...(wheel && { displayModeBar: false }),
         ...figure.config },
     });
+    // The description of the whole is read out, not each tick.
+    div.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
   }
 
   const attempt = (div) => draw(div).catch((error) => {

@@ -50,7 +50,9 @@ UNUSED = ["scripts/*.map", "styles/*.map", "locales", "vendor/fontawesome/webfon
 
 
 def setup(app):
-    app.add_config_value("magbook_assets", _digest(app.confdir, ["book/_assets/*", "book/_ext/*.py"]), "html")
+    # Another one than last time: pages are written again, or read again.
+    app.add_config_value("magbook_assets", _digest(app.confdir, ["book/_assets/*"]), "html")
+    app.add_config_value("magbook_extension", _digest(app.confdir, ["book/_ext/*.py"]), "env")
     app.add_js_file("figures.js", loading_method="defer", **{"data-plotly": PLOTLY_NAME})
     # From the disk the search cannot read the pages that it finds: it lists them without an excerpt.
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
@@ -176,7 +178,7 @@ def _name_figure(node, alt):
         LOGGER.warning("a figure without caption: mystnb.figure.caption in its cell's metadata", location=node,
                        type="magbook", subtype="caption")
     alt = html.escape(" ".join(alt.split()))
-    named = re.sub(FIGURE + "([^>]*)>", lambda match: f'{FIGURE} role="img" aria-label="{alt}"{match[1]}>'
+    named = re.sub(FIGURE + "([^>]*)>", lambda match: f'{FIGURE} role="group" aria-label="{alt}"{match[1]}>'
                    f"<noscript><p>This figure is drawn by a script. {alt}</p></noscript>", node.astext())
     node.children = [nodes.Text(named)]
     node.rawsource = named
