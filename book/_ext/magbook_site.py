@@ -60,7 +60,7 @@ def setup(app):
     app.connect("doctree-read", finish_cells)
     app.connect("html-page-context", store_figures)
     app.connect("html-page-context", describe_page)
-    app.connect("html-page-context", link_live_lines, priority=900)  # after the theme's launch buttons
+    app.connect("html-page-context", mend_body, priority=900)  # after the theme's launch buttons
     app.connect("build-finished", finish_static)
     app.connect("build-finished", forget_failures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
@@ -141,14 +141,16 @@ def store_figures(app, name, template, context, doctree):
                              context.get("body") or "", flags=re.S)
 
 
-def link_live_lines(app, name, template, context, doctree):
-    """End the line in place of a widget with a link that starts the chapter, or says how to."""
+def mend_body(app, name, template, context, doctree):
+    """End the line in place of a widget with a link that starts the chapter, or says how to; right a role."""
     groups = [button["buttons"] for button in context.get("header_buttons", []) if button.get("label") == "launch-buttons"]
     links = [button for group in groups for button in group if button["type"] == "link"]
     url, text = (links[0]["url"], f"Start it on {links[0]['text']}") if links else (
         context["pathto"](app.config.root_doc) + "#run-it", "How to start it")
     context["body"] = (context.get("body") or "").replace(
-        f'<span class="{START}"></span>', f'<a class="{START}" href="{html.escape(url)}">{text}</a>')
+        f'<span class="{START}"></span>', f'<a class="{START}" href="{html.escape(url)}">{text}</a>').replace(
+        # Sphinx calls the references a list, but not its entries list items.
+        '<div role="list" class="citation-list">', '<div class="citation-list">')
 
 
 def describe_page(app, name, template, context, doctree):
