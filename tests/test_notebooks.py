@@ -61,6 +61,11 @@ def test_it_begins_with_a_title_and_ends_as_all_do(notebook):
     assert ":class: dropdown" in exercises, "solutions are there, and folded"
 
 
+def test_it_says_under_its_title_what_it_needs_and_gives(notebook):
+    head = r"# [^\n]+\n\n- \*\*Needs\*\* [^\n]+\.\n- \*\*Gives\*\* [^\n]+\.\n\n"
+    assert notebook.cells[0].cell_type == "markdown" and re.match(head, notebook.cells[0].source)
+
+
 def test_its_figures_have_a_caption_a_name_and_alt_text(notebook):
     names = []
     for cell in code_cells(notebook):
