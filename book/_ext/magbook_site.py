@@ -46,7 +46,7 @@ MATHJAX_PARTS = ["startup.js", "core.js", "input/tex.js", "input/tex/extensions"
                  "output/chtml/fonts", "a11y/assistive-mml.js"]
 LETTERS = [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x370, 0x3D0), *range(0x2010, 0x2040), 0x2192, 0x2212, 0x2248]
 # What the theme ships and no page asks for: sources of its scripts, other languages, a second format of its icons.
-UNUSED = ["scripts/*.map", "styles/*.map", "locales", "vendor/fontawesome/webfonts/*.ttf", "images"]
+UNUSED = ["scripts/*.map", "styles/*.map", "locales", "vendor/fontawesome/webfonts/*.ttf"]
 
 
 def setup(app):
