@@ -12,7 +12,7 @@ SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab data bench lock clean
+.PHONY: help setup book test lab data bench hosted lock clean
 
 help:
 	@echo "make book    build the book into _build/html"
@@ -21,6 +21,7 @@ help:
 	@echo "make data    compute the paper's data set (200 fields)"
 	@echo "make bench   check and time the solver, and time the networks"
 	@echo "make setup   only install what these need, into .venv (each of them does it itself)"
+	@echo "make hosted  write the book's address (_config.yml) into the chapters, for Colab and the like"
 	@echo "make lock    resolve requirements.txt anew into requirements.lock"
 	@echo "make clean   remove the built book"
 	@echo
@@ -55,6 +56,11 @@ data: setup
 
 bench: setup
 	$(BIN)/python -m magbook bench
+
+# In a notebook file a quote is \".
+hosted:
+	url=$$(sed -n 's/^  url: "\(.*\)".*/\1/p' _config.yml) && \
+	    sed -i.part 's|\(MAGBOOK_REPOSITORY\\", \\"\)[^\\]*|\1'"$$url|" book/*.ipynb && rm book/*.part
 
 # uv resolves for every platform and Python >= 3.11 at once, with the hashes of all files that PyPI lists.
 # It runs in an environment of its own, and no configuration file of this machine reaches the lock file.

@@ -684,6 +684,8 @@ async function render({ model: widget, el }) {
   heed("time", (t) => turning && Math.abs(t * 1e9 - now.time) > 1e-5 && move(t * 1e9));
   heed("latent", (c) => c.length === model.latent && differs(c, now.latent) && hand(Float32Array.from(c)));
 
+  // Arrows move the panel's sliders; JupyterLab's notebook would take them for itself
+  el.addEventListener("keydown", (event) => event.stopPropagation(), { signal });
   const size = new ResizeObserver(() => redraw("size"));
   size.observe(el);
   const theme = new MutationObserver(() => redraw("theme"));

@@ -32,7 +32,7 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     moment = widgets.IntSlider(0, max=round(duration / every), description="t", readout=False, **_SLIDER)
     player = widgets.Play(max=moment.max, interval=80)
     widgets.jslink((player, "value"), (moment, "value"))
-    clock = widgets.Label()
+    clock = widgets.Label("0.00 ns")
 
     panel = widgets.VBox()
     solve = lambda: llg.simulate(_polar(strength.value, angle.value), film, duration=duration, every=every, progress=False)

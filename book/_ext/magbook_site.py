@@ -77,6 +77,8 @@ def _digest(root, patterns):
 def prepare(app, config):
     """Set what the chapters' kernels see, and choose the folder of executed chapters."""
     os.environ["MAGBOOK_BUILD"] = "1"
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options.pop("launch_buttons", None)  # nobody could start anything: the book has no address
     key = _digest(app.srcdir, ["magbook/**/*.py", "data/*", "requirements.lock"])
     executed = Path(app.outdir).parent / ".jupyter_cache"
     if executed.is_dir():

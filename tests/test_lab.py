@@ -1,0 +1,225 @@
+"""The chapters in JupyterLab: each runs without an error, its panels answer hand and keyboard, and it saves and closes.
+
+The server works on a copy. Two chapters run at once, and one page shows them all. Notebooks are opened, run, saved and
+closed by the commands behind the menus, panels are moved by mouse and keys.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+
+QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question in the corner, no other host
+SECONDS = 300  # for a chapter, while another one runs
+
+OPEN = """async path => {
+    const widget = await jupyterapp.commands.execute("docmanager:open", {path});
+    await widget.context.ready;
+    await widget.sessionContext.ready;
+    (window.chapters ??= {})[path] = {widget};
+    jupyterapp.commands.execute("notebook:run-all-cells").then(() => { chapters[path].done = true; });
+}"""
+SHOW = """async path => { await jupyterapp.commands.execute("docmanager:open", {path}); }"""
+CELLS = "path => chapters[path].widget.content.widgets.map(cell => [cell.model.type, cell.model.sharedModel.source])"
+SCROLL = """async ([path, index]) => {
+    const {content} = chapters[path].widget;
+    await content.scrollToItem(index, "start");
+    const output = content.widgets[index].node.querySelector(".jp-Cell-outputWrapper");
+    output?.scrollIntoView({block: "start"});
+    return output?.querySelector(".js-plotly-plot, .magbook-explorer-panel") ? output : null;
+}"""
+CLOSE = """async path => {
+    const {widget} = chapters[path];
+    await jupyterapp.commands.execute("docmanager:save");
+    await widget.sessionContext.shutdown();
+    await jupyterapp.commands.execute("application:close");
+}"""
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def until(page, what, message):
+    """Wait until `what()` is true, and return it."""
+    for _ in range(240):
+        if found := what():
+            return found
+        page.wait_for_timeout(250)
+    raise AssertionError(message)
+
+
+class Lab:
+    """A page of JupyterLab, on a server of its own, with the chapters in `folder`."""
+
+    def __init__(self, page, folder):
+        self.page, self.folder, self.started = page, folder, set()
+
+    def start(self, name):
+        """Open a chapter and run all cells; do not wait."""
+        if name not in self.started:
+            self.started.add(name)
+            self.page.evaluate(OPEN, name)
+
+    def wait(self, name):
+        """Wait until a chapter has run, show it, and return its cells' kinds and sources."""
+        self.page.wait_for_function("path => chapters[path].done", arg=name, timeout=SECONDS * 1000)
+        self.page.evaluate(SHOW, name)
+        return self.page.evaluate(CELLS, name)
+
+    def output(self, name, index):
+        """The output of a cell with a panel, scrolled into view: what is far from view is not drawn."""
+        look = lambda: self.page.evaluate_handle(SCROLL, [name, index]).as_element()
+        return until(self.page, look, f"a panel in cell {index} of {name}")
+
+    def close(self, name):
+        """Save, stop the kernel, close the tab."""
+        self.page.evaluate(CLOSE, name)
+        self.page.wait_for_function("path => chapters[path].widget.isDisposed", arg=name)
+
+
+@pytest.fixture(scope="module")
+def lab(browser, root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(root / "book", folder / "book")
+    settings = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(QUIET))
+    port, token = free_port(), secrets.token_hex()
+    own = {name: str(folder / name.lower()) for name in (
+        "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+    environment = {**os.environ, **own, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "PYTHONPATH": str(root)}
+    environment.pop("MAGBOOK_BUILD", None)
+    command = [sys.executable, "-m", "jupyterlab", "book", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
+               f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"]
+    with open(folder / "log", "w+") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            for _ in range(600):
+                time.sleep(0.1)
+                try:
+                    urlopen(f"http://127.0.0.1:{port}/api?token={token}").close()
+                    break
+                except OSError:
+                    assert server.poll() is None, (folder / "log").read_text()
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(60_000)
+            page.goto(f"http://127.0.0.1:{port}/lab?token={token}")
+            page.wait_for_function("window.jupyterapp")
+            page.evaluate("jupyterapp.restored.then(() => null)")
+            yield Lab(page, folder / "book")
+            page.close()
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+# ---------------------------------------------------------------------------- what a panel must do
+
+DATA = """panel => [...panel.querySelectorAll(".js-plotly-plot")].filter(figure => figure._fullData).map(
+    figure => JSON.stringify(figure._fullData.map(trace => [trace.source ?? null, Array.from(trace.y ?? [])])))"""
+POINT = """figure => {  // of the coloured dots the one farthest from its neighbours, and where it is on the screen
+    const trace = figure._fullData.find(trace => trace.marker?.coloraxis), {xaxis, yaxis} = figure._fullLayout;
+    const box = figure.getBoundingClientRect();
+    const dots = Array.from(trace.x, (x, i) => ({x: box.left + xaxis._offset + xaxis.d2p(x),
+        y: box.top + yaxis._offset + yaxis.d2p(trace.y[i]), field: [x, trace.y[i]]}));
+    const gap = one => Math.min(...dots.filter(dot => dot !== one).map(dot => Math.hypot(dot.x - one.x, dot.y - one.y)));
+    return dots.reduce((best, dot) => gap(dot) > gap(best) ? dot : best);
+}"""
+PIXELS = """panel => [...panel.querySelectorAll("canvas")].map(canvas => canvas.toDataURL())"""
+
+
+def drawn(page, panel, n):
+    """The data of a panel's n figures, once they are drawn."""
+    return until(page, lambda: len(data := panel.evaluate(DATA)) == n and data, f"{n} figures")
+
+
+def field(page, panel):
+    """Another moment, another film; another field, other curves."""
+    film, curves = drawn(page, panel, 2)
+    direction, _, moment = panel.query_selector_all(".noUi-handle")
+    for _ in range(30):
+        moment.press("ArrowRight")
+    until(page, lambda: "0.30 ns" in panel.inner_text(), "a clock that says 0.30 ns")
+    until(page, lambda: panel.evaluate(DATA)[0] != film, "another film")
+    direction.press("ArrowRight")
+    until(page, lambda: "170.50" in panel.inner_text(), "a slider at 170.5 degrees")
+    until(page, lambda: panel.evaluate(DATA)[1] != curves, "other curves")
+
+
+def compare(page, panel):
+    """Another field, other curves of both, and another error."""
+    (curves,) = drawn(page, panel, 1)
+    before = panel.inner_text().split("average: ")[1][:6]
+    panel.query_selector(".noUi-handle").press("ArrowRight")
+    until(page, lambda: panel.evaluate(DATA)[0] != curves, "other curves")
+    until(page, lambda: panel.inner_text().split("average: ")[1][:6] != before, "another error")
+
+
+def error_map(page, panel):
+    """A click on a field, and its name, its curves and its states appear."""
+    chart, curves, states = drawn(page, panel, 3)
+    figure = panel.query_selector(".js-plotly-plot")
+    figure.scroll_into_view_if_needed()
+    dot = figure.evaluate(POINT)
+    page.mouse.move(dot["x"] - 3, dot["y"])
+    page.mouse.move(dot["x"], dot["y"])
+    page.wait_for_timeout(300)
+    page.mouse.click(dot["x"], dot["y"])
+    name = "mu0*H = ({:.1f}, {:.1f}) mT".format(*dot["field"])
+    until(page, lambda: name in panel.inner_text(), f"a label that begins with {name}")
+    until(page, lambda: panel.evaluate(DATA)[1] != curves, "other curves")
+    until(page, lambda: panel.evaluate(DATA)[2] != states, "other states")
+
+
+def losses(page, panel):
+    """The curves hold a point for each epoch of the training that has just ended."""
+    (curves,) = drawn(page, panel, 1)
+    assert [len(y) for _, y in json.loads(curves)] == [20, 20]
+
+
+def explorer(page, panel):
+    """A key on its last slider, and the film is another; a button, and the field is another."""
+    slider = until(page, lambda: panel.query_selector_all("input[type=range]"), "sliders")[-1]
+    before = panel.evaluate(PIXELS)
+    slider.focus()
+    for _ in range(8):
+        slider.press("ArrowRight")
+    until(page, lambda: panel.evaluate(PIXELS) != before, "another film")
+    if button := panel.query_selector("button:has-text('SP4, field 1')"):
+        button.click()
+        until(page, lambda: "Standard problem 4, field 1" in panel.inner_text(), "field 1")
+
+
+PANELS = {"mb.explore.field": field, "mb.explore.compare": compare, "mb.explore.error_map": error_map,
+          "mb.explore.Losses": losses, "mb.explore.Explorer": explorer}
+
+
+def test_chapter(lab, chapter, request):
+    all_of_them = [item.callspec.params["chapter"].name for item in request.session.items if "lab" in item.fixturenames]
+    for name in all_of_them[all_of_them.index(chapter.name):][:2]:
+        lab.start(name)
+    name = chapter.name
+    for index, (kind, source) in enumerate(lab.wait(name)):
+        if kind == "code" and "mb.explore." in source:
+            check = next(check for panel, check in PANELS.items() if panel in source)
+            check(lab.page, lab.output(name, index))
+    lab.close(name)
+
+    saved = nbformat.read(lab.folder / name, as_version=4)
+    assert [cell.source for cell in saved.cells] == [cell.source for cell in nbformat.read(chapter, as_version=4).cells]
+    for cell in saved.cells:
+        if cell.cell_type == "code":
+            assert cell.execution_count, f"it did not run: {cell.source}"
+            wrong = [o for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+            assert not wrong or "stderr" in cell.metadata.get("tags", []), wrong
