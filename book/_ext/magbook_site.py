@@ -34,7 +34,7 @@ LOGGER = logging.getLogger(__name__)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS = re.compile(r"\[\d\d:\d\d[<,]")  # in the text of tqdm's widget
 FIGURE = '<div class="magbook-figure"'
-LIVE = "This cell shows a live widget, which needs a running Python: start it with `make lab`."
+LIVE = "In JupyterLab this cell shows a live widget, which needs a running Python."
 CARD = "The film of standard problem 4 reverses within a nanosecond, in six pictures."
 START = "magbook-start"  # the class of the place where the link goes
 
@@ -54,6 +54,7 @@ def setup(app):
     app.add_config_value("magbook_assets", _digest(app.confdir, ["book/_assets/*"]), "html")
     app.add_config_value("magbook_extension", _digest(app.confdir, ["book/_ext/*.py"]), "env")
     app.add_js_file("figures.js", loading_method="defer", **{"data-plotly": PLOTLY_NAME})
+    app.add_js_file("formulas.js", loading_method="defer")
     # From the disk the search cannot read the pages that it finds: it lists them without an excerpt.
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
