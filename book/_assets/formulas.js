@@ -4,5 +4,5 @@ addEventListener("load", async () => {
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => {
     target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
   }));
-  document.querySelectorAll("div.math").forEach((formula) => sizes.observe(formula));
+  document.querySelectorAll("div.math mjx-container").forEach((formula) => sizes.observe(formula));
 });
