@@ -310,6 +310,7 @@ def write_book(folder, cell, settings=None):
     (folder / "book").mkdir()
     for name in ["book/_ext", "book/_assets"]:
         shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "book/references.bib", folder / "book")
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     for key, values in (settings or {}).items():
         config[key] |= values

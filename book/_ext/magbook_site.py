@@ -163,7 +163,7 @@ def describe_page(app, name, template, context, doctree):
     title = doctree.next_node(nodes.title).astext()
     first = next((node for node in doctree.findall(nodes.paragraph) if isinstance(node.parent, nodes.section)), None)
     about = textwrap.shorten(first.astext() if first else title, 200, placeholder=" ...")
-    tags = {"description": about, "og:type": "website", "og:site_name": app.config.project, "og:title": title,
+    tags = {"description": about, "og:type": "website", "og:site_name": app.config.html_title, "og:title": title,
             "og:description": about, "twitter:card": "summary_large_image"}
     if app.config.html_baseurl:
         picture = f"{app.config.html_baseurl.rstrip('/')}/_static/card.png"
