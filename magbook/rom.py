@@ -261,7 +261,7 @@ class ReducedOrderModel:
                     raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
                 networks = {}
                 for name, config in header["networks"].items():
-                    model = keras.models.model_from_json(json.dumps(config))
+                    model = keras.models.model_from_json(json.dumps(_of_any_keras(config)))
                     model.set_weights([z[f"{name}.{i}"].astype(np.float32) for i in range(len(model.get_weights()))])
                     networks[name] = model
                 film = Film(**header["film"] | {"mask": z["inside"]})
@@ -310,6 +310,16 @@ def load_rom(name="paper"):
         raise FileNotFoundError(f"load_rom: there is no file {name}, and no model of this name; 'paper' and 'best' ship with "
                                 "the book")
     return ReducedOrderModel.load(name)
+
+
+def _of_any_keras(config):
+    """A network's configuration without what an older Keras may not know and a trained network does not need."""
+    if isinstance(config, list):
+        return [_of_any_keras(one) for one in config]
+    if not isinstance(config, dict):
+        return config
+    return {key: _of_any_keras(value) for key, value in config.items()
+            if not key.endswith("_initializer") and (key, value) != ("quantization_config", None)}
 
 
 def _apply(model, x, chunk=CHUNK):
