@@ -376,15 +376,15 @@ def sweep_paper():
     """Compare numbers of fields for the paper's networks: for both, and for the predictor alone (1 1/2 hours); it resumes."""
     rom, settings = load_rom("paper"), {"autoencoder": SWEEP | {"updates": PASS},
                                         "predictor": SHORT | {"steps": PREDICTOR["steps"]}, "long": PREDICTOR}
-    table = {"settings": settings, "field": _sweep_tested()[0].tolist(),
-             "shipped": _kept("paper-shipped", lambda: _off(rom) | _off(rom, "autoencoder")), "predictor": {}, "long": {}, "both": {}}
+    table = {"settings": settings, "field": _tested_fields().tolist(),
+             "shipped": _kept("paper-shipped", lambda: _off(rom) | _off(rom, "autoencoder")), "predictor": {}, "both": {}}
     alone = lambda name, k, options: _kept(name, lambda: _sweep_predictor(
         name, k, rom.encoder, rom.decoder, "paper-shipped", **options)[1])
     for k in SIZES:
         table["predictor"][k] = alone(f"paper-{k}-predictor", k, settings["predictor"])
     for k in SIZES:
         table["both"][k] = _kept(f"paper-{k}-both", partial(_sweep_both, k, settings))
-    table["long"][SIZES[-1]] = alone("paper-long", SIZES[-1], settings["long"])
+    table["long"] = alone("paper-long", SIZES[-1], settings["long"])
     _ship_json("paper_sweep.json", table, "errors on standard problem 4's two fields and 100 test fields of the paper's networks, "
                "by number of training fields: of both, shorter trained, and of the predictor on the latents of the autoencoder "
                "that ships; of the latter also after the long training", "sweep-paper", 0)
@@ -429,13 +429,18 @@ def _sweep_latents(name, encoder, k):
     return np.load(path)
 
 
+def _tested_fields():
+    """Standard problem 4's two fields and the 100 test fields of the large data set: (102, 3)."""
+    return np.concatenate([[field_vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)],
+                           dataset.fan(**dataset.SETS["large"])[dataset.split(1000)["test"]]])
+
+
 @lru_cache
-def _sweep_tested():
-    """Standard problem 4's two fields and the large data set's test fields, and their states (n, nt, ...) in 16 bits, 1 GB."""
-    data, test = dataset.load("large"), dataset.split(1000)["test"]
-    two = [field_vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)]
-    m = [np.rint(llg.simulate(b, progress=False).m[1:] * dataset.SCALE).astype(np.int16) for b in two]
-    return np.concatenate([two, data["field"].values[test]]), m + [dataset.states(data, i) for i in bar(test, unit="field")]
+def _tested_states():
+    """The states at these fields as a data set stores them, in 16 bits: 1 GB."""
+    data, two = dataset.load("large"), [llg.simulate(b, progress=False).m[1:] for b in _tested_fields()[:2]]
+    return [np.rint(m * dataset.SCALE).astype(np.int16) for m in two] + [
+        dataset.states(data, i) for i in bar(dataset.split(1000)["test"], unit="field")]
 
 
 def _off(rom, part="rollout"):
@@ -444,7 +449,7 @@ def _off(rom, part="rollout"):
     Those of a rollout that ran away are NaN.
     """
     average, l2 = [], []
-    for b, stored in zip(*_sweep_tested()):
+    for b, stored in zip(_tested_fields(), _tested_states()):
         if part == "autoencoder":
             m = dataset.as_float(stored[::4])
             out = rom.decode(rom.encode(m), unit=True)
@@ -492,7 +497,7 @@ def evaluate_best():
     """Compare the better model with the solver on standard problem 4's two fields and on 100 test fields (5 minutes)."""
     rom, data = load_rom("best"), dataset.load("large")
     sources = [llg.simulate(b, progress=False).m[1:] for b in (sp4.FIELD_1, sp4.FIELD_2)] + list(dataset.split(1000)["test"])
-    fields = np.concatenate([[sp4.FIELD_1, sp4.FIELD_2], data["field"].values[dataset.split(1000)["test"]]])
+    fields = _tested_fields()
     known = np.concatenate([data["field"].values[dataset.split(1000)["train"]], dataset.fan(**dataset.SETS["blade"])])
     # As `errors` compares all other models, on the same fields
     errors = [metrics.compare(rom.simulate(b), llg.simulate(b, progress=False), rom) for b in bar(fields[:22], unit="field")]

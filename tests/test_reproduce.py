@@ -274,3 +274,23 @@ def test_the_sweep_of_the_better_model(best_tested):
     mean = mb.simulate(nearest, progress=False).mean[1:]
     assert rows["50"][2] == pytest.approx(metrics.film_average_error(mean, best_tested["mean"][2]), rel=1e-3)
     assert set(rows) == {*map(str, reproduce.SIZES), "200 + blade", "800 + blade"}
+
+
+def test_the_sweep_of_the_papers_networks(best_tested, tested):
+    table = json.loads(shipped("paper_sweep.json").read_text())
+    np.testing.assert_allclose(table["field"], best_tested["field"], atol=1e-7)
+    there = {name: np.array(row) for name, row in table["shipped"].items()}
+    # what `evaluate` found of the same networks in the paper's data set
+    average = metrics.film_average_error(tested["mean_rom"], tested["mean"])
+    np.testing.assert_allclose(there["average_rollout"][2:22], average, rtol=0.05)
+    l2 = np.sqrt((tested["l2_autoencoder_unit"][:, ::4]**2).mean(axis=1))
+    np.testing.assert_allclose(there["l2_autoencoder"][2:22], l2, rtol=1e-3)
+    for part in ("predictor", "both"):
+        assert list(table[part]) == list(map(str, reproduce.SIZES))
+        for row in table[part].values():
+            assert len(row["average_rollout"]) == len(row["l2_rollout"]) == 102
+    assert table["settings"]["autoencoder"]["updates"] == reproduce.PASS
+    # trained briefly, the autoencoder loses more than the one that ships, whatever the number of fields
+    for row in table["both"].values():
+        assert np.median(row["l2_autoencoder"]) > 1.4 * np.median(there["l2_autoencoder"])
+    assert np.median(table["long"]["average_rollout"]) < np.median(table["predictor"]["800"]["average_rollout"])
