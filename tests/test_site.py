@@ -250,6 +250,29 @@ def test_without_scripts_the_explorer_is_a_picture(browser, origins):
     context.close()
 
 
+def test_a_film_is_moved_by_keys(page, site, origins):
+    source = next(path.name for path in (site / "_static/figures").iterdir() if '"frames":[' in path.read_text())
+    name = next(name for name in PAGES if source in (site / name).read_text())
+    page.goto(f"{origins['http']}/{name}", wait_until="load")
+    figure = page.query_selector(f'.magbook-figure[data-source*="{source}"]')
+    figure.scroll_into_view_if_needed()
+    figure.wait_for_selector(".updatemenu-button", state="attached")
+    figure.focus()
+    active = "figure => figure.layout.sliders[0].active"
+    for key, place in [("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowLeft", 0)]:
+        page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        assert figure.evaluate(active) == place
+    page.keyboard.press(" ")
+    page.wait_for_function("figure => figure.layout.sliders[0].active > 2", arg=figure)
+    page.keyboard.press(" ")
+    page.wait_for_timeout(300)
+    stopped = figure.evaluate(active)
+    page.wait_for_timeout(500)
+    assert figure.evaluate(active) == stopped
+    assert not page.complaints, "\n".join(page.complaints)
+
+
 @pytest.mark.parametrize("origin", ["http", "file"])
 def test_search_finds(page, origins, origin):
     page.goto(f"{origins[origin]}/search.html?q=magnetization", wait_until="load")

@@ -57,6 +57,30 @@
     });
     // The description of the whole is read out, not each tick.
     div.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
+    if (layout.sliders || layout.updatemenus) {
+      div.tabIndex = 0;
+      div.ariaDescription = `Arrow keys choose${layout.sliders && layout.updatemenus ? ", the space bar plays and stops" : ""}.`;
+      div.onkeydown = press;
+    }
+  }
+
+  // What plotly leaves to the mouse: arrow keys move a figure's slider, or choose in its menu, and the space bar plays.
+  const playing = new WeakSet();
+  function press(event) {
+    const div = event.currentTarget, { sliders: [slider] = [], updatemenus: [menu] = [] } = div.layout;
+    const run = ({ method, args }) => window.Plotly[method](div, ...args);
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (event.target !== div || !(step || (event.key === " " && slider && menu))) return;
+    event.preventDefault();
+    if (!step) {
+      run(menu.buttons[playing.has(div) ? 1 : 0]).finally(() => playing.delete(div)).catch(() => {});  // stopped
+      playing.add(div);
+      return;
+    }
+    const [name, control, choices] = slider ? ["sliders", slider, slider.steps] : ["updatemenus", menu, menu.buttons];
+    const next = Math.min(Math.max((control.active ?? 0) + step, 0), choices.length - 1);
+    run(choices[next]);
+    window.Plotly.relayout(div, { [`${name}[0].active`]: next });
   }
 
   const attempt = (div) => draw(div).catch((error) => {
