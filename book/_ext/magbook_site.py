@@ -54,7 +54,7 @@ def setup(app):
     app.add_config_value("magbook_assets", _digest(app.confdir, ["book/_assets/*"]), "html")
     app.add_config_value("magbook_extension", _digest(app.confdir, ["book/_ext/*.py"]), "env")
     app.add_js_file("figures.js", loading_method="defer", **{"data-plotly": PLOTLY_NAME})
-    app.add_js_file("formulas.js", loading_method="defer")
+    app.add_js_file("scrolling.js", loading_method="defer")
     # From the disk the search cannot read the pages that it finds: it lists them without an excerpt.
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
