@@ -80,10 +80,7 @@ def compare(rom=None, duration=1e-9):
     rom: a `rom.ReducedOrderModel`, by default `load_rom("best")`. duration: s. Returns a widget; its `fast` and `run` are
     the last trajectories.
     """
-    if rom is None:
-        from .rom import load_rom  # it starts Keras, which takes seconds
-
-        rom = load_rom("best")
+    rom = _or_best(rom)
     angle, strength = _field_sliders()
     said = widgets.Label()
     panel = widgets.VBox()
@@ -102,11 +99,11 @@ def compare(rom=None, duration=1e-9):
 def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), duration=1e-9, **options):
     """A panel: `plots.error_map`; click a field, and the solver and the reduced order model both compute it.
 
-    rom: a `rom.ReducedOrderModel`. fields, errors, options: as `plots.error_map` takes them. times: of the states
+    rom: a `rom.ReducedOrderModel`, or None for `load_rom("best")`. fields, errors, options: as `plots.error_map` takes them. times: of the states
     shown, in s. duration: s. It begins with the field of the largest first error.
     Returns a widget; its `run` and `fast` are the trajectories shown, and its `show(field)` shows another field.
     """
-    fields = np.asarray(fields, float)
+    rom, fields = _or_best(rom), np.asarray(fields, float)
     labels = ["solver", "networks"]
     chart, said, panel = go.FigureWidget(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
 
@@ -127,6 +124,12 @@ def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), du
     panel.show = show
     panel.children = [chart, said, curves, pictures]
     return panel
+
+
+def _or_best(rom):
+    from .rom import load_rom  # it starts Keras, which takes seconds
+
+    return load_rom("best") if rom is None else rom
 
 
 def _both(rom, field, duration):
