@@ -36,6 +36,11 @@ SCROLL = """async ([path, index]) => {
     output?.scrollIntoView({block: "start"});
     return output?.querySelector(".js-plotly-plot, .magbook-explorer-panel") ? output : null;
 }"""
+FOLDED = """async ([path, index]) => {
+    const {content} = chapters[path].widget;
+    await content.scrollToItem(index, "start");
+    return content.widgets[index].node.querySelectorAll("details:not([open])").length;
+}"""
 CLOSE = """async path => {
     const {widget} = chapters[path];
     await jupyterapp.commands.execute("docmanager:save");
@@ -210,10 +215,13 @@ def test_chapter(lab, chapter, request):
     for name in all_of_them[all_of_them.index(chapter.name):][:2]:
         lab.start(name)
     name = chapter.name
-    for index, (kind, source) in enumerate(lab.wait(name)):
+    cells = lab.wait(name)
+    for index, (kind, source) in enumerate(cells):
         if kind == "code" and "mb.explore." in source:
             check = next(check for panel, check in PANELS.items() if panel in source)
             check(lab.page, lab.output(name, index))
+    solutions = next(index for index, (_, source) in enumerate(cells) if ":class: dropdown" in source)
+    until(lab.page, lambda: lab.page.evaluate(FOLDED, [name, solutions]), "solutions that are folded")
     lab.close(name)
 
     saved = nbformat.read(lab.folder / name, as_version=4)
