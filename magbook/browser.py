@@ -31,6 +31,8 @@ def pack(model="best"):
         raise TypeError(f"model: got {type(model).__name__}; 'best', 'paper' or a ReducedOrderModel is needed")
     if not rom.film.inside.all():
         raise ValueError("model: its film has a mask, which the explorer cannot draw")
+    if not rom.fan:
+        raise ValueError("model: it does not say on which fan of fields it was trained")
     arrays = []
 
     def stored(values):

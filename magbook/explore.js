@@ -29,6 +29,7 @@ export function unpack(header, bytes) {
   };
   const model = fill(header);
   if (model.decoder.kind === "components") model.rough = thin(model);
+  model.first = averages(model, Float32Array.from(model.start));  // at t = 0
   return model;
 }
 
@@ -191,6 +192,60 @@ export function averages(model, c, rough = false) {
     out.set([x, y, z], 3 * r);
   }
   return out;
+}
+
+/** Film averages against time while a hand moves: one network, a third of the times, a quarter of the cells. */
+function sketch(model, field) {
+  const times = Array.from({ length: 34 }, (_, i) => (3 * i + 1) * model.last / 100);
+  const mean = averages(model, rollout(model, 0, field, times), Boolean(model.rough));
+  return { times: [0, ...times], mean: [...model.first, ...mean] };
+}
+
+/** The same of all networks, times and cells, with the band of an ensemble. Stops where `pause` says so between its slices. */
+async function answer(model, field, pause) {
+  const times = Array.from({ length: 100 }, (_, i) => (i + 1) * model.last / 100), n = model.networks.length, step = 5 * model.latent;
+  const c = new Float32Array(times.length * model.latent), mean = [...model.first], members = [];
+  for (let k = 0; k < n; k++) {
+    const one = rollout(model, k, field, times);
+    one.forEach((v, i) => { c[i] += v / n; });
+    if (await pause()) return null;
+    if (n > 1) members.push(averages(model, one, Boolean(model.rough)));
+    if (await pause()) return null;
+  }
+  for (let from = 0; from < c.length; from += step) {
+    mean.push(...averages(model, c.subarray(from, from + step)));
+    if (await pause()) return null;
+  }
+  if (n < 2) return { times: [0, ...times], mean };
+  const spread = mean.map((_, i) => {
+    const values = members.map((m) => m[i - 3] ?? mean[i]), middle = values.reduce((a, b) => a + b) / n;
+    return model.widen * Math.sqrt(values.reduce((sum, v) => sum + (v - middle) ** 2, 0) / (n - 1));
+  });
+  return { times: [0, ...times], mean, low: mean.map((v, i) => v - spread[i]), high: mean.map((v, i) => v + spread[i]) };
+}
+
+/** The solver's film averages at a field in mT that ships with them, and which of these fields it is; else null. */
+function solved(model, field) {
+  const which = (model.known?.field ?? []).findIndex(([x, y]) => Math.hypot(x - field[0], y - field[1]) < 0.02);
+  if (which < 0) return null;
+  const mean = model.known.mean.subarray(300 * which, 300 * (which + 1));
+  return { which, times: Array.from({ length: 101 }, (_, i) => i * model.last / 100), mean: [...model.first, ...mean] };
+}
+
+const polar = ([x, y]) => [(Math.atan2(y, x) * 180 / Math.PI + 360) % 360, Math.hypot(x, y)];
+const number = (value, digits = 1) => value.toFixed(digits).replace("-", "−");
+
+/** What there is to say of a field in mT; of exact curves also how wrong they are, where that is known. */
+function report(model, field, curves) {
+  const [angle, size] = polar(field), { fan } = model, truth = solved(model, field);
+  const beyond = [[Math.max(fan.strength[0] - size, size - fan.strength[1]), " mT"], [Math.abs(angle - fan.angle) - fan.opening / 2, "°"]]
+    .filter(([by]) => by > 0.05).map(([by, unit]) => number(by) + unit).join(" and ");
+  const kind = truth?.which < 2 ? `Standard problem 4, field ${truth.which + 1}` : "A field that the networks never saw";
+  const text = beyond ? `Outside the fan of trained fields by ${beyond}: do not trust what you see.`
+    : truth ? `${kind}, with the solver's answer, pale.` : "Between the fields of the training; the solver was not asked.";
+  const off = truth && curves && curves.mean.reduce((sum, v, i) => sum + Math.abs(v - truth.mean[i]), 0) / 300;
+  return `μ₀H = (${field.map((b) => number(b)).join(", ")}) mT, ${number(size)} mT at ${number(angle)}°. ${text}`
+    + (truth && curves ? ` Mean absolute error of the film average: ${number(off, 4)}.` : "");
 }
 
 // ---------------------------------------------------------------------------- what is drawn
@@ -414,6 +469,40 @@ function fetchModel(widget) {
   return models.get(name);
 }
 
+function range(label, min, max, step) {
+  return { input: make("input", { type: "range", min, max, step, "aria-label": label }), output: make("output") };
+}
+
+const button = (textContent, onclick, more = {}) => make("button", { type: "button", textContent, onclick, ...more });
+const knob = (name, { input, output }) => make(typeof name === "string" ? "label" : "div", { className: "mbx-knob" },
+  typeof name === "string" ? make("span", { textContent: name }) : name, input, output);
+
+/** Everything there is to see and touch, not yet put together. */
+function controls(model) {
+  const film = sheet("The film at the chosen moment", "mbx-film");
+  const wheel = sheet("Colour wheel: red along +x, yellow-green along +y, cyan along −x, violet along −y, white out of the plane",
+    "mbx-wheel");
+  const sliders = model.high.map((high, k) => {
+    const reach = Math.max(1e-6, high - model.low[k]);
+    return range(`latent number ${k}`, model.low[k] - 0.1 * reach, high + 0.1 * reach, reach / 200);
+  });
+  if (!model.networks.length) return { film, wheel, sliders };
+  const pad = sheet("The applied field, its x and y in millitesla. Grey dots: fields of the training. Pink dots: unseen fields "
+    + "with the solver's answer. Orange: standard problem 4. Drag the blue ring, or use the sliders below.", "mbx-pad");
+  return {
+    film, wheel, sliders, pad,
+    curve: sheet("Film averages of mx, my and mz against time", "mbx-curves"),
+    clock: range("time in nanoseconds", 0, model.last, model.last / 100),
+    direction: range("direction of the field in degrees", 150, 210, 0.5),
+    strength: range("strength of the field in millitesla", 5, 50, 0.25),
+    play: button("▶", null, { className: "mbx-play", "aria-label": "play" }),
+    legend: make("div", { className: "mbx-legend", "aria-hidden": "true" },
+      ...Object.entries(COLOURS).map(([c, color]) => make("span", { innerHTML: `<i style="background:${color}"></i><em>m</em><sub>${c}</sub>` })),
+      make("span", { className: "mbx-note",
+        textContent: model.networks.length > 1 ? "thin: networks, shaded: their band, pale: solver" : "thin: network, pale: solver" })),
+  };
+}
+
 async function render({ model: widget, el }) {
   el.classList.add("magbook-explorer-panel");
   const said = make("p", { className: "mbx-said", role: "status", textContent: "The networks are being loaded." });
@@ -426,231 +515,132 @@ async function render({ model: widget, el }) {
     throw error;
   }
 
-  const panels = widget.get("panels"), turning = panels.includes("field"), last = model.last ?? 0;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const turning = widget.get("panels").includes("field"), sliding = widget.get("panels").includes("latent"), { last } = model;
+  const { film, wheel, sliders, pad, curve, clock, direction, strength, play, legend } = controls(model);
   const close = new AbortController(), { signal } = close;
-  const now = { field: widget.get("field").map((b) => b * 1e3), time: widget.get("time") * 1e9, latent: Float32Array.from(widget.get("latent")), hand: false };
-  if (!turning) now.latent = now.latent.length ? now.latent : Float32Array.from(model.start);
-  now.hand = !turning || now.latent.length > 0;
-  let curves, start = averages(model, Float32Array.from(model.start)), playing = 0;
+  const given = Float32Array.from(widget.get("latent"));
+  // `hand`: the latent state was set by hand, and is not that of field and time
+  const now = { field: widget.get("field").map((b) => b * 1e3), time: widget.get("time") * 1e9,
+    latent: given.length ? given : Float32Array.from(model.start), hand: !turning || given.length > 0 };
 
-  // ---- what there is to touch
+  // ---- where it stands
 
-  const film = sheet("The film at the chosen moment, drawn by a script", "mbx-film");
-  const wheel = sheet("Colour wheel: red along +x, yellow-green along +y, cyan along −x, violet along −y; white out of the plane", "mbx-wheel");
-  const range = (label, min, max, step) => {
-    const input = make("input", { type: "range", min, max, step, "aria-label": label });
-    const output = make("output");
-    return { input, output };
-  };
-  const knob = (text, one) => make("label", { className: "mbx-knob" }, make("span", { textContent: text }), one.input, one.output);
-
-  const clock = range("time in nanoseconds", 0, last, 0.01);
-  const play = make("button", { type: "button", className: "mbx-play", "aria-label": "play", textContent: "▶" });
-  const pad = sheet("The applied field, its x and y in millitesla. Grey dots: fields of the training. Pink dots: unseen fields with the solver's answer. Orange: standard problem 4. Drag the blue ring, or use the sliders below.", "mbx-pad");
-  const direction = range("direction of the field in degrees", 150, 210, 0.5);
-  const strength = range("strength of the field in millitesla", 5, 50, 0.25);
-  const curve = sheet("Film averages of mx, my and mz against time", "mbx-curves");
   const choices = make("div", { className: "mbx-choices" });
-  const legend = make("div", { className: "mbx-legend", "aria-hidden": "true" },
-    ...["x", "y", "z"].map((c) => make("span", { innerHTML: `<i style="background:${COLOURS[c]}"></i><em>m</em><sub>${c}</sub>` })),
-    make("span", { className: "mbx-note", textContent: model.networks.length > 1 ? "thin: networks, shaded: their band, pale: solver" : "thin: network, pale: solver" }));
-  const sliders = Array.from({ length: model.latent }, (_, k) => {
-    const reach = Math.max(1e-6, model.high[k] - model.low[k]);
-    return range(`latent number ${k}`, model.low[k] - 0.1 * reach, model.high[k] + 0.1 * reach, reach / 200);
-  });
-
-  const parts = [];
-  const right = make("div", { className: "mbx-right" }, make("div", { className: "mbx-top" },
-    ...(turning ? [play, knob("time", clock)] : [make("span")]), wheel.canvas), film.canvas, ...(turning ? [legend, curve.canvas] : []));
-  if (turning) {
-    parts.push(make("div", { className: "mbx-left" }, pad.canvas, knob("direction", direction), knob("strength", strength), choices));
-    for (const [text, pick] of [["SP4, field 1", () => 0], ["SP4, field 2", () => 1], ["an unseen field", () => 2 + Math.floor(Math.random() * (model.known.field.length - 2))]]) {
-      if (model.known) choices.append(make("button", { type: "button", textContent: text, onclick: () => turn(model.known.field[pick()]) }));
+  if (turning && model.known) {
+    const unseen = () => 2 + Math.floor(Math.random() * (model.known.field.length - 2));
+    for (const [text, pick] of [["SP4 field 1", () => 0], ["SP4 field 2", () => 1], ["unseen field", unseen]]) {
+      choices.append(button(text, () => turn(model.known.field[pick()])));
     }
   }
-  parts.push(right);
-  const grid = make("div", { className: turning ? "mbx-grid" : "" }, ...parts);
-  el.replaceChildren(grid, said);
-  let base = model.start.map(() => 0);
-  if (panels.includes("latent")) {
-    const begin = (values) => { base = values; hand(Float32Array.from(values)); };
+  const top = make("div", { className: "mbx-top" }, ...(turning ? [play, knob("time", clock)] : [make("span")]), wheel.canvas);
+  const right = make("div", { className: "mbx-right" }, top, film.canvas, ...(turning ? [legend, curve.canvas] : []));
+  el.replaceChildren(!turning ? right : make("div", { className: "mbx-grid" },
+    make("div", { className: "mbx-left" }, pad.canvas, knob("direction", direction), knob("strength", strength), choices), right));
+  if (sliding) {
+    let base = model.start.map(() => 0);
+    const starts = [["S-state", model.start], ["mean", model.mean], ["zero", base]].map(([text, values]) => button(text, () => {
+      base = values;
+      hand(Float32Array.from(base));
+    }));
     const alone = (k) => {
       const c = Float32Array.from(base), up = now.latent[k] !== Math.fround(model.high[k]);
       c[k] = up ? model.high[k] : model.low[k];
       hand(c);
-      said.textContent = `Number ${k} alone, at the ${up ? "highest" : "lowest"} value of the training.`;
+      said.textContent = `Number ${k} alone, at its ${up ? "highest" : "lowest"} value in the fan.`;
     };
-    el.insertBefore(make("div", { className: "mbx-latent" },
-      make("div", { className: "mbx-choices" }, make("span", { textContent: "begin with" }),
-        ...[["S-state", model.start], ["mean", model.mean], ["zero", base]].map(([textContent, values]) =>
-          make("button", { type: "button", textContent, onclick: () => begin(values) })),
+    el.append(
+      make("div", { className: "mbx-choices" }, make("span", { textContent: "begin with" }), ...starts,
         make("span", { className: "mbx-note", textContent: "A number's button shows it alone, high, then low." })),
-      make("div", { className: "mbx-sliders" }, ...sliders.map((one, k) => make("div", { className: "mbx-knob" },
-        make("button", { type: "button", textContent: k, title: `only number ${k}`, "aria-label": `only latent number ${k}`, onclick: () => alone(k) }), one.input, one.output)))), said);
+      make("div", { className: "mbx-sliders" }, ...sliders.map((one, k) => knob(button(k, () => alone(k), {
+        title: `only number ${k}`, "aria-label": `only latent number ${k}` }), one))));
   }
+  el.append(said);
 
   // ---- what follows from a touch
 
-  let dirty = new Set(["field"]), waiting = 0, refining = 0, saving = 0, held = false;
+  const dirty = new Set(["field"]);
+  let curves, waiting = 0, refining = 0, saving = 0, playing = false, held = false;
   const redraw = (what) => { dirty.add(what); waiting ||= requestAnimationFrame(frame); };
 
-  function turn(field) {
-    now.field = [...field];
-    now.hand = false;
-    redraw("field");
-    save();
+  function change(what, values, byHand = false) {
+    Object.assign(now, values, { hand: byHand });
+    redraw(what);
+    saving ||= setTimeout(save, 100);  // to Python, at most ten times a second
   }
+  const turn = (field) => change("field", { field: [...field] });
+  const move = (time) => change("time", { time: Math.min(last, Math.max(0, time)) });
+  const hand = (latent) => { stop(); change("latent", { latent }, true); };
 
-  function move(time) {
-    now.time = Math.min(last, Math.max(0, time));
-    now.hand = false;
-    redraw("time");
-    save();
+  function save() {
+    saving = 0;
+    widget.set({ field: now.field.map((b) => b * 1e-3), time: now.time * 1e-9, latent: Array.from(now.latent) });
+    widget.save_changes();
   }
-
-  function hand(latent) {
-    now.latent = latent;
-    now.hand = true;
-    stop();
-    redraw("latent");
-    save();
-  }
-
-  function save() {  // to Python, at most ten times a second
-    saving ||= setTimeout(() => {
-      saving = 0;
-      widget.set({ field: now.field.map((b) => b * 1e-3), time: now.time * 1e-9, latent: Array.from(now.latent) });
-      widget.save_changes();
-    }, 100);
-  }
-
-  const known = () => (model.known?.field ?? []).findIndex(([x, y]) => Math.hypot(x - now.field[0], y - now.field[1]) < 0.02);
 
   function frame() {
     waiting = 0;
     if (turning && dirty.has("field")) {
       clearTimeout(refining);
-      const times = Array.from({ length: 34 }, (_, i) => (3 * i + 1) * last / 100);
-      const mean = averages(model, rollout(model, 0, now.field, times), Boolean(model.rough));
-      curves = { times: [0, ...times], mean: [...start, ...mean] };
+      curves = sketch(model, now.field);
       refining = setTimeout(refine, held ? 250 : 60);
-      say();
+      tell(report(model, now.field));
     }
     if (turning && !now.hand) now.latent = latentAt(model, now.field, now.time);
-    draw();
     dirty.clear();
+    draw();
   }
 
-  /** All networks, all times, all cells: in slices, so that a hand never waits. */
   async function refine() {
-    const field = now.field, breathe = () => new Promise((resolve) => setTimeout(resolve));
-    const times = Array.from({ length: 100 }, (_, i) => (i + 1) * last / 100), n = model.networks.length, rows = times.length;
-    const members = [], c = new Float32Array(rows * model.latent);
-    const out = { times: [0, ...times], mean: [...start], low: n > 1 ? [...start] : null, high: [...start] };
-    const stale = () => now.field !== field || signal.aborted;
-    for (let k = 0; k < n; k++) {
-      const one = rollout(model, k, field, times);
-      one.forEach((v, i) => { c[i] += v / n; });
-      if (n > 1) {
-        await breathe();
-        if (stale()) return;
-        members.push(averages(model, one, Boolean(model.rough)));
-      }
-      await breathe();
-      if (stale()) return;
-    }
-    for (let r = 0; r < rows; r += 5) {
-      out.mean.push(...averages(model, c.subarray(r * model.latent, (r + 5) * model.latent)));
-      await breathe();
-      if (stale()) return;
-    }
-    for (let i = 0; n > 1 && i < 3 * rows; i++) {
-      const middle = members.reduce((sum, m) => sum + m[i] / n, 0);
-      const off = model.widen * Math.sqrt(members.reduce((sum, m) => sum + (m[i] - middle) ** 2, 0) / (n - 1));
-      out.low.push(out.mean[i + 3] - off);
-      out.high.push(out.mean[i + 3] + off);
-    }
-    curves = out;
-    say(true);
+    const { field } = now, stale = () => now.field !== field || signal.aborted;
+    const better = await answer(model, field, () => new Promise((resolve) => setTimeout(() => resolve(stale()))));
+    if (!better) return;
+    curves = better;
+    tell(report(model, field, curves));
     redraw("time");
   }
 
-  function say(exact = false) {
-    const k = known(), size = Math.hypot(...now.field), angle = (Math.atan2(now.field[1], now.field[0]) * 180 / Math.PI + 360) % 360;
-    const { fan } = model, beyond = [
-      [Math.max(fan.strength[0] - size, size - fan.strength[1]), "mT"], [Math.abs(angle - fan.angle) - fan.opening / 2, "°"],
-    ].filter(([by]) => by > 0.05).map(([by, unit]) => `${by.toFixed(1)} ${unit}`.replace(" °", "°"));
-    let text = `μ₀H = (${now.field.map((b) => b.toFixed(1).replace("-", "−")).join(", ")}) mT, ${size.toFixed(1)} mT at ${angle.toFixed(1)}°. `;
-    if (beyond.length) text += `Outside the fan of trained fields by ${beyond.join(" and ")}: do not trust what you see.`;
-    else if (k < 0) text += "Between the fields of the training; the solver was not asked.";
-    else text += `${k < 2 ? `Standard problem 4, field ${k + 1}` : "A field that the networks never saw"}, with the solver's answer, pale.`;
-    if (k >= 0 && exact) {
-      const mean = model.known.mean.subarray(300 * k, 300 * (k + 1));
-      text += ` Mean absolute error of the film average: ${(mean.reduce((sum, v, i) => sum + Math.abs(v - curves.mean[i + 3]), 0) / 300).toFixed(4)}.`;
-    }
+  function tell(text) {
+    const [angle, size] = polar(now.field);
     said.textContent = text;
-    direction.input.value = angle;
-    strength.input.value = size;
-    direction.output.textContent = `${angle.toFixed(1)}°`;
-    strength.output.textContent = `${size.toFixed(1)} mT`;
+    for (const [one, value, unit] of [[direction, angle, "°"], [strength, size, " mT"]]) {
+      one.input.value = value;
+      one.output.textContent = number(value) + unit;
+    }
   }
 
   function draw() {
     if (!film.canvas.clientWidth) return;
     drawFilm(film.begin(), decode(model, now.latent), model.film);
     drawWheel(wheel.begin());
-    if (turning) {
-      drawPad(pad.begin(), model, now.field);
-      const k = known();
-      const truth = k < 0 ? null : { times: Array.from({ length: 101 }, (_, i) => i * last / 100), mean: [...start, ...model.known.mean.subarray(300 * k, 300 * (k + 1))] };
-      drawCurves(curve.begin(), last, now.time, curves, truth);
-      clock.input.value = now.time;
-      clock.output.textContent = `${now.time.toFixed(2)} ns`;
-    }
     sliders.forEach((one, i) => {
       one.input.value = now.latent[i];
-      one.output.textContent = now.latent[i].toFixed(1).replace("-", "−");
+      one.output.textContent = number(now.latent[i]);
     });
+    if (!turning) return;
+    drawPad(pad.begin(), model, now.field);
+    drawCurves(curve.begin(), last, now.time, curves, solved(model, now.field));
+    clock.input.value = now.time;
+    clock.output.textContent = `${now.time.toFixed(2)} ns`;
   }
 
   function stop() {
-    playing = 0;
+    if (!playing) return;
+    playing = false;
     play.textContent = "▶";
     play.setAttribute("aria-label", "play");
   }
 
   function tick(before) {
     if (!playing || signal.aborted) return;
-    const stamp = performance.now();
     // A nanosecond in eight seconds; who asked for less motion sees ten pictures
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches, stamp = performance.now();
     if (calm && stamp - before < 800) return void requestAnimationFrame(() => tick(before));
     move(now.time + (calm ? last / 10 : last * Math.min(stamp - before, 100) / 8000));
     if (now.time >= last) return stop();
     requestAnimationFrame(() => tick(stamp));
   }
 
-  play.onclick = () => {
-    if (playing) return stop();
-    if (now.time >= last) now.time = 0;
-    playing = 1;
-    play.textContent = "❚❚";
-    play.setAttribute("aria-label", "pause");
-    tick(performance.now());
-  };
-  clock.input.oninput = () => { stop(); move(Number(clock.input.value)); };
-  const polar = () => {
-    const angle = Number(direction.input.value) * Math.PI / 180, size = Number(strength.input.value);
-    turn([size * Math.cos(angle), size * Math.sin(angle)]);
-  };
-  direction.input.oninput = strength.input.oninput = polar;
-  sliders.forEach((one, k) => { one.input.oninput = () => hand(now.latent.map((v, i) => (i === k ? Number(one.input.value) : v))); });
-
-  const point = (event) => {
-    const box = pad.canvas.getBoundingClientRect(), x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
-    return [PAD.left + x * (PAD.right - PAD.left), PAD.top - y * (PAD.top - PAD.bottom)];
-  };
-  const drag = (canvas, follow, drop = () => {}) => {
+  function drag(canvas, follow, drop = () => {}) {
     canvas.onpointerdown = (event) => {
       canvas.setPointerCapture(event.pointerId);
       held = true;
@@ -658,30 +648,55 @@ async function render({ model: widget, el }) {
     };
     canvas.onpointermove = (event) => held && canvas.hasPointerCapture(event.pointerId) && follow(event);
     canvas.onpointerup = canvas.onpointercancel = (event) => { held = false; drop(event); };
-  };
-  let from;
-  drag(pad.canvas, (event) => { from ??= [event.clientX, event.clientY]; turn(point(event)); }, (event) => {
-    // A click near a field whose answer is known means that field
-    const still = from && Math.hypot(event.clientX - from[0], event.clientY - from[1]) < 4, [x, y] = point(event);
-    from = undefined;
-    if (!still || !model.known) return;
-    const gaps = model.known.field.map(([u, v]) => Math.hypot(u - x, v - y)), k = gaps.indexOf(Math.min(...gaps));
-    if (gaps[k] < 1.2) turn(model.known.field[k]);
-  });
-  drag(curve.canvas, (event) => {
-    const box = curve.canvas.getBoundingClientRect();
-    stop();
-    move((event.clientX - box.left - FRAME.left) / (box.width - FRAME.left - FRAME.right) * last);
-  });
+  }
 
+  sliders.forEach(({ input }, k) => { input.oninput = () => hand(now.latent.map((v, i) => (i === k ? Number(input.value) : v))); });
+  if (turning) {
+    play.onclick = () => {
+      if (playing) return stop();
+      if (now.time >= last) now.time = 0;
+      playing = true;
+      play.textContent = "❚❚";
+      play.setAttribute("aria-label", "pause");
+      tick(performance.now());
+    };
+    clock.input.oninput = () => { stop(); move(Number(clock.input.value)); };
+    direction.input.oninput = strength.input.oninput = () => {
+      const angle = Number(direction.input.value) * Math.PI / 180, size = Number(strength.input.value);
+      turn([size * Math.cos(angle), size * Math.sin(angle)]);
+    };
+    const point = (event) => {
+      const box = pad.canvas.getBoundingClientRect();
+      return [PAD.left + (event.clientX - box.left) / box.width * (PAD.right - PAD.left),
+        PAD.top - (event.clientY - box.top) / box.height * (PAD.top - PAD.bottom)];
+    };
+    let from;
+    drag(pad.canvas, (event) => { from ??= event; turn(point(event)); }, (event) => {
+      // A click near a field whose answer is known means that field
+      const still = from && Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) < 4, [x, y] = point(event);
+      from = undefined;
+      if (!still || !model.known) return;
+      const gaps = model.known.field.map(([u, v]) => Math.hypot(u - x, v - y)), k = gaps.indexOf(Math.min(...gaps));
+      if (gaps[k] < 1.2) turn(model.known.field[k]);
+    });
+    drag(curve.canvas, (event) => {
+      const box = curve.canvas.getBoundingClientRect();
+      stop();
+      move((event.clientX - box.left - FRAME.left) / (box.width - FRAME.left - FRAME.right) * last);
+    });
+  }
+
+  // What Python sets; what comes back of our own changes is no news
   const differs = (a, b) => a.length !== b.length || a.some((v, i) => Math.abs(v - b[i]) > 1e-4 * (1 + Math.abs(v)));
   const heed = (name, f) => {
     const callback = () => !held && f(widget.get(name));
     widget.on(`change:${name}`, callback);
     signal.addEventListener("abort", () => widget.off(`change:${name}`, callback));
   };
-  heed("field", (b) => turning && differs(b.map((v) => v * 1e3), now.field) && turn(b.map((v) => v * 1e3)));
-  heed("time", (t) => turning && Math.abs(t * 1e9 - now.time) > 1e-5 && move(t * 1e9));
+  if (turning) {
+    heed("field", (b) => differs(b.map((v) => v * 1e3), now.field) && turn(b.map((v) => v * 1e3)));
+    heed("time", (t) => differs([t * 1e9], [now.time]) && move(t * 1e9));
+  }
   heed("latent", (c) => c.length === model.latent && differs(c, now.latent) && hand(Float32Array.from(c)));
 
   // Arrows move the panel's sliders; JupyterLab's notebook would take them for itself
@@ -689,8 +704,9 @@ async function render({ model: widget, el }) {
   const size = new ResizeObserver(() => redraw("size"));
   size.observe(el);
   const theme = new MutationObserver(() => redraw("theme"));
-  for (const node of [document.documentElement, document.body]) theme.observe(node, { attributeFilter: ["data-theme", "data-jp-theme-light"] });
-  if (!turning) said.textContent = "";
+  const attributeFilter = ["data-theme", "data-jp-theme-light"];
+  for (const node of [document.documentElement, document.body]) theme.observe(node, { attributeFilter });
+  said.textContent = "";
   frame();
   save();
   return () => { close.abort(); size.disconnect(); theme.disconnect(); };

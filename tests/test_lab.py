@@ -201,7 +201,7 @@ def explorer(page, panel):
     for _ in range(8):
         slider.press("ArrowRight")
     until(page, lambda: panel.evaluate(PIXELS) != before, "another film")
-    if button := panel.query_selector("button:has-text('SP4, field 1')"):
+    if button := panel.query_selector("button:has-text('SP4 field 1')"):
         button.click()
         until(page, lambda: "Standard problem 4, field 1" in panel.inner_text(), "field 1")
 

@@ -223,7 +223,7 @@ def test_the_explorer_obeys_the_keyboard(explorer):
     page.keyboard.press("Enter")  # from the start again, in steps: this reader asked for less motion
     page.wait_for_function("document.querySelector('.mbx-top output').textContent === '0.10 ns'", timeout=10_000)
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="SP4, field 1").press("Enter")
+    page.get_by_role("button", name="SP4 field 1").press("Enter")
     page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('field 1')")
     assert not page.complaints, "\n".join(page.complaints)
 
