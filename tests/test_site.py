@@ -92,8 +92,11 @@ def test_page(page, origins, name, origin, width):
 
 
 def draw(page):
-    """Wait until formulas and figures are drawn."""
+    """Wait until formulas, figures and explorers are drawn."""
     page.evaluate("() => window.MathJax?.startup?.promise")
+    for explorer in page.query_selector_all(".magbook-explorer"):
+        explorer.scroll_into_view_if_needed()
+        explorer.wait_for_selector(".mbx-film")
     for figure in page.query_selector_all(".magbook-figure"):
         figure.scroll_into_view_if_needed()
         figure.wait_for_selector(".main-svg", state="attached")
@@ -237,6 +240,9 @@ def test_a_neuron_can_be_lit_on_the_page(page, origins):
     page.wait_for_function("before => document.querySelector('.mbx-film').toDataURL() !== before", arg=first)
     values = page.evaluate("[...document.querySelectorAll('.mbx-sliders output')].map((o) => parseFloat(o.textContent))")
     assert len(values) == 16 and values[3] > 0 and not any(values[:3] + values[4:])
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")  # for results the theme would lighten the ground
+    ground = page.eval_on_selector(".magbook-explorer", "node => getComputedStyle(node.closest('.output')).backgroundColor")
+    assert ground == "rgba(0, 0, 0, 0)"
     assert not page.complaints, "\n".join(page.complaints)
 
 
