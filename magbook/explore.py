@@ -37,8 +37,7 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
     panel = widgets.VBox()
     solve = lambda: llg.simulate(_polar(strength.value, angle.value), film, duration=duration, every=every, progress=False)
     panel.run = solve()
-    picture = go.FigureWidget(plots.film(panel.run.m[0], film))
-    curves = go.FigureWidget(plots.means(panel.run))
+    picture, curves = _live(plots.film(panel.run.m[0], film)), _live(plots.means(panel.run))
     curves.add_vline(0, line_width=1, line_color=plots.GREY)
 
     def show_moment(_=None):
@@ -89,7 +88,7 @@ def compare(rom=None, duration=1e-9):
         panel.run, panel.fast, said.value = _both(rom, _polar(strength.value, angle.value), duration)
         return plots.means(panel.run, panel.fast, labels=["solver", "networks"])
 
-    curves = go.FigureWidget(compute())
+    curves = _live(compute())
     for slider in (angle, strength):
         slider.observe(lambda _: _replace(curves, compute()), "value")
     panel.children = [widgets.HBox([angle, strength], layout=_ROW), said, curves]
@@ -105,7 +104,7 @@ def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), du
     """
     rom, fields = _or_best(rom), np.asarray(fields, float)
     labels = ["solver", "networks"]
-    chart, said, panel = go.FigureWidget(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
+    chart, said, panel = _live(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
 
     def compute(field):
         panel.run, panel.fast, text = _both(rom, field, duration)
@@ -113,7 +112,7 @@ def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), du
         both = panel.run, panel.fast
         return plots.means(*both, labels=labels), plots.states(both, times, labels=labels)
 
-    curves, pictures = map(go.FigureWidget, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
+    curves, pictures = map(_live, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
 
     def show(field):
         for live, figure in zip((curves, pictures), compute(field)):
@@ -228,6 +227,13 @@ def _field_sliders():
 def _polar(strength, angle):
     """mu0*H in T of a strength in mT and a direction in degrees."""
     return strength * 1e-3 * np.cos(np.deg2rad(angle)), strength * 1e-3 * np.sin(np.deg2rad(angle))
+
+
+def _live(figure):
+    """A figure that can change, and follows its window's width; no tool bar where it would lie on a colour wheel."""
+    live = go.FigureWidget(figure)
+    live._config = {"responsive": True, "displaylogo": False, "displayModeBar": not (figure.layout.meta or {}).get("wheel")}
+    return live
 
 
 def _replace(live, figure):
