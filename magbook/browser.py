@@ -24,7 +24,8 @@ def pack(model="best"):
     model: "best", "paper", or a `ReducedOrderModel` whose decoder is of one of these two kinds, `autoencoder.build`'s or
     `pod.networks`'s. In the header an array is {"shape", "from"}: where its numbers of 16 bits begin among the weights.
     Fields are in mT, times in ns. "start" is the latent state of the S-state; "mean", "low" and "high" are those of rollouts all
-    over the fan. A model that steps has no "networks": it needs the solver's first states. Raises TypeError or ValueError for a model that `explore.js` can't run.
+    over the fan. A model that steps has no "networks": it needs the solver's first states.
+    Raises TypeError or ValueError for a model that `explore.js` can't run.
     """
     rom = load_rom(model) if isinstance(model, str) else model
     if not isinstance(rom, ReducedOrderModel):
@@ -74,7 +75,7 @@ def _trained(rom):
     """The fields (n, 2) in mT that `pod.train_predictor` saw, as far as the model says which."""
     sets = rom.info.get("data", {}).items()
     fields = [dataset.fan(**options)[slice(None) if name == "blade" else dataset.split(options["n"])["train"]]
-              for name, options in sets]
+              for name, options in sets if name in dataset.SETS]
     return np.concatenate(fields)[:, :2] * 1e3 if fields else np.empty((0, 2))
 
 
