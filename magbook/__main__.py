@@ -1,7 +1,5 @@
 """The command line: `python -m magbook --help` lists the commands, `--help` after each says more."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time
@@ -10,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, dataset, llg, metrics
+from ._progress import bar
 from .files import DATA, atomic, cache, ship
 from .film import Film
-from .progress import bar
 
 
 def generate(args):
@@ -27,7 +25,7 @@ def generate(args):
     film = Film(cells=tuple(args.cells))
     solver = llg.simulate
     if args.solver == "fidimag":
-        from .fidimag_backend import simulate as solver
+        from .fidimag import simulate as solver
     clock = time.perf_counter()
     dataset.generate(path, dataset.fan(args.fields, args.seed, sampling=args.sampling), film, solver=solver,
                      workers=args.workers, seed=args.seed, accuracy=args.accuracy)

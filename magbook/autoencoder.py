@@ -3,12 +3,10 @@
 A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from . import training
-from .backend import keras, layers, ops
+from ._keras import keras, layers, ops
 from .dataset import as_float
 
 FILTERS = (16, 32, 64, 128, 256, 512)

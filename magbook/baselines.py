@@ -9,8 +9,6 @@ every method here does better so than with the distance of the two arrows. Raise
 fields and values that do not fit together, are not finite, or are too few.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
 from scipy.spatial import KDTree

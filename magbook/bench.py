@@ -1,7 +1,5 @@
 """How fast solver and networks are, and where the time goes: `python -m magbook bench`. Chapters 1 and 4 use it."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time
@@ -9,7 +7,8 @@ import time
 import numpy as np
 import scipy.fft
 
-from . import fidimag_backend, llg, sp4
+from . import fidimag as fidimag_
+from . import llg, sp4
 from .demag import Demag
 from .film import Film
 from .rom import load_rom
@@ -54,7 +53,7 @@ def solver(duration=1e-9, accuracy=1.0, repeats=3):
 def fidimag(duration):
     """CPU seconds of fidimag's dopri5 at 1e-8 on the same problem, and its field evaluations; None without it."""
     try:
-        cpu, run = _cpu_seconds(lambda: fidimag_backend.simulate(sp4.FIELD_1, duration=duration, progress=False))
+        cpu, run = _cpu_seconds(lambda: fidimag_.simulate(sp4.FIELD_1, duration=duration, progress=False))
     except ImportError:
         return None
     return {"total": cpu, "evaluations": run.info["field evaluations"]}

@@ -1,7 +1,5 @@
 """The data set: a fan of applied fields, one trajectory for each, on disk. Chapter 2 introduces it."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import errno
 import inspect
@@ -16,10 +14,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from . import llg
+from . import applied, llg
+from ._progress import bar
 from .files import cache
-from .film import Film, check_memory, field_vector
-from .progress import bar
+from .film import Film, check_memory
 from .trajectory import Trajectory
 
 SCALE = 32767
@@ -103,7 +101,7 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     is one file that appears when it is complete, so that a kill loses only what was being computed.
     path: the folder. fields: (n, 2) or (n, 3), mu0*H in T. film, duration, every: as `llg.simulate` takes them;
     the common start, the film's S-state, is not stored. settings: more arguments of the solver (accuracy, precision).
-    solver: `llg.simulate`, `fidimag_backend.simulate`, or anything with these arguments.
+    solver: `llg.simulate`, `fidimag.simulate`, or anything with these arguments.
     executor: a `concurrent.futures.Executor` to run on, such as `dask.distributed.Client().get_executor()` or
         `mpi4py.futures.MPIPoolExecutor()`; by default one process on each core, or `workers` of them.
     seed: what the fields were drawn with. The store's attribute `manifest` records it, with the film, the solver, its
@@ -114,7 +112,7 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     """
     from . import __version__  # the package imports this module
 
-    fields = np.array([field_vector(b) for b in fields])
+    fields = np.array([applied.vector(b) for b in fields])
     if not len(fields):
         raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
     # Checks the arguments before any process starts. The start is made here once, not in every process.

@@ -5,8 +5,6 @@ tensor of two cells (A. J. Newell, W. Williams, D. J. Dunlop, J. Geophys. Res. 9
 Arrays here have the component first, (3, ny, nx): each component is contiguous, as FFTs want it.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from itertools import product
 

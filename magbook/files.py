@@ -1,7 +1,5 @@
 """Files that ship with the book, files made on this machine, and writing either whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -8,18 +8,17 @@ The first half of this module says what the terms are, in NumPy and double preci
 (ny, nx, 3) and fields in A/m. The second half integrates them fast, with arrays (3, ny + 2, nx + 2).
 """
 
-from __future__ import annotations
-
 import time
 from functools import lru_cache
 
 import numba
 import numpy as np
 
+from . import applied
+from ._progress import bar
 from .demag import Demag, near_stencil, tensor
 from .files import shipped
-from .film import MU0, Film, check_memory, field_vector
-from .progress import bar
+from .film import MU0, Film, check_memory
 from .trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the terms of the equation
@@ -58,7 +57,7 @@ def effective_field(m, film, field=(0.0, 0.0)):
 
     m: (ny, nx, 3). field: mu0*H_zeeman in tesla, a pair or a triple.
     """
-    return exchange_field(m, film) + demag_field(m, film) + field_vector(field) / MU0
+    return exchange_field(m, film) + demag_field(m, film) + applied.vector(field) / MU0
 
 
 def energies(m, film, field=(0.0, 0.0)):
@@ -71,7 +70,7 @@ def energies(m, film, field=(0.0, 0.0)):
     scale = MU0 * film.Ms * film.cell_volume
     e = {"exchange": -scale / 2 * np.sum(m * exchange_field(m, film)),
          "demag": -scale / 2 * np.sum(m * demag_field(m, film)),
-         "zeeman": -scale * np.sum(m * field_vector(field)) / MU0}
+         "zeeman": -scale * np.sum(m * applied.vector(field)) / MU0}
     return e | {"total": sum(e.values())}
 
 
@@ -294,10 +293,10 @@ def check_run(field, film, start, duration, every, accuracy, precision):
                  f"A run of {samples + 1} states of {film.nx} x {film.ny} cells")
     t = np.arange(samples + 1) * every
     if callable(field):
-        fields = np.array([field_vector(field(s)) for s in t])
-        field_at = lambda s: field_vector(field(s))
+        fields = np.array([applied.vector(field(s)) for s in t])
+        field_at = lambda s: applied.vector(field(s))
     else:
-        fields = field_vector(field)
+        fields = applied.vector(field)
         field_at = lambda s: fields
     return t, field_at, fields, s_state(film) if start is None else film.state(start, "start")
 
@@ -353,7 +352,7 @@ def relax(film=Film(), field=(0.0, 0.0), start=(1.0, 0.25, 0.1), torque=1e-6, *,
     """
     if not isinstance(film, Film):
         raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
-    field = field_vector(field)
+    field = applied.vector(field)
     m = film.state(start, "start")
     if not (isinstance(iterations, (int, np.integer)) and iterations >= 1):
         raise ValueError(f"iterations: got {iterations!r}; a whole number of at least 1 is needed")

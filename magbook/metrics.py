@@ -1,7 +1,5 @@
 """What a trajectory is like, and how far it is from another, in a number. Chapter 5 sets them side by side."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from . import llg

@@ -18,8 +18,9 @@ import numpy as np
 import scipy.fft
 from scipy.sparse.linalg import LinearOperator, cg, eigs
 
+from . import applied
 from .files import atomic, shipped
-from .film import MU0, Film, field_vector
+from .film import MU0, Film
 from .llg import demag_field, effective_field, exchange_field, max_torque, s_state
 
 
@@ -70,7 +71,7 @@ def find(film=Film(), field=(0.0, 0.0), state=None, k=12):
     Twelve modes of 256 x 64 cells take ten seconds on one core. Raises ValueError for a k too large for the grid, and
     for a state that is no equilibrium or no minimum.
     """
-    field = field_vector(field)
+    field = applied.vector(field)
     state = s_state(film) if state is None else film.state(state)
     n = np.count_nonzero(film.inside)
     if not (isinstance(k, (int, np.integer)) and 1 <= k < n):

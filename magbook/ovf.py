@@ -5,8 +5,6 @@ https://math.nist.gov/oommf/doc/userguide21a1/userguide/OVF_2_0_format.html. Hea
 the order of mumax3's (its `oommf/ovf2.go`), because mumax3 stops at a key that it does not know.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -8,12 +8,10 @@ The first network after J. Barnett, C. Farhat, Y. Maday, J. Comput. Phys. 492, 1
 A. Manzoni, Comput. Methods Appl. Mech. Eng. 388, 114181 (2022).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from . import training
-from .backend import keras, layers, ops
+from ._keras import keras, layers, ops
 from .dataset import as_float
 from .metrics import relative_l2
 

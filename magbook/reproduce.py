@@ -4,19 +4,17 @@
 the paper's data set (`python -m magbook generate`) from the cache folder, and trainings resume there.
 """
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache, partial
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from . import __version__, autoencoder, baselines, dataset, llg, metrics, modes, pca, pod, predictor, sp4
-from .backend import keras
+from . import __version__, applied, autoencoder, baselines, dataset, llg, metrics, modes, pca, pod, sp4, stepper
+from ._keras import keras
+from ._progress import bar
 from .files import DATA, atomic, cache, ship, shipped
-from .film import Film, field_vector
-from .progress import bar
+from .film import Film
 from .rom import ReducedOrderModel, load_rom
 from .trajectory import Trajectory
 
@@ -132,7 +130,7 @@ def evaluate():
     for i in bar(parts["test"], unit="field"):
         m = dataset.as_float(states(i))
         nearest = train[np.linalg.norm(fields[train] - fields[i], axis=1).argmin()]
-        steps = len(m) - predictor.HISTORY
+        steps = len(m) - stepper.HISTORY
         rolled = np.concatenate([m[:-steps], rom.decode(rom.rollout(latents[i, :-steps], fields[i], steps), unit=True)])
         models = {"autoencoder": rom.decode(latents[i]), "rom": rolled, "pca": modes.decode(modes.encode(m)),
                   "nearest": dataset.as_float(states(nearest)), "average": average}
@@ -195,11 +193,11 @@ def _models(known, fields, runs):
     components = _components()
     for seed in SEEDS:
         network, scale, _ = _predictor(f"predictor-pca-seed{seed}", components, **PREDICTOR | {"seed": seed})
-        first = np.stack([linear.encode(run.m[1:1 + predictor.HISTORY]) for run in runs]) + components["offset"]
-        c = predictor.rollout(network.get_weights(), first / scale, fields, 100 - predictor.HISTORY) * scale
+        first = np.stack([linear.encode(run.m[1:1 + stepper.HISTORY]) for run in runs]) + components["offset"]
+        c = stepper.rollout(network.get_weights(), first / scale, fields, 100 - stepper.HISTORY) * scale
         c -= components["offset"]
         yield f"PCA + predictor, seed {seed}", (
-            like(run, np.concatenate([run.m[1:1 + predictor.HISTORY], linear.decode(one, unit=True)]))
+            like(run, np.concatenate([run.m[1:1 + stepper.HISTORY], linear.decode(one, unit=True)]))
             for run, one in zip(runs, c)), linear
     data = dataset.load("paper")
     for name, method in baselines.METHODS.items():
@@ -357,11 +355,11 @@ def sweep_best():
     network, _ = train(_folder("variant-smooth"), detail=1.0, **BRIEF["predictor"])
     latents = network.predict(pod.inputs(field, pool["t"]), batch_size=4096, verbose=0)
     variants["without fine detail"] = error(_complete(closure, latents))
-    network, scale, _ = predictor.train(known, pool["field"], tested, _folder("variant-stepping"), callback=_say, **STEPPING)
+    network, scale, _ = stepper.train(known, pool["field"], tested, _folder("variant-stepping"), callback=_say, **STEPPING)
     start = _trajectories(np.concatenate([pod.coefficients(basis, pod.fold(run.m[1:])) for run in runs]
-                                         + [pod.coefficients(basis, test["states"])]))[:, :predictor.HISTORY]
-    latents = np.concatenate([start, scale * predictor.rollout(network.get_weights(), start / np.float32(scale), field,
-                                                               100 - predictor.HISTORY, STEPPING["residual"])], axis=1)
+                                         + [pod.coefficients(basis, test["states"])]))[:, :stepper.HISTORY]
+    latents = np.concatenate([start, scale * stepper.rollout(network.get_weights(), start / np.float32(scale), field,
+                                                               100 - stepper.HISTORY, STEPPING["residual"])], axis=1)
     variants["stepping instead"] = error(_complete(closure, latents.reshape(-1, latents.shape[-1])))
     table["variants"] = {k: v.tolist() for k, v in variants.items()}
     _ship_json("best_sweep.json", table, "film-average errors on standard problem 4's two fields and 100 test fields of the better "
@@ -411,7 +409,7 @@ def _sweep_predictor(name, k, encoder, decoder, latents, **options):
     """Train a predictor on k fields of the latents of that name: the whole model, and the errors of its rollouts."""
     fields, (train, validation) = dataset.fan(**dataset.SETS["large"]), _sweep_runs(k)
     c = _sweep_latents(latents, encoder, SIZES[-1] if latents == "paper-shipped" else k)
-    network, scale, history = predictor.train(c[:k], fields[train], (c[-len(validation):], fields[validation]), _folder(name),
+    network, scale, history = stepper.train(c[:k], fields[train], (c[-len(validation):], fields[validation]), _folder(name),
                                               callback=_say, **options)
     rom = ReducedOrderModel(encoder, decoder, network, scale=scale, reach=np.abs(c[:k]).max())
     return rom, {"error": min(row["error"] for row in history), **_off(rom)}
@@ -431,7 +429,7 @@ def _sweep_latents(name, encoder, k):
 
 def _tested_fields():
     """Standard problem 4's two fields and the 100 test fields of the large data set: (102, 3)."""
-    return np.concatenate([[field_vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)],
+    return np.concatenate([[applied.vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)],
                            dataset.fan(**dataset.SETS["large"])[dataset.split(1000)["test"]]])
 
 
@@ -456,8 +454,8 @@ def _off(rom, part="rollout"):
         else:
             m = dataset.as_float(stored)
             out = m.copy()  # as `simulate` takes the first states from the solver
-            c = rom.rollout(rom.encode(m[:predictor.HISTORY]), b, len(m) - predictor.HISTORY)
-            out[predictor.HISTORY:] = rom.decode(c, unit=True) if np.isfinite(c).all() else np.nan
+            c = rom.rollout(rom.encode(m[:stepper.HISTORY]), b, len(m) - stepper.HISTORY)
+            out[stepper.HISTORY:] = rom.decode(c, unit=True) if np.isfinite(c).all() else np.nan
         average.append(metrics.film_average_error(out.mean(axis=(1, 2), dtype=float), m.mean(axis=(1, 2), dtype=float)))
         l2.append(metrics.relative_l2(out, m))
     return {f"average_{part}": list(map(float, average)), f"l2_{part}": list(map(float, l2))}
@@ -505,8 +503,8 @@ def evaluate_best():
     for source, b in zip(bar(sources, unit="field"), fields):
         m = source if isinstance(source, np.ndarray) else dataset.as_float(dataset.states(data, [source]))
         c = rom.encode(m)
-        first, steps = c[:predictor.HISTORY], len(m) - predictor.HISTORY
-        given = m[:predictor.HISTORY]  # as `simulate` takes them from the solver
+        first, steps = c[:stepper.HISTORY], len(m) - stepper.HISTORY
+        given = m[:stepper.HISTORY]  # as `simulate` takes them from the solver
         models = {"decoder": rom.decode(c), "best": np.concatenate([given, rom.decode(rom.rollout(first, b, steps))])}
         members = np.array([_film_average(rom, one) for one in rom.rollout(first, b, steps, members=True)])
         rows.append({f"mean_{name}": out.mean(axis=(1, 2), dtype=float) for name, out in models.items()}
@@ -524,10 +522,10 @@ def evaluate_best():
 
 def _widen(rom, validation, share=0.9):
     """By how many standard deviations of the members a film average of the validation fields is off, at most, nine times of ten."""
-    first = np.zeros((len(validation["field"]), predictor.HISTORY, rom.latent))
+    first = np.zeros((len(validation["field"]), stepper.HISTORY, rom.latent))
     c = rom.rollout(first, validation["field"], members=True)
     mean = np.array([[_film_average(rom, one) for one in member] for member in c])
-    off = np.abs(mean.mean(axis=0) - validation["mean"][:, predictor.HISTORY:]) / mean.std(axis=0, ddof=1)
+    off = np.abs(mean.mean(axis=0) - validation["mean"][:, stepper.HISTORY:]) / mean.std(axis=0, ddof=1)
     return np.quantile(off, share)
 
 
@@ -618,7 +616,7 @@ def _predictor(name, data=None, **options):
     data = _latents() if data is None else data
     train, validation = ((data["latents"][i], data["field"][i])
                          for i in (dataset.split(len(data["field"]))[part] for part in ("train", "validation")))
-    return predictor.train(*train, validation, _folder(name), callback=_say, **options)
+    return stepper.train(*train, validation, _folder(name), callback=_say, **options)
 
 
 def _components():
@@ -632,7 +630,7 @@ def _components():
 def _known_and_tested():
     """Indices of the training fields, and the fields on which all models are compared: SP4's two, the test fields."""
     parts = dataset.split(200)
-    two = [field_vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)]
+    two = [applied.vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)]
     return parts["train"], np.concatenate([two, dataset.fan(200)[parts["test"]]])
 
 

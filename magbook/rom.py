@@ -3,22 +3,20 @@
 A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019).
 """
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from . import llg, predictor
-from .backend import keras, ops
+from . import applied, llg, stepper
+from ._keras import keras, ops
+from ._progress import bar
 from .dataset import as_float
 from .files import atomic, shipped
-from .film import Film, check_memory, field_vector
+from .film import Film, check_memory
 from .pod import inputs
-from .predictor import FIELD_SCALE, HISTORY
-from .progress import bar
+from .stepper import FIELD_SCALE, HISTORY
 from .trajectory import Trajectory
 
 FORMAT = "magbook reduced order model 1"
@@ -61,7 +59,7 @@ class ReducedOrderModel:
         elu = keras.activations.elu
         if self.stepping and any(getattr(layer, "activation", elu) is not elu
                                  for one in self.networks for layer in one.layers):
-            raise ValueError("network: it has an activation other than elu, the one that `predictor.rollout` computes")
+            raise ValueError("network: it has an activation other than elu, the one that `stepper.rollout` computes")
         self._weights = [network.get_weights() for network in self.networks]
 
     # ------------------------------------------------------------------ between states and latents
@@ -132,7 +130,7 @@ class ReducedOrderModel:
             with np.errstate(over="ignore", invalid="ignore"):
                 for network, weights, out in zip(self.networks, self._weights, c):
                     if self.stepping:
-                        out[part] = self.scale * predictor.rollout(weights, first[part] / np.float32(self.scale),
+                        out[part] = self.scale * stepper.rollout(weights, first[part] / np.float32(self.scale),
                                                                    fields[part], steps)
                     else:
                         t = self.every * np.arange(HISTORY + 1, HISTORY + steps + 1)
@@ -222,7 +220,7 @@ class ReducedOrderModel:
     def _fields(self, fields):
         if callable(fields) or np.ndim(fields) not in (1, 2) or not len(fields):
             raise ValueError("field: one constant field, a pair or a triple in T, is needed, or one for each run")
-        b = np.array([field_vector(one) for one in np.atleast_2d(fields)])
+        b = np.array([applied.vector(one) for one in np.atleast_2d(fields)])
         if self.fan:
             low, high = self.fan["strength"]
             size, angle = np.hypot(b[:, 0], b[:, 1]), np.rad2deg(np.arctan2(b[:, 1], b[:, 0])) - self.fan["angle"]

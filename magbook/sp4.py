@@ -3,8 +3,6 @@
 R. D. McMichael, M. J. Donahue, D. G. Porter, J. Eicke, J. Appl. Phys. 89, 7603 (2001).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from .files import shipped

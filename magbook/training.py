@@ -1,7 +1,5 @@
 """Training a network: seeded, resumable after a kill, the best weights kept. Chapter 3 introduces it."""
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -9,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import keras, layers
+from ._keras import keras, layers
+from ._progress import bar
 from .files import atomic
-from .progress import bar
 
 
 def nadam(learning_rate, steps, warmup=0.02):
@@ -82,7 +80,7 @@ def fit(model, batches, validate, folder=None, *, epochs, settings, callback=Non
     folder: where each epoch is kept; a run that was stopped or killed goes on from the last whole one, to the same
         weights as if it had never stopped. None keeps nothing. epochs: how many in all; more may be asked for later.
     settings: what the run depends on; a folder with other settings is refused.
-    callback: called with the history after each epoch, such as an `explore.Losses`. progress: show a bar.
+    callback: called with the history after each epoch, such as an `panels.Losses`. progress: show a bar.
     history: a list of dictionaries, one an epoch: epoch (from 1), loss, seconds, and what `validate` gave.
     Raises ValueError for a folder of another run, RuntimeError where the loss is no longer finite.
     """

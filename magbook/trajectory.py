@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import ovf
+from . import applied, ovf
 from .files import atomic
-from .film import Film, field_vector
+from .film import Film
 
 
 @dataclass(eq=False)
@@ -125,5 +125,5 @@ class Trajectory:
         film = Film((nx * cell[0][0], ny * cell[0][1], cell[0][2]), (nx, ny), mask=length[0, ..., 0] > 0, **material)
         m = np.divide(m, length, out=np.zeros_like(m), where=length > 0)
         states = np.stack([film.state(one, name=str(path)) for path, one in zip(paths, m)]).astype(np.float32)
-        field = np.asarray(field, float) if np.ndim(field) == 2 else field_vector(field)
+        field = np.asarray(field, float) if np.ndim(field) == 2 else applied.vector(field)
         return cls(np.array([t or 0.0 for t in time]), states, field, film, {"solver": "read from OVF"})

@@ -4,7 +4,8 @@ import numpy as np
 import psutil
 import pytest
 
-from magbook.film import MU0, PERMALLOY, Film, check_memory, field_vector
+from magbook import applied
+from magbook.film import MU0, PERMALLOY, Film, check_memory
 
 SMALL = Film((80e-9, 40e-9, 5e-9), (8, 4))
 HUGE = (2_000_000, 1_000_000)  # 16 TB for one array of one number a cell
@@ -123,9 +124,9 @@ def test_what_is_not_a_state(m):
 # ---------------------------------------------------------------------------- fields
 
 
-def test_field_vector():
-    assert field_vector((-24.6e-3, 4.3e-3)).tolist() == [-24.6e-3, 4.3e-3, 0.0]
-    assert field_vector(np.array([1, 2, 3])).tolist() == [1.0, 2.0, 3.0]
+def test_applied_vector():
+    assert applied.vector((-24.6e-3, 4.3e-3)).tolist() == [-24.6e-3, 4.3e-3, 0.0]
+    assert applied.vector(np.array([1, 2, 3])).tolist() == [1.0, 2.0, 3.0]
 
 
 BAD_FIELDS = [None, 0.1, "x", "0.1", ("a", "b"), (1,), (1, 2, 3, 4), [], [[0, 0]], (np.nan, 0), (0, np.inf),
@@ -135,7 +136,7 @@ BAD_FIELDS = [None, 0.1, "x", "0.1", ("a", "b"), (1,), (1, 2, 3, 4), [], [[0, 0]
 @pytest.mark.parametrize("field", BAD_FIELDS, ids=str)
 def test_what_is_not_a_field(field):
     with pytest.raises((ValueError, TypeError), match="^field: got"):
-        field_vector(field)
+        applied.vector(field)
 
 
 # ---------------------------------------------------------------------------- memory
@@ -160,4 +161,4 @@ def test_a_huge_grid_allocates_nothing():
 @pytest.mark.parametrize("field", [(-20e3, 3e3), (0, 0, 1e250)])
 def test_a_field_in_amperes_per_metre_is_noticed(field):
     with pytest.raises(ValueError, match="field.*tesla"):
-        field_vector(field)
+        applied.vector(field)

@@ -206,8 +206,8 @@ def explorer(page, panel):
         until(page, lambda: "Standard problem 4, field 1" in panel.inner_text(), "field 1")
 
 
-PANELS = {"mb.explore.field": field, "mb.explore.compare": compare, "mb.explore.error_map": error_map,
-          "mb.explore.Losses": losses, "mb.explore.Explorer": explorer}
+PANELS = {"mb.panels.field": field, "mb.panels.compare": compare, "mb.panels.error_map": error_map,
+          "mb.panels.Losses": losses, "mb.Explorer": explorer}
 
 
 def test_chapter(lab, chapter, request):
@@ -217,7 +217,7 @@ def test_chapter(lab, chapter, request):
     name = chapter.name
     cells = lab.wait(name)
     for index, (kind, source) in enumerate(cells):
-        if kind == "code" and "mb.explore." in source:
+        if kind == "code" and ("mb.panels." in source or "mb.Explorer" in source):
             check = next(check for panel, check in PANELS.items() if panel in source)
             check(lab.page, lab.output(name, index))
     solutions = next(index for index, (_, source) in enumerate(cells) if ":class: dropdown" in source)

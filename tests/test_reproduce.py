@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import magbook as mb
-from magbook import baselines, dataset, metrics, pca, predictor, reproduce
+from magbook import baselines, dataset, metrics, pca, reproduce, stepper
 from magbook.files import shipped
 
 PARTS = dataset.split(200)
@@ -107,7 +107,7 @@ def test_the_best_epoch_is_the_one_that_ships(rom, latents):
     best = min(row["error"] for row in table["history"])
     i = PARTS["validation"]
     c = latents["latents"][i]
-    out = rom.rollout(c[:, :predictor.HISTORY], latents["field"][i], 96)
+    out = rom.rollout(c[:, :stepper.HISTORY], latents["field"][i], 96)
     wrong = np.linalg.norm(out - c[:, 4:], axis=(1, 2)) / np.linalg.norm(c[:, 4:], axis=(1, 2))
     assert wrong.mean() == pytest.approx(best, rel=0.05)  # weights ship in 16 bits
 
@@ -255,7 +255,7 @@ def test_the_bars_of_the_better_model(best_tested):
 def test_the_band_covers_what_it_claims(best, best_tested, sp4_runs):
     """Nine values of ten, as on the validation fields that its width was set with."""
     middle, spread = best_tested["members"].mean(axis=1), best_tested["members"].std(axis=1, ddof=1)
-    inside = np.abs(best_tested["mean"][:, predictor.HISTORY:] - middle) <= best.widen * spread
+    inside = np.abs(best_tested["mean"][:, stepper.HISTORY:] - middle) <= best.widen * spread
     assert 0.85 < inside[2:].mean() < 0.95
     low, high = best.band(sp4_runs[1].field)
     np.testing.assert_allclose((low + high)[5:] / 2, middle[1], atol=2e-3)

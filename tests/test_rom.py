@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from magbook import autoencoder, llg, pca, pod, predictor
+from magbook import autoencoder, llg, pca, pod, stepper
 from magbook.dataset import SCALE
 from magbook.film import Film
 from magbook.rom import CHUNK, ReducedOrderModel, load_rom
@@ -36,7 +36,7 @@ def unit_vectors(*shape, seed=0):
 @pytest.fixture(scope="module")
 def networks():
     """Untrained: encoder, decoder and predictor of three numbers."""
-    return *autoencoder.build(3, (8, 16, 3), (4, 8), seed=1), predictor.build(3, (8, 8), seed=1)
+    return *autoencoder.build(3, (8, 16, 3), (4, 8), seed=1), stepper.build(3, (8, 8), seed=1)
 
 
 def model(networks, **changes):
@@ -232,7 +232,7 @@ def test_what_cannot_be_simulated(rom, match, change, monkeypatch):
 @pytest.fixture(scope="module")
 def ensemble(networks):
     """Three predictors that disagree."""
-    return model((*networks[:2], [networks[2], *(predictor.build(3, (8, 8), seed=k) for k in (2, 3))]), widen=1.5)
+    return model((*networks[:2], [networks[2], *(stepper.build(3, (8, 8), seed=k) for k in (2, 3))]), widen=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ def test_where_there_is_no_band(rom, ensemble, timed):
     with pytest.raises(ValueError, match="^start: this model knows the trajectories from the S-state alone"):
         timed.band(FIELD, unit_vectors(8, 16), 1e-10)
     with pytest.raises(ValueError, match="^network: it goes from"):
-        model((*timed_parts(timed), [timed.networks[0], predictor.build(3)]))
+        model((*timed_parts(timed), [timed.networks[0], stepper.build(3)]))
     low, high = timed.band(FIELD, duration=2e-10)
     mean = timed.rollout(np.zeros((4, 3)), FIELD, 16, members=True)
     mean = np.array([timed.decode(one, unit=True).mean(axis=(1, 2)) for one in mean]).mean(axis=0)
@@ -324,13 +324,13 @@ def test_many_networks_are_used_without_a_word(tmp_path):
     script = tmp_path / "several.py"
     script.write_text("""
 import numpy as np
-from magbook import autoencoder, predictor
+from magbook import autoencoder, stepper
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
 film = Film((32e-9, 16e-9, 3e-9), (16, 8))
 for seed in range(4):
     encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8), seed=seed)
-    rom = ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1, reach=1, film=film)
+    rom = ReducedOrderModel(encoder, decoder, stepper.build(3), scale=1, reach=1, film=film)
     for n in (1, 5, 3):
         m = rom.decode(np.zeros((n, 3)))
         rom.encode(np.broadcast_to([1, 0, 0], m.shape))
@@ -388,7 +388,7 @@ def test_without_a_fan_no_field_is_outside(networks):
 
 def drifting():
     """A predictor that adds the field, in units of 10 mT, to the last state, and cannot fall below -1."""
-    network = predictor.build(3, ())
+    network = stepper.build(3, ())
     kernel = np.zeros((14, 3))
     kernel[0], kernel[-3:] = 1, np.eye(3)
     network.set_weights([kernel, np.zeros(3)])
@@ -428,7 +428,7 @@ def test_a_runaway_is_not_returned_as_physics(networks):
 @pytest.mark.parametrize("factor", [30, 1e8, 1e30])
 def test_an_overflow_is_a_runaway(networks, factor):
     """Also past what single precision holds, where inf - inf is no number; one warning says so, not NumPy's."""
-    network = predictor.build(3, (8, 8))
+    network = stepper.build(3, (8, 8))
     network.set_weights([factor * w for w in networks[2].get_weights()])
     rom = model((*networks[:2], network))
     (message,) = warned(rom.rollout, random(4, 3), FIELD, 96)
@@ -444,14 +444,14 @@ def test_networks_that_do_not_fit(networks):
     encoder, decoder, network = networks
     other_encoder, other_decoder = autoencoder.build(4, (8, 16, 3), (4, 8))
     for name, three in {"encoder": (decoder, decoder, network), "decoder": (encoder, other_decoder, network),
-                        "network": (encoder, decoder, predictor.build(4))}.items():
+                        "network": (encoder, decoder, stepper.build(4))}.items():
         with pytest.raises(ValueError, match=rf"^{name}: it goes from \(.*\) to \(.*\); from .* is needed"):
             model(three)
     with pytest.raises(ValueError, match=r"^encoder: it goes from \(8, 16, 3\) to \(3,\); from \(64, 256, 3\) to \(3,\)"):
         model(networks, film=Film())
     with pytest.raises(ValueError, match="^network: it has an activation other than elu"):
-        model((encoder, decoder, predictor.build(3, activation="tanh")))
-    model((other_encoder, other_decoder, predictor.build(4)))
+        model((encoder, decoder, stepper.build(3, activation="tanh")))
+    model((other_encoder, other_decoder, stepper.build(4)))
 
 
 # ---------------------------------------------------------------------------- files

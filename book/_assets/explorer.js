@@ -1,5 +1,5 @@
 // Brings the book's explorers to life without Python. A page leaves <div class="magbook-explorer" data-options="{...}"> with
-// what a reader without scripts sees. The widget itself, magbook/explore.js, and the networks are scripts beside this one, loaded
+// what a reader without scripts sees. The widget itself, magbook/show/explorer, and the networks are scripts beside this one, loaded
 // once, when the first explorer comes near the screen: a browser that opens a page from the disk reads nothing but scripts.
 (() => {
   "use strict";

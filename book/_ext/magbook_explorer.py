@@ -1,4 +1,4 @@
-"""Brings `magbook.explore.Explorer` to pages without Python.
+"""Brings `magbook.show.explorer.Explorer` to pages without Python.
 
 In a build an explorer is a `<div class="magbook-explorer" data-model="...">`; `_assets/explorer.js` gives it life. Here the
 scripts that it loads are written beside the pages: the widget's own module, and the networks of each model that some page shows.
@@ -27,16 +27,16 @@ def write_scripts(app, error):
     if error or app.builder.format != "html":
         return
     used = {name for page in Path(app.outdir).rglob("*.html") for name in DIV.findall(page.read_text())}
-    static, package = Path(app.outdir) / "_static", Path(app.srcdir) / "magbook"
+    static, package = Path(app.outdir) / "_static", Path(app.srcdir) / "magbook/show/explorer"
     if not used:
         return
-    (static / "explore-module.js").write_text(classic((package / "explore.js").read_text()))
-    (static / "explore.css").write_text((package / "explore.css").read_text())
+    (static / "explore-module.js").write_text(classic((package / "explorer.js").read_text()))
+    (static / "explore.css").write_text((package / "explorer.css").read_text())
     key = f"// {Path(app.config.nb_execution_cache_path).name}\n"  # of package and data, as magbook_site.prepare sets it
     for name in used:
         script = static / f"explore-{name}.js"
         if script.exists() and script.open().readline() == key:
             continue
-        from magbook.browser import script as packed  # it starts Keras, which takes seconds
+        from magbook.show.explorer.pack import script as packed  # it starts Keras, which takes seconds
 
         script.write_text(key + packed(name))

@@ -1,7 +1,5 @@
 """One kind of progress bar for everything that takes long."""
 
-from __future__ import annotations
-
 import os
 
 from tqdm.auto import tqdm

@@ -5,8 +5,6 @@ wide as what they stand in, and use the template "magbook", which `plotly.io.tem
 Arguments are in SI units as everywhere in magbook; pictures show nm, ns and mT. Chapter 1 introduces most of them.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import json
@@ -21,9 +19,9 @@ import plotly.io as pio
 from plotly.io.base_renderers import MimetypeRenderer
 from plotly.utils import PlotlyJSONEncoder
 
-from . import sp4
-from .film import Film
-from .trajectory import Trajectory
+from .. import sp4
+from ..film import Film
+from ..trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the look
 

@@ -3,8 +3,6 @@
 matplotlib draws and ffmpeg encodes: `pip install "magbook[export]"` brings both.
 """
 
-from __future__ import annotations
-
 import importlib
 import logging
 import shutil
@@ -14,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import atomic
 from . import plots
-from .files import atomic
 
 ANIMATED = {
     ".gif": ("gif", ["-filter_complex", "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none"]),

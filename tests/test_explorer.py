@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from magbook import autoencoder, llg, load_rom, plots, predictor, sp4
-from magbook import browser as packing
-from magbook.backend import keras
+from magbook import autoencoder, llg, load_rom, plots, sp4, stepper
+from magbook._keras import keras
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
+from magbook.show.explorer import pack as packing
 
 UNPACK = """([header, weights]) => {
     const text = atob(weights), bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -25,7 +25,7 @@ def script(browser, root):
     page.goto("about:blank")
     page.evaluate("""async (source) => {
         window.module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
-    }""", (root / "magbook/explore.js").read_text())
+    }""", (root / "magbook/show/explorer/explorer.js").read_text())
     yield page
     page.close()
 
@@ -84,7 +84,7 @@ def test_rollout_and_averages_agree_with_keras(script):
 def test_a_model_of_ones_own_agrees_too(script):
     film = Film((64e-9, 32e-9, 3e-9), (32, 16))
     encoder, decoder = autoencoder.build(5, (16, 32, 3), (4, 8, 12), seed=3)
-    rom = half(ReducedOrderModel(encoder, decoder, predictor.build(5), scale=1.0, reach=10.0, film=film))
+    rom = half(ReducedOrderModel(encoder, decoder, stepper.build(5), scale=1.0, reach=10.0, film=film))
     header = hand_over(script, rom)
     assert header["networks"] == [] and header["latent"] == 5
     c = np.random.default_rng(1).normal(size=5).astype(np.float32)
@@ -153,12 +153,12 @@ def test_what_it_cannot_run_is_refused():
         packing.pack(None)
     encoder, decoder = autoencoder.build(2, (8, 16, 3), (4, 8))
     other = keras.Sequential([keras.Input((2,)), *decoder.layers, keras.layers.UnitNormalization()])
-    rom = ReducedOrderModel(encoder, other, predictor.build(2), scale=1.0, reach=10.0, fan=FAN,
+    rom = ReducedOrderModel(encoder, other, stepper.build(2), scale=1.0, reach=10.0, fan=FAN,
                             film=Film((64e-9, 32e-9, 3e-9), (16, 8)))
     with pytest.raises(ValueError, match="its decoder has layers"):
         packing.pack(rom)
     with pytest.raises(ValueError, match="fan of fields"):
-        packing.pack(ReducedOrderModel(encoder, decoder, predictor.build(2), scale=1.0, reach=10.0, film=rom.film))
+        packing.pack(ReducedOrderModel(encoder, decoder, stepper.build(2), scale=1.0, reach=10.0, film=rom.film))
 
 
 def test_the_page_s_script_is_whole():

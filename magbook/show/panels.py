@@ -1,22 +1,14 @@
-"""Live panels: turn a knob, and the solver or a network answers. Chapter 1 introduces the first, chapter 7 the explorer."""
+"""Live panels: turn a knob, and the solver or a network answers. Chapter 1 introduces the first."""
 
-from __future__ import annotations
-
-import hashlib
-import html
-import json
-import os
 import warnings
-from pathlib import Path
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
-import traitlets
 
-from . import llg, metrics, plots, sp4
-from .film import Film, field_vector
+from .. import llg, metrics
+from ..film import Film
+from . import plots
 
 _SLIDER = dict(layout=dict(width="auto", flex="1 1 14em"), style=dict(description_width="initial"))
 _ROW = dict(flex_flow="row wrap")
@@ -126,7 +118,7 @@ def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), du
 
 
 def _or_best(rom):
-    from .rom import load_rom  # it starts Keras, which takes seconds
+    from ..rom import load_rom  # it starts Keras, which takes seconds
 
     return load_rom("best") if rom is None else rom
 
@@ -140,81 +132,6 @@ def _both(rom, field, duration):
     error = metrics.film_average_error(fast.mean[1:], run.mean[1:])
     said = [f"mean absolute error of the film average: {error:.4f}.", *(f"{w.message}." for w in caught)]
     return run, fast, " ".join(said)
-
-
-class Explorer(anywidget.AnyWidget):
-    """A reduced order model that runs in the browser, without Python: drag the field, and its rollout follows at once.
-
-    model: "best", "paper", or a `rom.ReducedOrderModel` whose decoder is of either kind, see `browser.pack`. panels: "field",
-    a pad to drag the applied field on, the film and its averages against time; "latent", a slider for each latent number
-    and a button that shows it alone; or both. The "field" panel needs a model of field and time, as "best" is: one that
-    steps needs the solver's first states. Fields that ship with the solver's answer are dots on the pad.
-    Traits to observe, set, and link to those of other widgets: field, mu0*H in T, a pair; time in s; latent, the latent state
-    that is shown, as a list; it is empty until the panel is seen, unless it was given.
-    On a page of the built book it is alive too, if the model ships. Raises ValueError or TypeError, naming the argument.
-    """
-
-    _esm = Path(__file__).with_name("explore.js")
-    _css = Path(__file__).with_name("explore.css")
-    model = traitlets.Unicode().tag(sync=True)
-    panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    field = traitlets.Any(sp4.FIELD_2).tag(sync=True)
-    time = traitlets.Float().tag(sync=True)
-    latent = traitlets.List(traitlets.Float()).tag(sync=True)
-
-    def __init__(self, model="best", panels=("field",), *, field=sp4.FIELD_2, time=0.3e-9, latent=(), **options):
-        from .browser import pack  # it starts Keras, which takes seconds
-
-        self._packed = pack(model)
-        header, weights = self._packed
-        panels = [panels] if isinstance(panels, str) else list(panels)
-        if not panels or not set(panels) <= {"field", "latent"}:
-            raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed")
-        if "field" in panels and not header["networks"]:
-            raise ValueError("panels: this model steps, and needs the solver's first states; it has a 'latent' panel alone")
-        name = model if isinstance(model, str) else hashlib.sha256(weights).hexdigest()[:16]
-        super().__init__(model=name, panels=panels, field=field, time=time, latent=[float(c) for c in latent], **options)
-        self.on_msg(lambda *_: self.send(header, [weights]))  # the one thing that the panel asks for
-
-    @traitlets.validate("field")
-    def _finite(self, proposal):
-        return field_vector(proposal["value"])[:2].tolist()
-
-    @traitlets.validate("time")
-    def _known_time(self, proposal):
-        last = self._packed[0].get("last", np.inf) * 1e-9
-        if not 0 <= proposal["value"] <= last * (1 + 1e-9):
-            raise ValueError(f"time: got {proposal['value']:g} s; this model knows 0 to {last:g} s")
-        return proposal["value"]
-
-    @traitlets.validate("latent")
-    def _whole(self, proposal):
-        n = self._packed[0]["latent"]
-        if len(proposal["value"]) not in (0, n) or not np.isfinite(proposal["value"]).all():
-            raise ValueError(f"latent: got {len(proposal['value'])} numbers; {n} finite ones are needed")
-        return proposal["value"]
-
-    def _repr_mimebundle_(self, **options):
-        """In a build of the book, what the page's script brings to life, around what a reader without scripts sees."""
-        if not os.environ.get("MAGBOOK_BUILD"):
-            return super()._repr_mimebundle_(**options)
-        from .rom import load_rom
-
-        state = {name: getattr(self, name) for name in ("model", "panels", "field", "time", "latent")}
-        rom, c = load_rom(self.model), np.array(self.latent or self._packed[0]["start"])
-        if "field" in self.panels:
-            steps = max(1, round(self.time / rom.every) - 4)
-            c = rom.rollout(np.zeros((4, rom.latent)), self.field, steps)[-1]
-        picture = plots._png(plots.hue_colors(rom.decode(c)))
-        return {"text/html": f'<div class="magbook-explorer" data-model="{self.model}" data-options="{html.escape(json.dumps(state))}">'
-                             f'<img src="{picture}" alt="The film, coloured by the direction of its magnetization" style="width: 100%">'
-                             "<p>This panel needs a browser that runs scripts; this is the film that it begins with.</p></div>"}, {}
-
-
-def neurons(rom, latents=None):
-    """Deprecated: `Explorer(rom, "latent")` took its place."""
-    warnings.warn('explore.neurons is deprecated; use explore.Explorer(rom, "latent")', DeprecationWarning, stacklevel=2)
-    return Explorer(rom, "latent")
 
 
 def _field_sliders():

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from magbook import fidimag_backend, llg
+from magbook import fidimag as backend
+from magbook import llg
 from magbook.film import Film
 
 FIELD_1, FIELD_2 = (-24.6e-3, 4.3e-3, 0.0), (-35.5e-3, -6.3e-3, 0.0)
@@ -32,21 +33,21 @@ def close(a, b):
 
 
 def test_same_arguments():
-    ours, theirs = (list(inspect.signature(f).parameters.values()) for f in (llg.simulate, fidimag_backend.simulate))
+    ours, theirs = (list(inspect.signature(f).parameters.values()) for f in (llg.simulate, backend.simulate))
     assert ours == theirs
 
 
 def test_without_fidimag(monkeypatch):
     monkeypatch.setitem(sys.modules, "fidimag", None)
     with pytest.raises(ImportError, match="fidimag.readthedocs.io.*install"):
-        fidimag_backend.simulate(FIELD_1, COARSE)
+        backend.simulate(FIELD_1, COARSE)
 
 
 @pytest.mark.parametrize("field", [FIELD_1, FIELD_2])
 def test_standard_problem_4(fidimag, field, s_state, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = dict(film=COARSE, start=s_state, duration=2e-10, progress=False)
-    theirs = fidimag_backend.simulate(field, **run)
+    theirs = backend.simulate(field, **run)
     assert theirs.mean[-1, 0] < 0.2  # it moved
     close(theirs, llg.simulate(field, **run))
     assert theirs.info["solver"] == f"fidimag {fidimag.__version__}"
@@ -55,7 +56,7 @@ def test_standard_problem_4(fidimag, field, s_state, tmp_path, monkeypatch):
 
 def test_start_is_the_s_state(fidimag):
     film = Film(cells=(32, 8))
-    run = fidimag_backend.simulate((0, 0), film, duration=2e-11, progress=False)
+    run = backend.simulate((0, 0), film, duration=2e-11, progress=False)
     np.testing.assert_allclose(run.m[0], llg.s_state(film), atol=1e-6)
     np.testing.assert_allclose(run.m[-1], run.m[0], atol=1e-5)
 
@@ -63,7 +64,7 @@ def test_start_is_the_s_state(fidimag):
 def test_field_of_time(fidimag, s_state):
     pulse = lambda t: (20e-3 * np.sin(2e10 * t), 5e-3, 10e-3 * np.exp(-t / 5e-11))
     run = dict(film=COARSE, start=s_state, duration=1e-10, progress=False)
-    theirs = fidimag_backend.simulate(pulse, **run)
+    theirs = backend.simulate(pulse, **run)
     assert theirs.field.shape == (11, 3)
     close(theirs, llg.simulate(pulse, **run))
 
@@ -75,7 +76,7 @@ def test_an_error_in_the_field_comes_through(fidimag):
         return 0, 0
 
     with pytest.raises(KeyError, match="no field here"):
-        fidimag_backend.simulate(field, Film(cells=(16, 4)), (1, 0, 0), 2e-11, progress=False)
+        backend.simulate(field, Film(cells=(16, 4)), (1, 0, 0), 2e-11, progress=False)
 
 
 def test_mask(fidimag):
@@ -83,7 +84,7 @@ def test_mask(fidimag):
                 mask=lambda x, y: (x / 60e-9) ** 2 + (y / 50e-9) ** 2 < 1)
     start = disc.state((0.8, 0.5, 0.3))
     run = dict(film=disc, start=start, duration=1e-10, precision="double", progress=False)
-    theirs = fidimag_backend.simulate((-10e-3, 20e-3), **run)
+    theirs = backend.simulate((-10e-3, 20e-3), **run)
     assert not theirs.m[:, ~disc.inside].any()
     close(theirs, llg.simulate((-10e-3, 20e-3), **run))
 
@@ -91,13 +92,13 @@ def test_mask(fidimag):
 def test_more_than_500_steps_a_sample(fidimag):
     film = Film((40e-9, 20e-9, 3e-9), (20, 10))
     run = dict(film=film, start=(1, 0.2, 0.1), duration=2e-10, progress=False)
-    one, ten = (fidimag_backend.simulate(FIELD_1, every=every, **run) for every in (2e-10, 2e-11))
+    one, ten = (backend.simulate(FIELD_1, every=every, **run) for every in (2e-10, 2e-11))
     assert one.info["field evaluations"] > 6 * 500
     np.testing.assert_allclose(one.m[-1], ten.m[-1], atol=1e-5)
 
 
 def test_accuracy_is_a_tolerance(fidimag, s_state):
-    loose, tight = (fidimag_backend.simulate(FIELD_1, COARSE, s_state, 5e-11, accuracy=a, precision="double",
+    loose, tight = (backend.simulate(FIELD_1, COARSE, s_state, 5e-11, accuracy=a, precision="double",
                                              progress=False) for a in (0.1, 10))
     assert (loose.info["tolerance"], tight.info["tolerance"]) == pytest.approx((1e-5, 1e-11))
     assert loose.info["field evaluations"] < tight.info["field evaluations"]
@@ -109,7 +110,7 @@ def test_fields_and_energies(fidimag, film, tmp_path):
     rng = np.random.default_rng(4)
     m = rng.normal(size=(film.ny, film.nx, 3))
     m = film.state(m / np.linalg.norm(m, axis=-1, keepdims=True))
-    sim = fidimag_backend._simulation(film, tmp_path / "run")
+    sim = backend._simulation(film, tmp_path / "run")
     sim.set_m(m.ravel())
     ours = llg.energies(m, film)
     for name, term, field in (("exchange", "UniformExchange", llg.exchange_field), ("demag", "Demag", llg.demag_field)):
@@ -127,5 +128,5 @@ def test_wrong_arguments_fail_alike(fidimag, wrong):
     with pytest.raises((ValueError, TypeError)) as ours:
         llg.simulate(**arguments)
     with pytest.raises(type(ours.value)) as theirs:
-        fidimag_backend.simulate(**arguments)
+        backend.simulate(**arguments)
     assert str(theirs.value) == str(ours.value)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from plotly.callbacks import InputDeviceState, Points
 
-from magbook import autoencoder, explore, predictor
+from magbook import autoencoder, panels, stepper
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
 
@@ -13,7 +13,7 @@ FILM = Film((64e-9, 32e-9, 3e-9), (16, 8))
 
 
 def test_field_panel_computes_anew_when_the_field_turns():
-    panel = explore.field(FILM, duration=2e-11)
+    panel = panels.field(FILM, duration=2e-11)
     (angle, strength), before = panel.children[0].children, panel.run
     strength.value = 40
     assert panel.run is not before and np.hypot(*panel.run.field[:2]) == pytest.approx(40e-3)
@@ -24,12 +24,12 @@ def test_field_panel_computes_anew_when_the_field_turns():
 def untrained():
     encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8, 16))
     fan = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
-    return ReducedOrderModel(encoder, decoder, predictor.build(3), scale=1.0, reach=10.0, film=FILM, fan=fan)
+    return ReducedOrderModel(encoder, decoder, stepper.build(3), scale=1.0, reach=10.0, film=FILM, fan=fan)
 
 
 def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
     rom = untrained()
-    panel = explore.compare(rom, duration=1e-10)
+    panel = panels.compare(rom, duration=1e-10)
     (angle, strength), said, curves = panel.children[0].children, panel.children[1], panel.children[2]
     drawn = [np.array(trace.y) for trace in curves.data if trace.y is not None]
     assert "outside" not in said.value
@@ -43,7 +43,7 @@ def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
 def test_error_map_computes_the_field_that_is_clicked():
     fields = np.array([[-30e-3, 2e-3, 0], [-35e-3, -5e-3, 0], [-45e-3, 8e-3, 0]])
     errors = {"L2": np.array([0.1, 0.3, 0.2]), "angle": np.array([4.0, 2.0, 1.0])}
-    panel = explore.error_map(untrained(), fields, errors, known=fields, times=[2e-11, 6e-11], duration=1e-10)
+    panel = panels.error_map(untrained(), fields, errors, known=fields, times=[2e-11, 6e-11], duration=1e-10)
     chart, said, curves, pictures = panel.children
     np.testing.assert_array_equal(panel.run.field, fields[1])  # the worst
     assert len(panel.fast) == len(panel.run) == 11 and "outside" not in said.value
@@ -59,7 +59,7 @@ def test_error_map_computes_the_field_that_is_clicked():
 
 
 def test_losses_follow_a_training():
-    curves = explore.Losses()
+    curves = panels.Losses()
     history = [{"epoch": 1, "loss": 2.0, "error": 0.5}]
     curves(history)
     assert [list(trace.y) for trace in curves.data] == [[2.0], [0.5]]
@@ -68,7 +68,7 @@ def test_losses_follow_a_training():
 
 
 def test_explorer_is_an_ordinary_widget():
-    one, other = explore.Explorer(untrained(), "latent"), explore.Explorer(untrained(), ["latent"], latent=[1, 2, 3])
+    one, other = panels.Explorer(untrained(), "latent"), panels.Explorer(untrained(), ["latent"], latent=[1, 2, 3])
     seen = []
     one.observe(lambda change: seen.append(change["new"]), "latent")
     ipywidgets.link((one, "latent"), (other, "latent"))
@@ -76,13 +76,13 @@ def test_explorer_is_an_ordinary_widget():
     assert one.latent == [3, 2, 1] and seen[-1] == [3, 2, 1]
     one.field = (-30e-3, 1e-3, 0)
     assert list(one.field) == [-30e-3, 1e-3]
-    assert one.model == explore.Explorer(untrained(), "latent").model, "the same weights are loaded once"
+    assert one.model == panels.Explorer(untrained(), "latent").model, "the same weights are loaded once"
 
 
 @pytest.mark.parametrize("name, value", [("latent", [1.0, 2.0]), ("latent", [1.0, np.nan, 2.0]), ("field", (1e-3,)),
                                          ("field", (np.inf, 0)), ("time", -1e-12)])
 def test_explorer_refuses_what_it_cannot_show(name, value):
-    panel = explore.Explorer(untrained(), "latent")
+    panel = panels.Explorer(untrained(), "latent")
     before = getattr(panel, name)
     with pytest.raises(ValueError, match=name):
         setattr(panel, name, value)
@@ -91,17 +91,17 @@ def test_explorer_refuses_what_it_cannot_show(name, value):
 
 def test_explorer_names_the_argument_that_is_wrong():
     with pytest.raises(ValueError, match="panels"):
-        explore.Explorer(untrained(), "pad")
+        panels.Explorer(untrained(), "pad")
     with pytest.raises(ValueError, match="panels: this model steps"):
-        explore.Explorer(untrained())
+        panels.Explorer(untrained())
     with pytest.raises(ValueError, match="time: got 2e-09 s"):
-        explore.Explorer(time=2e-9)
+        panels.Explorer(time=2e-9)
     with pytest.raises(TypeError, match="model"):
-        explore.Explorer(3)
+        panels.Explorer(3)
 
 
 def test_explorer_hands_the_networks_over_when_it_is_asked():
-    panel, sent = explore.Explorer(untrained(), "latent"), []
+    panel, sent = panels.Explorer(untrained(), "latent"), []
     panel.send = lambda content, buffers: sent.append((content, buffers))
     panel._handle_custom_msg({"want": "model"}, [])
     (header, (weights,)), = sent
@@ -110,4 +110,4 @@ def test_explorer_hands_the_networks_over_when_it_is_asked():
 
 def test_neurons_still_answers():
     with pytest.warns(DeprecationWarning, match="Explorer"):
-        assert isinstance(explore.neurons(untrained()), explore.Explorer)
+        assert isinstance(panels.neurons(untrained()), panels.Explorer)

@@ -5,8 +5,6 @@ exchange and an adaptive integrator in double precision, so it can tell whether 
 This is written for fidimag 3.0, which is optional and imported only when a run starts.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from pathlib import Path
@@ -14,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy.integrate import ode
 
+from ._progress import bar
 from .film import MU0, Film
 from .llg import check_run
-from .progress import bar
 from .trajectory import Trajectory
 
 INSTALL = "https://fidimag.readthedocs.io/en/latest/install.html"

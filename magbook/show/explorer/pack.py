@@ -1,31 +1,29 @@
-"""A reduced order model as a browser runs it: a header and 16-bit weights, for `explore.js`. Chapter 7 uses it.
+"""A reduced order model as a browser runs it: a header and 16-bit weights, for `explorer.js`. Chapter 7 uses it.
 
 What `rom_best.npz` holds becomes 5 MB, the paper's decoder 1.5 MB. The weights that ship have 16 bits already, so that nothing
 is lost; those of another model are rounded.
 """
-
-from __future__ import annotations
 
 import base64
 import json
 
 import numpy as np
 
-from . import dataset, llg, sp4
-from .backend import keras, layers
-from .files import shipped
-from .predictor import HISTORY
-from .rom import ReducedOrderModel, load_rom
+from ... import dataset, llg, sp4
+from ..._keras import keras, layers
+from ...files import shipped
+from ...rom import ReducedOrderModel, load_rom
+from ...stepper import HISTORY
 
 
 def pack(model="best"):
-    """A model for `explore.js`: (header, weights), a dictionary that JSON can hold, and bytes.
+    """A model for `explorer.js`: (header, weights), a dictionary that JSON can hold, and bytes.
 
     model: "best", "paper", or a `ReducedOrderModel` whose decoder is of one of these two kinds, `autoencoder.build`'s or
     `pod.networks`'s. In the header an array is {"shape", "from"}: where its numbers of 16 bits begin among the weights.
     Fields are in mT, times in ns. "start" is the latent state of the S-state; "mean", "low" and "high" are those of rollouts all
     over the fan. A model that steps has no "networks": it needs the solver's first states.
-    Raises TypeError or ValueError for a model that `explore.js` can't run.
+    Raises TypeError or ValueError for a model that `explorer.js` can't run.
     """
     rom = load_rom(model) if isinstance(model, str) else model
     if not isinstance(rom, ReducedOrderModel):

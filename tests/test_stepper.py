@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magbook import training
-from magbook.predictor import build, look_ahead, loss, rollout, train
+from magbook.stepper import build, look_ahead, loss, rollout, train
 
 # Kovacs et al. (2019), Table 2 and its caption: type, activation, output shape, dropout rate
 TABLE_2 = """

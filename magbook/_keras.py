@@ -1,7 +1,5 @@
 """Keras, started quietly: TensorFlow greets whoever imports it with lines that no setting of its own turns off."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

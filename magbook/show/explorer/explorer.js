@@ -1,5 +1,5 @@
 // The explorer: a reduced order model that runs where it is looked at, in JupyterLab and on a page of the book.
-// `magbook.browser` packs the model, `magbook.explore.Explorer` is the widget. Chapter 7 introduces it.
+// `pack.py` packs the model, `Explorer` in `__init__.py` is the widget. Chapter 7 introduces it.
 
 // ---------------------------------------------------------------------------- the model
 

@@ -3,13 +3,10 @@
 A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 2.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from . import training
-from .backend import keras, layers, ops
-from .film import field_vector
+from . import applied, training
+from ._keras import keras, layers, ops
 
 HISTORY = 4
 """Latent states that the predictor looks at: the present one and three before it."""
@@ -146,4 +143,4 @@ def _trajectories(name, latents, fields):
         raise ValueError(f"{name}: got {len(fields)} fields for {len(latents)} trajectories; one for each is needed")
     if not np.isfinite(latents).all():
         raise ValueError(f"{name}: it holds values that are not finite")
-    return latents, np.array([field_vector(b) for b in fields])
+    return latents, np.array([applied.vector(b) for b in fields])

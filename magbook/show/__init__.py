@@ -1,0 +1,1 @@
+"""What is shown: look and colours, pictures, export, panels, the page, and the explorer."""
