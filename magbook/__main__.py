@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, dataset, llg, metrics
+from . import __version__, applied, dataset, llg, metrics
 from ._progress import bar
 from .files import DATA, atomic, cache, ship
 from .film import Film
@@ -19,7 +19,7 @@ def generate(args):
         dataset.generate_named(args.set, workers=args.workers)
         return
     chosen = [getattr(args, name) for name in ("fields", "seed", "sampling", "cells", "accuracy", "solver")]
-    if not args.out and chosen != [200, dataset.SEED, "random", [256, 64], 1.0, "magbook"]:
+    if not args.out and chosen != [200, applied.SEED, "random", [256, 64], 1.0, "magbook"]:
         raise ValueError("--out: a data set other than the paper's needs a folder of its own")
     path = Path(args.out) if args.out else cache() / "paper"
     film = Film(cells=tuple(args.cells))
@@ -27,7 +27,7 @@ def generate(args):
     if args.solver == "fidimag":
         from .fidimag import simulate as solver
     clock = time.perf_counter()
-    dataset.generate(path, dataset.fan(args.fields, args.seed, sampling=args.sampling), film, solver=solver,
+    dataset.generate(path, applied.fan(args.fields, args.seed, sampling=args.sampling), film, solver=solver,
                      workers=args.workers, seed=args.seed, accuracy=args.accuracy)
     size = sum(file.stat().st_size for file in path.glob("**/*") if file.is_file())
     print(f"{path}: {args.fields} fields, {size / 1e9:.2f} GB, {time.perf_counter() - clock:.0f} s")
@@ -51,7 +51,7 @@ def summary(args):
                             mean=np.array([run.mean for run in runs], np.float32),
                             twist=np.array([metrics.twist(run.m) for run in runs], np.float32))
     ship("paper_summary.npz", what="fields, film averages and twists of the 200 trajectories of the paper's data set",
-         command="python -m magbook generate; python -m magbook summary", seed=dataset.SEED, version=__version__)
+         command="python -m magbook generate; python -m magbook summary", seed=applied.SEED, version=__version__)
 
 
 LEARNING = {"train-autoencoder": "Train the paper's autoencoder (an hour on two cores); it resumes.",
@@ -104,7 +104,7 @@ def main(argv=None):
     sub.add_argument("--set", choices=tuple(dataset.SETS), help="a named data set, into the cache; other options than "
                      "--workers are not looked at")
     sub.add_argument("--fields", type=int, default=200, help="how many")
-    sub.add_argument("--seed", type=int, default=dataset.SEED)
+    sub.add_argument("--seed", type=int, default=applied.SEED)
     sub.add_argument("--sampling", choices=("random", "sobol"), default="random")
     sub.add_argument("--cells", type=int, nargs=2, default=[256, 64], metavar=("NX", "NY"))
     sub.add_argument("--accuracy", type=float, default=1.0)

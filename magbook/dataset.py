@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import threading
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -24,50 +23,12 @@ SCALE = 32767
 """States are stored as whole numbers of 16 bits, m = stored/SCALE: off by at most 1.5e-5, where float16, of the same
 size, is off by up to 2.4e-4."""
 
-SEED = 2019
-"""Seed of the fields of the named data sets."""
-
 SETS = {"paper": {"n": 200}, "small": {"n": 20}, "large": {"n": 1000},
         "blade": {"n": 200, "seed": 2020, "angle": 186.0, "opening": 14.0}}
-"""Named data sets, as arguments of `fan`: the paper's 200 fields, its first 20, five times as many, of which the first are
+"""Named data sets, as arguments of `applied.fan`: the paper's 200 fields, its first 20, five times as many, of which the first are
 the paper's, and 200 more where 360 degree walls are made."""
 
-# ---------------------------------------------------------------------------- fields, and how they are split
-
-
-def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3), sampling="random"):
-    """Fields of a fan: (n, 3), mu0*H in T, in the plane of the film.
-
-    The defaults are the paper's: within 22 degrees of the -x axis, 22 mT to 41 mT, angle and strength uniform.
-    angle, opening: middle and full width in degrees. strength: T. seed: the same seed gives the same fields on any
-    machine, and the first fields of a larger n are those of a smaller one.
-    sampling: "random", as in the paper, or "sobol", a quasi-random sequence that leaves fewer gaps.
-    Raises ValueError, naming the argument.
-    """
-    if not (isinstance(n, (int, np.integer)) and n >= 1):
-        raise ValueError(f"n: got {n!r}; a whole number of fields, at least 1, is needed")
-    if not (np.shape(strength) == (2,) and _numbers(*strength) and 0 <= strength[0] <= strength[1]):
-        raise ValueError(f"strength: got {strength!r}; (lowest, highest) mu0*H in T is needed")
-    if not _numbers(angle):
-        raise ValueError(f"angle: got {angle!r}; degrees are needed")
-    if not (_numbers(opening) and 0 <= opening <= 360):
-        raise ValueError(f"opening: got {opening!r}; degrees from 0 to 360 are needed")
-    if sampling == "random":
-        u = np.random.default_rng(seed).random((n, 2))
-    elif sampling == "sobol":
-        from scipy.stats import qmc
-
-        u = qmc.Sobol(2, rng=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(n))))[:n]
-    else:
-        raise ValueError(f"sampling: got {sampling!r}; 'random' or 'sobol' is needed")
-    low, high = strength
-    phi = np.deg2rad(angle + (u[:, 0] - 0.5) * opening)
-    size = low + u[:, 1] * (high - low)
-    return np.stack([size * np.cos(phi), size * np.sin(phi), np.zeros(n)], axis=1)
-
-
-def _numbers(*values):
-    return all(isinstance(v, Real) and np.isfinite(v) for v in values)
+# ---------------------------------------------------------------------------- how runs are split
 
 
 def split(n):
@@ -80,7 +41,7 @@ def split(n):
     return {"train": i[i % 10 < 8], "validation": i[i % 10 == 8], "test": i[i % 10 == 9]}
 
 
-def split_states(n, nt, seed=SEED):
+def split_states(n, nt, seed=applied.SEED):
     """The split that flatters: n * nt single states at random, 8:1:1, as pairs of indices (k, 2) of field and time.
 
     Neighbours in time of nearly every test state are then in the training set. Offered for that lesson; chapter 2.
@@ -273,7 +234,7 @@ def load(name):
 
 def generate_named(name, **options):
     """Make, or complete, one of `SETS` in the cache folder. options: as `generate` takes."""
-    return generate(cache() / name, fan(**SETS[name]), seed=SETS[name].get("seed", SEED), **options)
+    return generate(cache() / name, applied.fan(**SETS[name]), seed=SETS[name].get("seed", applied.SEED), **options)
 
 
 def trajectory(data, run):

@@ -97,7 +97,7 @@ def train_predictor():
     network.set_weights([_half(w) for w in network.get_weights()])
     latents = _latents()["latents"][dataset.split(200)["train"]]
     data = dataset.load("paper")
-    info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR, "data": data.attrs["manifest"] | {"seed": dataset.SEED} | dataset.SETS["paper"],
+    info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR, "data": data.attrs["manifest"] | {"seed": applied.SEED} | dataset.SETS["paper"],
             "command": "python -m magbook train-autoencoder; python -m magbook encode; python -m magbook train-predictor",
             "version": __version__}
     rom = ReducedOrderModel(encoder, decoder, network, scale=scale, reach=np.abs(latents).max(), film=Film(),
@@ -244,7 +244,7 @@ def compare_splits():
     """Train small autoencoders on states split by state and by field, and show both new fields (10 minutes)."""
     data = dataset.load("paper")
     m = np.stack([_unit(_coarser(dataset.as_float(dataset.states(data, i)), 4)) for i in bar(range(200), unit="field")])
-    new = np.concatenate([_unit(_coarser(llg.simulate(b, progress=False).m[1:], 4)) for b in dataset.fan(220)[200:]])
+    new = np.concatenate([_unit(_coarser(llg.simulate(b, progress=False).m[1:], 4)) for b in applied.fan(220)[200:]])
     table = {"settings": SMALL, "fields": {}}
     for n in (20, 50, 200):
         options = SMALL | {"epochs": SMALL["epochs"] * 200 // n}  # as many updates
@@ -407,7 +407,7 @@ def _sweep_both(k, settings):
 
 def _sweep_predictor(name, k, encoder, decoder, latents, **options):
     """Train a predictor on k fields of the latents of that name: the whole model, and the errors of its rollouts."""
-    fields, (train, validation) = dataset.fan(**dataset.SETS["large"]), _sweep_runs(k)
+    fields, (train, validation) = applied.fan(**dataset.SETS["large"]), _sweep_runs(k)
     c = _sweep_latents(latents, encoder, SIZES[-1] if latents == "paper-shipped" else k)
     network, scale, history = stepper.train(c[:k], fields[train], (c[-len(validation):], fields[validation]), _folder(name),
                                               callback=_say, **options)
@@ -430,7 +430,7 @@ def _sweep_latents(name, encoder, k):
 def _tested_fields():
     """Standard problem 4's two fields and the 100 test fields of the large data set: (102, 3)."""
     return np.concatenate([[applied.vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)],
-                           dataset.fan(**dataset.SETS["large"])[dataset.split(1000)["test"]]])
+                           applied.fan(**dataset.SETS["large"])[dataset.split(1000)["test"]]])
 
 
 @lru_cache
@@ -496,7 +496,7 @@ def evaluate_best():
     rom, data = load_rom("best"), dataset.load("large")
     sources = [llg.simulate(b, progress=False).m[1:] for b in (sp4.FIELD_1, sp4.FIELD_2)] + list(dataset.split(1000)["test"])
     fields = _tested_fields()
-    known = np.concatenate([data["field"].values[dataset.split(1000)["train"]], dataset.fan(**dataset.SETS["blade"])])
+    known = np.concatenate([data["field"].values[dataset.split(1000)["train"]], applied.fan(**dataset.SETS["blade"])])
     # As `errors` compares all other models, on the same fields
     errors = [metrics.compare(rom.simulate(b), llg.simulate(b, progress=False), rom) for b in bar(fields[:22], unit="field")]
     rows = []
@@ -631,7 +631,7 @@ def _known_and_tested():
     """Indices of the training fields, and the fields on which all models are compared: SP4's two, the test fields."""
     parts = dataset.split(200)
     two = [applied.vector(b) for b in (sp4.FIELD_1, sp4.FIELD_2)]
-    return parts["train"], np.concatenate([two, dataset.fan(200)[parts["test"]]])
+    return parts["train"], np.concatenate([two, applied.fan(200)[parts["test"]]])
 
 
 def _field_at(direction, strength):

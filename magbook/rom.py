@@ -35,7 +35,7 @@ class ReducedOrderModel:
     scale: by which latent states are divided before a network that steps sees them. widen: half the width of an ensemble's
     `band`, in standard deviations. reach: the largest absolute value in a latent state of the training data; a rollout that
     leaves twice this range has run away. film: the `Film`. every: s between two states. fan: the fields that it was
-    trained on: angle, opening and strength as `dataset.fan` takes them. info: how it was made.
+    trained on: angle, opening and strength as `applied.fan` takes them. info: how it was made.
     Raises ValueError where the networks do not fit together or do not fit the film.
     """
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from magbook import baselines, dataset
+from magbook import applied, baselines, dataset
 from magbook.baselines import METHODS, coordinates, kernel_ridge, linear, mean, nearest, spline, weights
 
-FIELDS = dataset.fan(60)
-NEW = dataset.fan(80)[60:]
+FIELDS = applied.fan(60)
+NEW = applied.fan(80)[60:]
 
 
 def values(fields, *shape):
@@ -88,7 +88,7 @@ def test_more_fields_are_better(name):
     if name == "mean trajectory":
         return
     few, many = (np.abs(METHODS[name](b, values(b, 3))(NEW) - values(NEW, 3)).mean()
-                 for b in (dataset.fan(30, seed=1), dataset.fan(400, seed=1)))
+                 for b in (applied.fan(30, seed=1), applied.fan(400, seed=1)))
     assert many < 0.7 * few
 
 

@@ -17,7 +17,8 @@ from zarr.storage import LocalStore
 
 import magbook
 from magbook import dataset, llg, sp4
-from magbook.dataset import check, fan, generate, load, split, split_states
+from magbook.applied import fan
+from magbook.dataset import check, generate, load, split, split_states
 from magbook.film import Film
 
 FILM = Film((64e-9, 32e-9, 3e-9), (16, 8))

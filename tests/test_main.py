@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import magbook
-from magbook import dataset, reproduce
+from magbook import applied, dataset, reproduce
 from magbook.__main__ import LEARNING, main
 
 ROOT = Path(magbook.__file__).resolve().parents[1]
@@ -72,7 +72,7 @@ def test_generate_makes_and_resumes(tmp_path):
     assert done.stdout.startswith(f"{tmp_path / 'set'}: 3 fields, 0.00 GB")
     data = dataset.load(tmp_path / "set")
     assert data["m"].shape == (3, 100, 8, 32, 3)
-    np.testing.assert_array_equal(data["field"], dataset.fan(3))
+    np.testing.assert_array_equal(data["field"], applied.fan(3))
     states = data["m"].values
     assert states[0, -1].mean((0, 1))[0] < 0.5  # something moved
     files = sorted(tmp_path.glob("set/m/c/*/0/0/0/0"))
@@ -126,8 +126,8 @@ def test_a_set_by_its_name(name, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "generate", lambda *args, **options: asked.append((*args, options)))
     main(["generate", "--set", name, "--workers", "1"])
     (path, fields, options), = asked
-    assert path == tmp_path / "cache" / name and options == {"seed": dataset.SEED, "workers": 1}
-    np.testing.assert_array_equal(fields, dataset.fan({"small": 20, "large": 1000}[name]))
+    assert path == tmp_path / "cache" / name and options == {"seed": applied.SEED, "workers": 1}
+    np.testing.assert_array_equal(fields, applied.fan({"small": 20, "large": 1000}[name]))
 
 
 def test_a_set_without_a_name(capsys):

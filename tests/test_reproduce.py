@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import magbook as mb
-from magbook import baselines, dataset, metrics, pca, reproduce, stepper
+from magbook import applied, baselines, dataset, metrics, pca, reproduce, stepper
 from magbook.files import shipped
 
 PARTS = dataset.split(200)
@@ -47,12 +47,12 @@ def sp4_runs():
 
 def test_the_shipped_model_says_where_it_comes_from(rom):
     assert {"autoencoder", "predictor", "data", "command", "version"} <= rom.info.keys()
-    assert rom.info["data"]["n"] == 200 and rom.info["data"]["seed"] == dataset.SEED
+    assert rom.info["data"]["n"] == 200 and rom.info["data"]["seed"] == applied.SEED
     assert rom.fan == {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]} and rom.latent == 16
 
 
 def test_latents_are_the_encoders_answer(rom, latents, tested, run, sp4_runs):
-    np.testing.assert_array_equal(latents["field"], dataset.fan(200))
+    np.testing.assert_array_equal(latents["field"], applied.fan(200))
     own = [rom.encode(one.m[1:]) for one in (run, *sp4_runs)]
     ours = [latents["latents"][tested["run"][SAMPLE]], *latents["sp4"]]
     for a, b in zip(own, ours):
@@ -213,7 +213,7 @@ def best_tested():
 
 
 def test_the_better_model_saw_none_of_its_test_fields(best, best_tested, tested):
-    large, blade = (dataset.fan(**best.info["data"][name]) for name in ("large", "blade"))
+    large, blade = (applied.fan(**best.info["data"][name]) for name in ("large", "blade"))
     known = np.concatenate([large[dataset.split(1000)["train"]], blade])
     np.testing.assert_allclose(best_tested["field"][2:22], tested["field"], atol=1e-7)
     distance = np.linalg.norm(known[None] - best_tested["field"][:, None], axis=-1).min(axis=1)
@@ -266,7 +266,7 @@ def test_the_sweep_of_the_better_model(best_tested):
     table = json.loads(shipped("best_sweep.json").read_text())
     np.testing.assert_allclose(table["field"], best_tested["field"], atol=1e-7)
     rows = {name: np.array(row["nearest"]) for name, row in table["fields"].items()}
-    large = dataset.fan(1000)
+    large = applied.fan(1000)
     known = large[dataset.split(1000)["train"]]
     # the error of the nearest of 50 fields is found anew without a network
     field = best_tested["field"][2]

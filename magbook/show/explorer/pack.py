@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from ... import dataset, llg, sp4
+from ... import applied, dataset, llg, sp4
 from ..._keras import keras, layers
 from ...files import shipped
 from ...rom import ReducedOrderModel, load_rom
@@ -61,7 +61,7 @@ def script(model="best"):
 
 def _latents(rom):
     """Latent states (n, latent) of rollouts all over the fan that a model was trained on."""
-    fields = dataset.fan(20, **rom.fan)
+    fields = applied.fan(20, **rom.fan)
     if rom.stepping:
         first = np.stack([rom.encode(rom.first_states(b)[1:]) for b in fields])
     else:
@@ -72,7 +72,7 @@ def _latents(rom):
 def _trained(rom):
     """The fields (n, 2) in mT that `pod.train_predictor` saw, as far as the model says which."""
     sets = rom.info.get("data", {}).items()
-    fields = [dataset.fan(**options)[slice(None) if name == "blade" else dataset.split(options["n"])["train"]]
+    fields = [applied.fan(**options)[slice(None) if name == "blade" else dataset.split(options["n"])["train"]]
               for name, options in sets if name in dataset.SETS]
     return np.concatenate(fields)[:, :2] * 1e3 if fields else np.empty((0, 2))
 
