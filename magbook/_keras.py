@@ -30,4 +30,19 @@ with _silence():
 # Each network is traced when it is first used, as it must be; of five in a row TensorFlow thinks that one is traced again
 logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
-__all__ = ["keras", "layers", "ops"]
+@keras.saving.register_keras_serializable("magbook")
+def gelu(x):
+    """The Gaussian error linear unit, by its formula with tanh: the exact one has no counterpart in ONNX.
+
+    D. Hendrycks and K. Gimpel, arXiv:1606.08415 (2016).
+    """
+    return keras.activations.gelu(x, approximate=True)
+
+
+@keras.saving.register_keras_serializable("magbook")
+def sine(x):
+    """sin(x), for a first layer that sees fine detail in its few inputs. M. Tancik et al., arXiv:2006.10739 (2020)."""
+    return ops.sin(x)
+
+
+__all__ = ["gelu", "keras", "layers", "ops", "sine"]

@@ -59,3 +59,23 @@ def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3),
 
 def _numbers(*values):
     return all(isinstance(v, Real) and np.isfinite(v) for v in values)
+
+
+Field = object
+
+
+def sample(field, t):
+    return np.stack([vector(field(s)) for s in t]) if callable(field) else np.repeat(vector(field)[None], len(t), axis=0)
+
+
+def to_polar(field):
+    field = np.asarray(field, float)
+    return np.hypot(field[..., 0], field[..., 1]), np.rad2deg(np.arctan2(field[..., 1], field[..., 0])) % 360
+
+
+FAN = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
+
+
+def from_polar(strength, direction):
+    phi = np.deg2rad(direction)
+    return np.stack([strength * np.cos(phi), strength * np.sin(phi), 0 * phi], axis=-1)

@@ -3,6 +3,10 @@
 A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 1.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from . import training
@@ -16,7 +20,8 @@ WEIGHTS = (1.0, 1.0, 10.0)
 """What an error of mx, my and mz costs: in a soft film mz is small, and would else not be learned."""
 
 
-def build(latent=16, shape=(64, 256, 3), filters=FILTERS, *, activation="elu", dropout=0.1, seed=0):
+def build(latent: int = 16, shape: tuple = (64, 256, 3), filters: tuple = FILTERS, *, activation: str = "elu",
+          dropout: float = 0.1, seed: int = 0) -> tuple[keras.Sequential, keras.Sequential]:
     """The encoder and the decoder of Table 1, untrained: two `keras.Sequential`.
 
     latent: numbers that a state is squeezed into. shape: (ny, nx, 3); both must divide by 2 as often as there are
@@ -55,7 +60,7 @@ def build(latent=16, shape=(64, 256, 3), filters=FILTERS, *, activation="elu", d
     return encoder, decoder
 
 
-def loss(m, m_out, weights=WEIGHTS, length=1.0):
+def loss(m: Any, m_out: Any, weights: tuple = WEIGHTS, length: float = 1.0) -> Any:
     r"""L1 + L2 of the paper, averaged over the cells instead of summed: (...) from states (..., ny, nx, 3).
 
     $$L_1 = \sum_c w_c |m_c - \tilde m_c|, \qquad L_2 = \big|\, |\tilde m| - 1 \,\big|$$
@@ -69,15 +74,17 @@ def loss(m, m_out, weights=WEIGHTS, length=1.0):
     return ops.mean(l1 + length * l2, axis=(-2, -1))
 
 
-def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weights=WEIGHTS, length=1.0,
-          activation="elu", dropout=0.1, settle=0.0, epochs=60, updates=None, batch=32, learning_rate=2e-3,
-          warmup=0.02, seed=0, callback=None, progress=True):
+def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None = None, *, latent: int = 16,
+          filters: tuple = FILTERS, weights: tuple = WEIGHTS, length: float = 1.0, activation: str = "elu", dropout: float = 0.1,
+          without_dropout: float = 0.0, epochs: int = 60, updates: int | None = None, batch: int = 32, learning_rate: float = 2e-3,
+          warmup: float | None = 0.02, seed: int = 0, callback: Callable | None = None,
+          progress: bool = True) -> tuple[keras.Sequential, keras.Sequential, list]:
     """Train an autoencoder; returns (encoder, decoder, history).
 
     states, validation: (n, ny, nx, 3), unit vectors as floats or as a data set stores them (16-bit, `dataset.states`).
     folder: where the training is kept and resumed from, as in `training.fit`; None for nowhere.
     latent, filters, activation, dropout: as `build` takes them. weights, length: as `loss` takes them.
-    settle: the share of the epochs, the last ones, without dropout. It keeps weights from leaning on each other, but it
+    without_dropout: the share of the epochs, the last ones, without dropout. It keeps weights from leaning on each other, but it
     is noise, and a fit that is to become precise must do without. epochs: passes over the states; with `updates`, each
     of so many updates instead, whatever the number of states. batch: states an update. learning_rate, warmup: as
     `training.nadam` takes them; the paper's is 1e-4, constant (warmup=None).
@@ -101,7 +108,7 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
         return m, m
 
     def batches(epoch):
-        if epoch >= round((1 - settle) * epochs):
+        if epoch >= round((1 - without_dropout) * epochs):
             training.set_dropout(model, (encoder, decoder), 0.0)
         return {"x": training.Batches(len(states), batch, make, (seed, epoch), updates)}
 
@@ -115,7 +122,7 @@ def train(states, validation, folder=None, *, latent=16, filters=FILTERS, weight
         return {"error": np.sqrt(wrong / total), "validation": cost / len(validation)}
 
     settings = dict(network="autoencoder", states=states.shape, latent=latent, filters=filters, weights=weights,
-                    length=length, activation=activation, dropout=dropout, settle=settle, updates=updates, batch=batch,
+                    length=length, activation=activation, dropout=dropout, without_dropout=without_dropout, updates=updates, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)

@@ -52,20 +52,24 @@ def shipped(name):
 
     Raises FileNotFoundError where the manifest does not know the file, ValueError where it is damaged.
     """
-    manifest = json.loads((DATA / "manifest.json").read_text())
-    if name not in manifest:
-        raise FileNotFoundError(f"{name} is not in {DATA / 'manifest.json'}; it has {', '.join(sorted(manifest))}")
+    there = manifest()
+    if name not in there:
+        raise FileNotFoundError(f"{name} is not in {DATA / 'manifest.json'}; it has {', '.join(sorted(there))}")
     path = DATA / name
-    if hashlib.sha256(path.read_bytes()).hexdigest() != manifest[name]["sha256"]:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != there[name]["sha256"]:
         raise ValueError(f"{path} is damaged: its checksum is not the manifest's. Fetch it again, "
-                         f"or make it anew: {manifest[name]['command']}")
+                         f"or make it anew: {there[name]['command']}")
     return path
 
 
 def ship(name, **entry):
     """Enter a file of `data/` into the manifest: its checksum, and the command, seed and version behind it."""
+    entry = {"sha256": hashlib.sha256((DATA / name).read_bytes()).hexdigest(), **entry}
+    with atomic(DATA / "manifest.json") as file:
+        file.write((json.dumps(dict(sorted((manifest() | {name: entry}).items())), indent=2) + "\n").encode())
+
+
+def manifest():
+    """What `data/manifest.json` says of each file."""
     path = DATA / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.exists() else {}
-    manifest[name] = {"sha256": hashlib.sha256((DATA / name).read_bytes()).hexdigest(), **entry}
-    with atomic(path) as file:
-        file.write((json.dumps(dict(sorted(manifest.items())), indent=2) + "\n").encode())
+    return json.loads(path.read_text()) if path.exists() else {}

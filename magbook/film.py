@@ -126,6 +126,12 @@ class Film:
         check_memory(numbers * 8 * self.nx * self.ny, f"{what}: {self.nx} x {self.ny} cells")
 
 
+def unit(m: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) scaled to unit length; zero vectors, as outside of a mask, stay zero."""
+    length = np.linalg.norm(m, axis=-1, keepdims=True)
+    return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
+
+
 def check_memory(needed, what):
     """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available."""
     available = psutil.virtual_memory().available

@@ -3,46 +3,45 @@
 Also called proper orthogonal decomposition (POD). L. Sirovich, Q. Appl. Math. 45, 561 (1987).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
+from ._keras import keras, layers
 from .dataset import as_float
 from .files import shipped
 
 
 @dataclass(eq=False)
 class PCA:
-    """A mean state (ny, nx, 3) and orthonormal modes (k, ny, nx, 3), the one of the largest variance first.
+    """A mean state (ny, nx, 3) and orthonormal components (k, ny, nx, 3), the one of the largest variance first.
 
-    variance: of each mode's coefficient (k,), as shares of the total.
+    variance: of each component's coefficient (k,), as shares of the total.
     """
 
     mean: np.ndarray
-    modes: np.ndarray
+    components: np.ndarray
     variance: np.ndarray
 
-    def encode(self, m, k=None):
+    def encode(self, m: np.ndarray, k: int | None = None) -> np.ndarray:
         """The first k coefficients (..., k) of states (..., ny, nx, 3); all of them by default."""
-        return np.tensordot(as_float(m) - self.mean, self.modes[:k], axes=([-3, -2, -1], [-3, -2, -1]))
+        return np.tensordot(as_float(m) - self.mean, self.components[:k], axes=([-3, -2, -1], [-3, -2, -1]))
 
-    def decode(self, c, unit=False):
+    def decode(self, c: np.ndarray, unit: bool = False) -> np.ndarray:
         """States (..., ny, nx, 3) of coefficients (..., k). unit: scale the vectors to unit length."""
         c = np.asarray(c, np.float32)
-        m = np.tensordot(c, self.modes[:c.shape[-1]], axes=1) + self.mean
+        m = np.tensordot(c, self.components[:c.shape[-1]], axes=1) + self.mean
         return m / np.linalg.norm(m, axis=-1, keepdims=True) if unit else m
 
 
-def load():
+def load() -> PCA:
     """The first 16 principal components of the paper's training states, which ship with the book."""
     with np.load(shipped("paper_pca.npz"), allow_pickle=False) as z:
         return PCA(**{name: z[name].astype(np.float32) for name in z.files})
 
 
-def fit(states, k=16):
+def fit(states: np.ndarray, k: int = 16) -> PCA:
     """The first k principal components of states (n, ny, nx, 3), as floats or as a data set stores them.
 
     Of few states by the method of snapshots: the eigenvectors of the n x n matrix of inner products, which is small beside
@@ -55,9 +54,20 @@ def fit(states, k=16):
     x = x - mean
     few = len(x) <= x.shape[1]
     inner = x @ x.T if few else x.T @ x
-    start = np.random.default_rng(0).standard_normal(len(inner))  # else the signs of the modes change from run to run
+    start = np.random.default_rng(0).standard_normal(len(inner))  # else the signs of the components change from run to run
     values, vectors = eigsh(inner.astype(np.float64), k, v0=start)
     values, vectors = values[::-1], vectors[:, ::-1]
-    modes = (vectors / np.sqrt(values)).T.astype(np.float32) @ x if few else vectors.T.astype(np.float32)
+    components = (vectors / np.sqrt(values)).T.astype(np.float32) @ x if few else vectors.T.astype(np.float32)
     shape = np.shape(states)[1:]
-    return PCA(mean.reshape(shape), modes.reshape(k, *shape), values / np.trace(inner, dtype=np.float64))
+    return PCA(mean.reshape(shape), components.reshape(k, *shape), values / np.trace(inner, dtype=np.float64))
+
+
+def networks(basis: PCA, offset: np.ndarray) -> tuple[keras.Sequential, keras.Sequential]:
+    """Encoder and decoder of a reduced order model from principal components, whose coefficients are shifted by an offset (k,)."""
+    k, shape = len(basis.components), basis.mean.shape
+    flat, mean = basis.components.reshape(k, -1), basis.mean.ravel()
+    encoder = keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(k)], name="encoder")
+    decoder = keras.Sequential([keras.Input((k,)), layers.Dense(mean.size), layers.Reshape(shape)], name="decoder")
+    encoder.layers[1].set_weights([flat.T, offset - flat @ mean])
+    decoder.layers[0].set_weights([flat, mean - offset @ flat])
+    return encoder, decoder

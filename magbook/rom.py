@@ -1,70 +1,72 @@
-"""The reduced order model: a film's dynamics in a few numbers, from encoder, predictor and decoder. Chapter 4.
+"""The reduced order model: a film's dynamics in a few numbers, from encoder, dynamics and decoder. Chapter 4.
 
 A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019).
 """
 
+import dataclasses
+import importlib
 import json
+import pkgutil
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from . import applied, llg, stepper
-from ._keras import keras, ops
+from . import applied, llg
+from ._keras import keras
 from ._progress import bar
+from .applied import Field
 from .dataset import as_float
+from .dynamics import Dynamics
 from .files import atomic, shipped
 from .film import Film, check_memory
-from .pod import inputs
-from .stepper import FIELD_SCALE, HISTORY
+from .film import unit as to_unit
 from .trajectory import Trajectory
 
-FORMAT = "magbook reduced order model 1"
-SCALARS = ("scale", "reach", "widen", "longest", "every", "fan", "info")  # what a file holds beside weights and film
+FORMAT = "magbook reduced order model 2"
 CHUNK = 64  # states that go through a network at once, 12 MB each way, and fields whose runs start at once
+SHIPPED = ("paper", "atlas")
+MODELS: dict[str, Callable[[], "ReducedOrderModel"]] = {}
+"""Functions that make models, by the names that `model` registered."""
 
 
 class ReducedOrderModel:
-    """Encoder, predictor in latent space, and decoder, for one film in constant fields.
+    """Encoder, dynamics in latent space, and decoder, for one film.
 
-    encoder: `keras.Model` from (n, ny, nx, 3) to (n, latent); decoder: back. network: the predictor, of either kind:
-    - from (n, 2 + 4 latent) to (n, latent), as `predictor.build` makes it, which steps from the last four states;
-    - from (n, 3), field and time, to (n, latent), as `pod.train_predictor` makes it, which knows the trajectories from the
-      film's S-state and no time after `longest`, in s.
-    Or a list of several of one kind, an ensemble: what is predicted is the mean of their rollouts.
-    scale: by which latent states are divided before a network that steps sees them. widen: half the width of an ensemble's
-    `band`, in standard deviations. reach: the largest absolute value in a latent state of the training data; a rollout that
-    leaves twice this range has run away. film: the `Film`. every: s between two states. fan: the fields that it was
-    trained on: angle, opening and strength as `applied.fan` takes them. info: how it was made.
-    Raises ValueError where the networks do not fit together or do not fit the film.
+    encoder: `keras.Model` from (n, ny, nx, 3) to (n, latent); decoder: back. dynamics: a `dynamics.Dynamics`; it says
+    how many states it needs from the solver, at which times it answers, and which fields it takes.
+    largest: the largest absolute value in a latent state of the training data; a rollout that leaves twice this range
+    has run away. film: the `Film`. fan: the fields that it was trained on: angle, opening and strength as `applied.fan`
+    takes them. info: how it was made. Raises ValueError where the parts do not fit together or do not fit the film.
     """
 
-    def __init__(self, encoder, decoder, network, *, scale, reach, widen=2.0, longest=np.inf, film=Film(),
-                 every=1e-11, fan=None, info=None):
-        self.encoder, self.decoder = encoder, decoder
-        self.networks = list(network) if isinstance(network, (list, tuple)) else [network]
-        self.stepping = self.networks[0].input_shape[-1] != 3
-        self.widen, self.longest = float(widen), float(longest)
-        self.scale, self.reach, self.film, self.every = float(scale), float(reach), film, float(every)
-        self.fan, self.info = dict(fan or {}), dict(info or {})
+    def __init__(self, encoder: keras.Model, decoder: keras.Model, dynamics: Dynamics, *, largest: float = np.inf,
+                 film: Film = Film(), fan: dict | None = None, info: dict | None = None):
+        self.encoder, self.decoder, self.dynamics = encoder, decoder, dynamics
+        self.largest, self.film, self.fan, self.info = float(largest), film, dict(fan or {}), dict(info or {})
         state, latent = (film.ny, film.nx, 3), encoder.output_shape[-1]
-        self.latent = latent
-        for name, model, shapes in (("encoder", encoder, (state, (latent,))), ("decoder", decoder, ((latent,), state)),
-                                    *(("network", one, ((2 + HISTORY * latent if self.stepping else 3,), (latent,)))
-                                      for one in self.networks)):
+        for name, model, shapes in (("encoder", encoder, (state, (latent,))), ("decoder", decoder, ((latent,), state))):
             there = (model.input_shape[1:], model.output_shape[1:])
             if there != shapes:
                 raise ValueError(f"{name}: it goes from {there[0]} to {there[1]}; from {shapes[0]} to {shapes[1]} "
                                  "is needed")
-        elu = keras.activations.elu
-        if self.stepping and any(getattr(layer, "activation", elu) is not elu
-                                 for one in self.networks for layer in one.layers):
-            raise ValueError("network: it has an activation other than elu, the one that `stepper.rollout` computes")
-        self._weights = [network.get_weights() for network in self.networks]
+        if dynamics.latent != latent:
+            raise ValueError(f"dynamics: its latent states have {dynamics.latent} numbers, the encoder's {latent}")
+
+    @property
+    def latent(self) -> int:
+        """How many numbers a latent state has."""
+        return self.dynamics.latent
+
+    @property
+    def every(self) -> float:
+        """The time between two states in s."""
+        return self.dynamics.every
 
     # ------------------------------------------------------------------ between states and latents
 
-    def encode(self, m):
+    def encode(self, m: np.ndarray) -> np.ndarray:
         """Latent states (..., latent) of states (..., ny, nx, 3), which must be unit vectors to 1e-3.
 
         Raises ValueError for another shape, values that are not finite, and other lengths.
@@ -79,7 +81,7 @@ class ReducedOrderModel:
                 raise ValueError(f"m: state {i} is not of unit vectors; their squared length is off by up to {off:.3g}")
         return _apply(self.encoder, flat).reshape(*m.shape[:-3], self.latent)
 
-    def decode(self, c, unit=False):
+    def decode(self, c: np.ndarray, unit: bool = False) -> np.ndarray:
         """States (..., ny, nx, 3) of latent states (..., latent), as the network puts them out.
 
         unit: scale the vectors to unit length. Raises ValueError for another shape and values that are not finite.
@@ -93,203 +95,185 @@ class ReducedOrderModel:
         check_memory(4 * np.prod(shape), "Decoding")
         m = _apply(self.decoder, c.reshape(-1, self.latent)).reshape(shape)
         if unit:
-            m /= np.linalg.norm(m, axis=-1, keepdims=True)
+            m = to_unit(m)
         m[..., ~self.film.inside, :] = 0
         return m
 
     # ------------------------------------------------------------------ through time
 
-    def rollout(self, first, fields, steps=96, members=False):
-        """Latent states that follow the first four: (steps, latent), or (n, steps, latent) for n fields at once.
+    def simulate(self, field: Field, start: np.ndarray | None = None,
+                 duration: float = 1e-9) -> Trajectory | Iterator[Trajectory]:
+        """A `Trajectory` from the networks, or an iterator of them for a list of fields, one at a time in memory.
 
-        first: (4, latent) or (n, 4, latent), `every` apart; a network of field and time has no use for their values.
-        fields: mu0*H in T, (2,) or (3,), or one for each.
-        members: instead of the mean of an ensemble each network's own, (members, ...).
-        A field outside the fan of the training gives a warning that says by how much. Where a rollout leaves twice the
-        range of all latent states of the training, it has run away: from there on it is NaN, and a warning says so.
+        field: mu0*H in T, a pair or a triple, or a function of t in s; or (n, 3), or a list of any of them. start: the
+        state at t = 0, (ny, nx, 3); by default the film's S-state. duration: s.
+        The start is given, and the next `dynamics.history` states come from the solver, in the paper four. What follows
+        is the dynamics', decoded and scaled to unit length. A field outside the fan of the training gives a warning that
+        says by how much. Raises ValueError for what the dynamics cannot answer, naming the argument.
         """
-        return self._rollout(first, self._fields(fields), steps, members)
+        runs = (self._trajectory(*one) for one in self._runs(field, start, duration))
+        return next(runs) if _single(field) else runs
 
-    def _rollout(self, first, fields, steps, members=False):
-        first = np.asarray(first, np.float32)
-        one = first.ndim == 2
-        first = first.reshape(-1, *first.shape[-2:])
-        if first.shape[1:] != (HISTORY, self.latent) or len(first) != len(fields):
-            raise ValueError(f"first: got shape {first.shape} for {len(fields)} fields; {HISTORY} latent states of "
-                             f"{self.latent} numbers are needed for each")
-        if not np.isfinite(first).all():
-            raise ValueError("first: it holds latent states that are not finite")
-        if (HISTORY + steps) * self.every > self.longest * (1 + 1e-9):
-            raise ValueError(f"steps: got {steps}; this model knows nothing after {self.longest * 1e9:g} ns, so that "
-                             f"{round(self.longest / self.every) - HISTORY} is the most")
-        c = np.empty((len(self.networks), len(first), steps, self.latent), np.float32)
-        # 128 rows: the work stays in the cache, and below the size at which matrix products wake more threads, which
-        # takes longer than they do
-        for i in range(0, len(first), 128):
-            part = slice(i, i + 128)
-            with np.errstate(over="ignore", invalid="ignore"):
-                for network, weights, out in zip(self.networks, self._weights, c):
-                    if self.stepping:
-                        out[part] = self.scale * stepper.rollout(weights, first[part] / np.float32(self.scale),
-                                                                   fields[part], steps)
-                    else:
-                        t = self.every * np.arange(HISTORY + 1, HISTORY + steps + 1)
-                        out[part] = _apply(network, inputs(fields[part], t), 128 * 100).reshape(-1, steps, self.latent)
-        if members:
-            return c[:, 0] if one else c
-        c = c.mean(axis=0) if len(c) > 1 else c[0]
-        away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.reach), axis=1)
-        if away.any():
-            c[away] = np.nan
-            i = int(away.any(axis=1).argmax())
-            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(c)} rollouts ran away, the first at mu0*H = "
-                          f"{_mT(fields[i])} after {away[i].argmax() + 1} steps; they are NaN from there on",
-                          RuntimeWarning, stacklevel=3)
-        return c[0] if one else c
+    def averages(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
+        """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for n fields, in bounded memory."""
+        mean = np.stack([self._trajectory(*one).mean for one in self._runs(field, start, duration)])
+        return mean[0] if _single(field) else mean
 
-    def simulate(self, field, start=None, duration=1e-9):
-        """A `Trajectory` from the networks, or an iterator of them for fields (n, 3), one at a time in memory.
+    def latents(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
+        """The latent states behind what `simulate` gives, that of the start first: (nt, latent), or (n, nt, latent)."""
+        c = np.stack([c for _, c, _ in self._runs(field, start, duration)])
+        return c[0] if _single(field) else c
 
-        field: mu0*H in T, constant. start: the state at t = 0, (ny, nx, 3); by default the film's S-state.
-        duration: s. The start and the first four states come from the solver, as in the paper; what follows is the
-        predictor's, decoded and scaled to unit length.
-        """
-        runs = (self._trajectory(*one) for one in self._run(self._fields(field), start, duration))
-        return next(runs) if np.ndim(field) == 1 else runs
-
-    def averages(self, field, start=None, duration=1e-9):
-        """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for fields (n, 3), in bounded memory."""
-        mean = np.stack([self._trajectory(*one).mean for one in self._run(self._fields(field), start, duration)])
-        return mean[0] if np.ndim(field) == 1 else mean
-
-    def band(self, field, start=None, duration=1e-9):
+    def band(self, field: Field, start: np.ndarray | None = None,
+             duration: float = 1e-9) -> tuple[np.ndarray, np.ndarray]:
         """Where the film average lies, says an ensemble: its lower and upper edge, two arrays (nt, 3).
 
-        The mean of the members' film averages, plus and minus `widen` of their standard deviations, which was set so that
-        on the validation fields the band holds nine values of ten. Raises ValueError for a model of one network.
+        The film average, plus and minus `coverage` standard deviations of the members', which was set so that on the
+        validation fields the band holds nine values of ten. Raises ValueError for a model that is no ensemble.
         """
-        if len(self.networks) < 2:
-            raise ValueError("band: this model has one predictor; an ensemble of at least two is needed")
-        if np.ndim(field) != 1:
-            raise ValueError(f"field: got shape {np.shape(field)}; one field, a pair or a triple in T, is needed")
-        t, b, start = self._arguments(self._fields(field)[:1], start, duration)
-        first = self.first_states(b[0], start)
-        c = self._rollout(self.encode(first[1:]), b, len(t) - len(first), members=True)
-        member = np.array([self.decode(one, unit=True).mean(axis=(1, 2), dtype=float) for one in c])
-        begin = first.mean(axis=(1, 2), dtype=float)
-        middle, off = member.mean(axis=0), self.widen * member.std(axis=0, ddof=1)
-        return np.vstack([begin, middle - off]), np.vstack([begin, middle + off])
+        if not _single(field):
+            raise ValueError("field: one field is needed")
+        (_, fields, start), (b,) = self._arguments(field, start, duration), _list(field)
+        first = self.first_states(b, start)
+        c = self.dynamics.rollouts(self.encode(first)[None], fields[..., :2])[:, 0]
+        if len(c) < 2:
+            raise ValueError("band: this model's dynamics is one; an ensemble of at least two is needed")
+        members = np.array([self.decode(one, unit=True).mean(axis=(1, 2), dtype=float) for one in c])
+        off = self.dynamics.coverage * members.std(axis=0, ddof=1)
+        middle = self.averages(b, start, duration)
+        off[:len(first)] = 0
+        return middle - off, middle + off
 
-    def first_states(self, field, start=None):
-        """The start and the next four states, (5, ny, nx, 3), from the solver."""
-        return llg.simulate(field, self.film, start, HISTORY * self.every, self.every, progress=False).m
+    def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """Latent states (nt, latent) from those at the beginning, or (n, nt, latent) of n runs at once.
 
-    def _run(self, fields, start, duration):
-        """Yield (first five states, the latent states that follow, field) of each run, a chunk of fields at a time."""
-        t, fields, start = self._arguments(fields, start, duration)
-        steps = len(t) - 1 - HISTORY
+        first: (1 + history, latent) or (n, ...), `every` apart: the start, and what the dynamics needs beside it.
+        fields: mu0*H in T at the nt times, (nt, 2 or 3) or (n, ...). As `latents`, without the solver.
+        Where a rollout leaves twice the range of all latent states of the training, it has run away: from there on it is
+        NaN, and a warning says so.
+        """
+        first, fields = np.asarray(first, np.float32), np.asarray(fields, float)
+        one = first.ndim == 2
+        if one:
+            first, fields = first[None], fields[None]
+        needed = (1 + self.dynamics.history, self.latent)
+        if first.shape[1:] != needed:
+            raise ValueError(f"first: got shape {first.shape}; (n, 1 + history, latent) = (n, {needed[0]}, {needed[1]}) is needed")
+        if fields.ndim != 3 or len(fields) != len(first) or fields.shape[2] not in (2, 3) or fields.shape[1] < needed[0]:
+            raise ValueError(f"fields: got shape {fields.shape}; (n, nt, 2), for {len(first)} runs of at least {needed[0]} times, "
+                             "is needed")
+        for name, values in (("first", first), ("fields", fields)):
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name}: it holds numbers that are not finite")
+        if (fields.shape[1] - 1) * self.every > self.dynamics.last * (1 + 1e-9):
+            raise ValueError(f"duration: {(fields.shape[1] - 1) * self.every:g} s is asked for; this model knows nothing after "
+                             f"{self.dynamics.last:g} s")
+        c = self.dynamics.rollout(first, fields[..., :2])
+        away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.largest), axis=1)
+        if away.any():
+            c = np.where(away[..., None], np.float32(np.nan), c)
+            i = int(away.any(axis=1).argmax())
+            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(c)} rollouts ran away, the first at mu0*H = "
+                          f"{_mT(fields[i, away[i].argmax()])} after {away[i].argmax()} steps; they are NaN from there on",
+                          RuntimeWarning, stacklevel=2)
+        return c[0] if one else c
+
+    def first_states(self, field: Field, start: np.ndarray | None = None) -> np.ndarray:
+        """The start and the states that the dynamics needs from the solver, (1 + history, ny, nx, 3)."""
+        n = self.dynamics.history
+        if n:
+            return llg.simulate(field, self.film, start, n * self.every, self.every, progress=False).m
+        return (llg.s_state(self.film) if start is None else self.film.state(start, "start"))[None].astype(np.float32)
+
+    def _runs(self, field, start, duration):
+        """Yield (first states, all latent states, the field at all times) of each run, a chunk of fields at a time."""
+        t, fields, start = self._arguments(field, start, duration)
+        given = _list(field)
 
         def runs():
-            for i in bar(range(0, len(fields), CHUNK), desc="rollouts", unit=f"{CHUNK} fields",
-                         show=len(fields) > CHUNK):
-                part = fields[i:i + CHUNK]
-                first = [self.first_states(b, start) for b in part]
-                yield from zip(first, self._rollout(np.stack([self.encode(m[1:]) for m in first]), part, steps), part)
+            for i in bar(range(0, len(given), CHUNK), desc="rollouts", unit=f"{CHUNK} fields", show=len(given) > CHUNK):
+                part = slice(i, i + CHUNK)
+                first = [self.first_states(b, start) for b in given[part]]
+                yield from zip(first, self.rollout(np.stack([self.encode(m) for m in first]), fields[part]),
+                               [b if callable(b) else applied.vector(b) for b in given[part]])
 
         return runs()
 
-    def _arguments(self, fields, start, duration):
-        """The times of a run, its fields and its start, checked."""
-        if start is not None and not self.stepping:
-            raise ValueError("start: this model knows the trajectories from the S-state alone; leave start out")
-        t, *_, start = llg.check_run(fields[0], self.film, start, duration, self.every, 1.0, "single")
-        if len(t) <= 1 + HISTORY:
-            raise ValueError(f"duration: got {duration:g} s; more than {HISTORY * self.every:g} s is needed")
-        if t[-1] > self.longest * (1 + 1e-9):
-            raise ValueError(f"duration: got {duration:g} s; this model knows nothing after {self.longest:g} s")
+    def _arguments(self, field, start, duration):
+        """The times of a run, the fields at these times (n, nt, 3), and the start, checked."""
+        given = _list(field)
+        t, *_, start = llg.check_run(given[0], self.film, start, duration, self.every, 1.0, "single")
+        if len(t) <= 1 + self.dynamics.history:
+            raise ValueError(f"duration: got {duration:g} s; more than {self.dynamics.history * self.every:g} s is needed")
+        fields = np.stack([applied.sample(b, t) for b in given])
+        if self.fan:
+            self._warn_outside(fields)
         return t, fields, start
 
+    def _warn_outside(self, fields):
+        """Warn of fields (n, nt, 3) outside of the fan, by the farthest of their times."""
+        low, high = self.fan["strength"]
+        size, angle = applied.to_polar(fields)
+        over = np.stack([np.maximum(low - size, size - high) * 1e3,
+                         np.abs((angle - self.fan["angle"] + 180) % 360 - 180) - self.fan["opening"] / 2,
+                         np.abs(fields[..., 2]) * 1e3], axis=-1)
+        outside = (over > 1e-6).any(axis=(1, 2))
+        if outside.any():
+            i = int(outside.argmax())
+            k = int(over[i].max(axis=1).argmax())
+            by = [f"{v:.1f} {what}" for v, what in zip(over[i, k], ("mT in strength", "degrees in angle",
+                                                                    "mT out of the plane")) if v > 1e-6]
+            count = "" if len(fields) == 1 else f"{np.count_nonzero(outside)} of {len(fields)} fields are outside the fan, the first: "
+            warnings.warn(f"{count}mu0*H = {_mT(fields[i, k])} is outside the fan that the model was trained on, by "
+                          f"{' and '.join(by)}", UserWarning, stacklevel=4)
+
     def _trajectory(self, first, c, field):
-        m = np.full((len(first) + len(c), *first.shape[1:]), np.nan, np.float32)
-        m[:len(first)] = first
+        m = np.full((len(c), *first.shape[1:]), np.nan, np.float32)
         whole = np.isfinite(c).all(axis=1)
-        m[len(first):][whole] = self.decode(c[whole], unit=True)
+        whole[:len(first)] = False
+        m[whole] = self.decode(c[whole], unit=True)
+        m[:len(first)] = first
         info = {"solver": "reduced order model", "latent": self.latent, **self.info}
         return Trajectory(np.arange(len(m)) * self.every, m, field, self.film, info)
 
-    def _fields(self, fields):
-        if callable(fields) or np.ndim(fields) not in (1, 2) or not len(fields):
-            raise ValueError("field: one constant field, a pair or a triple in T, is needed, or one for each run")
-        b = np.array([applied.vector(one) for one in np.atleast_2d(fields)])
-        if self.fan:
-            low, high = self.fan["strength"]
-            size, angle = np.hypot(b[:, 0], b[:, 1]), np.rad2deg(np.arctan2(b[:, 1], b[:, 0])) - self.fan["angle"]
-            over = np.stack([np.maximum(low - size, size - high) * 1e3,
-                             np.abs((angle + 180) % 360 - 180) - self.fan["opening"] / 2, np.abs(b[:, 2]) * 1e3], axis=1)
-            outside = (over > 1e-6).any(axis=1)
-            if outside.any():
-                i = int(outside.argmax())
-                by = [f"{v:.1f} {what}" for v, what in zip(over[i], ("mT in strength", "degrees in angle",
-                                                                     "mT out of the plane")) if v > 1e-6]
-                count = "" if len(b) == 1 else f"{np.count_nonzero(outside)} of {len(b)} fields are outside the fan, the first: "
-                warnings.warn(f"{count}mu0*H = {_mT(b[i])} is outside the fan that the model was trained on, by "
-                              f"{' and '.join(by)}", UserWarning, stacklevel=3)
-        return b
-
     # ------------------------------------------------------------------ files
 
-    def save(self, path, half=False):
+    def save(self, path: str | Path, half: bool = False) -> None:
         """Write everything to one `.npz` file, whole or not at all. half: weights in 16 bits, half the size."""
-        networks = {"encoder": self.encoder, "decoder": self.decoder,
-                    **{f"network{k or ''}": network for k, network in enumerate(self.networks)}}
-        weights = {f"{name}.{i}": w.astype(np.float16 if half else np.float32)
-                   for name, model in networks.items() for i, w in enumerate(model.get_weights())}
-        header = {"format": FORMAT, **{name: getattr(self, name) for name in SCALARS}, "film": self.film.describe(),
-                  "networks": {name: json.loads(model.to_json()) for name, model in networks.items()}}
+        arrays = {}
+        parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32)
+                 for name in ("encoder", "decoder", "dynamics")}
+        header = {"format": FORMAT, **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
+                  "info": self.info}
         with atomic(path) as file:
-            np.savez_compressed(file, header=json.dumps(header), inside=self.film.inside, **weights)
+            np.savez_compressed(file, header=json.dumps(header), inside=self.film.inside, **arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "ReducedOrderModel":
         """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
         try:
             with np.load(path, allow_pickle=False) as z:
                 header = json.loads(str(z["header"]))
                 if header["format"] != FORMAT:
                     raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
-                networks = {}
-                for name, config in header["networks"].items():
-                    model = keras.models.model_from_json(json.dumps(_of_any_keras(config)))
-                    model.set_weights([z[f"{name}.{i}"].astype(np.float32) for i in range(len(model.get_weights()))])
-                    networks[name] = model
+                encoder, decoder, dynamics = (_unpack(header[name], z) for name in ("encoder", "decoder", "dynamics"))
                 film = Film(**header["film"] | {"mask": z["inside"]})
-                return cls(networks.pop("encoder"), networks.pop("decoder"), list(networks.values()), film=film,
-                           **{name: header[name] for name in SCALARS if name in header})
+                return cls(encoder, decoder, dynamics, film=film, **{name: header[name] for name in ("largest", "fan", "info")})
         except FileNotFoundError:
             raise
         except Exception as error:  # a damaged archive raises a dozen kinds
             raise ValueError(f"{path} is not a reduced order model that can be read: {error}") from error
 
-    def to_onnx(self, folder):
-        """Write `encoder.onnx`, `decoder.onnx` and `predictor.onnx` into a folder; return their paths.
+    def to_onnx(self, folder: str | Path) -> list[Path]:
+        """Write `encoder.onnx`, `decoder.onnx` and the networks of the dynamics into a folder; return their paths.
 
-        More members of an ensemble are `predictor1.onnx` and so on: average their rollouts, not their steps.
-
-        Inputs and outputs are in magbook's units: the predictor takes the field mu0*H in T, (n, 2), and four latent
-        states, (n, 4, latent), the oldest first, and gives the next, (n, latent). That of field and time takes the field's
-        x and y in T and the time in s, (n, 3). Needs `tf2onnx` with Keras on TensorFlow, or what `keras.Model.export` asks
-        for on another back end.
+        Inputs and outputs are in magbook's units, see `Dynamics.networks` of each kind: the paper's predictor takes the
+        field mu0*H in T, (n, 2), and four latent states, (n, 4, latent), the oldest first, and gives the next.
+        Needs `tf2onnx` with Keras on TensorFlow, or what `keras.Model.export` asks for on another back end.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        models = {"encoder": self.encoder, "decoder": self.decoder}
-        for k, network in enumerate(self.networks):
-            if not self.stepping:
-                models[f"predictor{k or ''}"] = network
-                continue
-            field, first = keras.Input((2,), name="field"), keras.Input((HISTORY, self.latent), name="latents")
-            x = ops.concatenate([field / FIELD_SCALE, ops.reshape(first / self.scale, (-1, HISTORY * self.latent))], axis=-1)
-            models[f"predictor{k or ''}"] = keras.Model([field, first], network(x) * self.scale)
+        models = {"encoder": self.encoder, "decoder": self.decoder, **self.dynamics.networks()}
         for name, model in models.items():
             model([np.zeros((1, *shape[1:]), np.float32) for shape in model.input_shape]
                   if isinstance(model.input_shape, list) else np.zeros((1, *model.input_shape[1:]), np.float32))
@@ -297,17 +281,85 @@ class ReducedOrderModel:
         return [folder / f"{name}.onnx" for name in models]
 
 
-def load_rom(name="paper"):
-    """A trained `ReducedOrderModel`, shipped with the book: "paper", the networks of the paper; "best", those of chapter 7.
+# ---------------------------------------------------------------------------- models by name
 
-    Or one in a file, by its path.
+
+def model(name: str) -> Callable:
+    """Register a function that makes a model, under a name: `load_rom` finds it, and chapter 5 puts it into its tables.
+
+        @rom.model("repeat the last state")
+        def repeat(): ...
     """
-    if name in ("paper", "best"):
+    def register(function):
+        MODELS[name] = function
+        return function
+
+    return register
+
+
+def registered() -> dict[str, Callable[[], ReducedOrderModel]]:
+    """The functions that the modules of this package registered, by name."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__, f"{__package__}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    return dict(MODELS)
+
+
+def load_rom(name: str | Path = "paper") -> ReducedOrderModel:
+    """A trained `ReducedOrderModel`, shipped with the book: "paper", the networks of the paper; "atlas", that of chapter 7.
+
+    Or one in a file, by its path, or one that a module of the package registered with `model`.
+    """
+    if name in SHIPPED:
         return ReducedOrderModel.load(shipped(f"rom_{name}.npz"))
-    if not Path(name).exists():
-        raise FileNotFoundError(f"load_rom: there is no file {name}, and no model of this name; 'paper' and 'best' ship with "
-                                "the book")
-    return ReducedOrderModel.load(name)
+    if Path(name).exists():
+        return ReducedOrderModel.load(name)
+    if name in registered():
+        return MODELS[name]()
+    known = ", ".join(repr(one) for one in (*SHIPPED, *MODELS))
+    raise FileNotFoundError(f"load_rom: there is no file {name}, and no model of this name; there are {known}")
+
+
+# ---------------------------------------------------------------------------- parts as numbers
+
+
+def _pack(name, value, arrays, dtype):
+    """What JSON can hold of a part of a model; arrays and weights go into `arrays` under names that begin with `name`."""
+    if isinstance(value, Dynamics):
+        module, _, kind = type(value).__module__.rpartition(".")
+        if module != __package__:
+            raise ValueError(f"dynamics: a file can name a kind that is in a module of magbook, not {type(value)!r}")
+        return {"kind": [kind, type(value).__name__],
+                "fields": {f.name: _pack(f"{name}.{f.name}", getattr(value, f.name), arrays, dtype) for f in dataclasses.fields(value)}}
+    if isinstance(value, keras.Model):
+        arrays |= {f"{name}.{i}": w.astype(dtype) for i, w in enumerate(value.get_weights())}
+        return {"network": json.loads(value.to_json()), "weights": name}
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, list):
+        return [_pack(f"{name}.{i}", one, arrays, dtype) for i, one in enumerate(value)]
+    return value
+
+
+def _unpack(node, arrays):
+    """The part that `_pack` described."""
+    if isinstance(node, list):
+        return [_unpack(one, arrays) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "array" in node:
+        return arrays[node["array"]]
+    if "network" in node:
+        network = keras.models.model_from_json(json.dumps(_of_any_keras(node["network"])))
+        network.set_weights([arrays[f"{node['weights']}.{i}"].astype(np.float32) for i in range(len(network.get_weights()))])
+        return network
+    module, name = node["kind"]
+    kind = getattr(importlib.import_module(f"{__package__}.{module}"), name) if module.isidentifier() else None
+    if not (isinstance(kind, type) and issubclass(kind, Dynamics)):
+        raise ValueError(f"{module}.{name} is no dynamics")
+    return kind(**{name: _unpack(value, arrays) for name, value in node["fields"].items()})
 
 
 def _of_any_keras(config):
@@ -328,3 +380,19 @@ def _apply(model, x, chunk=CHUNK):
 
 def _mT(b):
     return f"({', '.join(f'{v * 1e3:.1f}' for v in b)}) mT"
+
+
+def _single(field):
+    """Is it one field, and not a list of them?"""
+    return callable(field) or (len(field) > 0 and not callable(field[0]) and np.ndim(field) == 1)
+
+
+def _list(field):
+    """The fields of one or several runs, as a list that is not empty."""
+    try:
+        given = [field] if _single(field) else list(field)
+    except TypeError as error:
+        raise TypeError(f"field: got {field!r}; mu0*H in T, a function of t, or a list of either is needed") from error
+    if not given:
+        raise ValueError("field: there is none")
+    return given

@@ -1,12 +1,18 @@
-"""The predictor: the next latent state from the last four and the applied field. Chapter 4 introduces it, 7 improves it.
+"""The stepper: the next latent state from the last four and the applied field, again and again. Chapter 4 introduces it.
 
-A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 2.
+The paper calls its network the predictor. A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 165548 (2019), Table 2.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import applied, training
 from ._keras import keras, layers, ops
+from .dynamics import Dynamics
 
 HISTORY = 4
 """Latent states that the predictor looks at: the present one and three before it."""
@@ -18,7 +24,8 @@ WIDTHS = (64, 64, 32, 32, 16)
 """Table 2: the widths of the hidden layers, with a dropout after each pair. The output has the width of the latent."""
 
 
-def build(latent=16, widths=WIDTHS, *, residual=False, activation="elu", dropout=0.02, seed=0):
+def build(latent: int = 16, widths: tuple = WIDTHS, *, residual: bool = False, activation: str = "elu", dropout: float = 0.02,
+          seed: int = 0) -> keras.Sequential:
     """The network of Table 2, untrained: a `keras.Sequential` from (n, 2 + 4 latent) to (n, latent).
 
     The input is the field's x and y in units of `FIELD_SCALE`, then four latent states, the oldest first. The output is
@@ -34,7 +41,7 @@ def build(latent=16, widths=WIDTHS, *, residual=False, activation="elu", dropout
     return keras.Sequential(stack, name="predictor")
 
 
-def look_ahead(network, steps, residual=False):
+def look_ahead(network: keras.Model, steps: int, residual: bool = False) -> keras.Model:
     """A Keras model that applies the network `steps` times to its own output.
 
     From [fields (n, 2), first four states (n, 4, latent)] to the states that follow, (n, steps, latent).
@@ -48,47 +55,98 @@ def look_ahead(network, steps, residual=False):
     return keras.Model([field, first], ops.stack(states[HISTORY:], axis=1))
 
 
-def loss(c, c_out):
+def loss(c: Any, c_out: Any) -> Any:
     """The look-ahead loss of the paper: squared distances of latent states (..., steps, latent), summed over steps."""
     return ops.sum((c - c_out)**2, axis=(-2, -1))
 
 
-def rollout(weights, first, fields, steps, residual=False):
-    """Step latent states through time: (n, steps, latent) from the first four of each, (n, 4, latent).
+@dataclass(eq=False)
+class Stepper(Dynamics):
+    """A dynamics that steps: the network looks at four latent states and the field, and its answer is the next of the four.
 
-    weights: of the network, as `keras.Model.get_weights` gives them. fields: mu0*H in T, (n, 3). Latent states are
-    scaled as the network takes them. residual: as `build` was told.
+    network: `keras.Model` from (n, 2 + 4 latent) to (n, latent), as `build` makes it. scale: by which latent states are
+    divided before the network sees them. residual: as `build` was told. every: s between two states.
+    Raises ValueError where the network is not of this kind.
+    """
+
+    network: keras.Model
+    scale: float
+    residual: bool = False
+    every: float = 1e-11
+
+    history = HISTORY
+
+    def __post_init__(self):
+        self.latent = self.network.output_shape[-1]
+        if self.network.input_shape[1:] != (2 + HISTORY * self.latent,):
+            raise ValueError(f"network: it goes from {self.network.input_shape[1:]} to {self.network.output_shape[1:]}; "
+                             f"from (2 + {HISTORY} latent,) to (latent,) is needed")
+        elu = keras.activations.elu
+        hidden = self.network.layers[:-1] if self.residual else self.network.layers
+        if any(getattr(layer, "activation", elu) is not elu for layer in hidden):
+            raise ValueError("network: it has an activation other than elu, the one that a rollout computes")
+        self._weights = self.network.get_weights()
+
+    def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """Latent states (n, nt, latent), see `Dynamics.rollout`. Each step is given the field at its beginning.
+
+        The start itself is not looked at: the networks of the paper never saw it.
+        """
+        c = np.empty((*fields.shape[:2], self.latent), np.float32)
+        c[:, :1 + HISTORY] = first
+        # 128 rows: the work stays in the cache, and below the size at which matrix products wake more threads, which
+        # takes longer than they do
+        for i in range(0, len(c), 128):
+            part = c[i:i + 128, 1:]
+            part /= np.float32(self.scale)
+            with np.errstate(over="ignore", invalid="ignore"):
+                _roll(self._weights, part, fields[i:i + 128, HISTORY:] / FIELD_SCALE, self.residual)
+                part *= np.float32(self.scale)
+        c[:, :1 + HISTORY] = first
+        return c
+
+    def networks(self) -> dict:
+        """The predictor, from mu0*H in T, (n, 2), and four latent states, (n, 4, latent), the oldest first, to the next."""
+        field, first = keras.Input((2,), name="field"), keras.Input((HISTORY, self.latent), name="latents")
+        scaled = ops.reshape(first / self.scale, (-1, HISTORY * self.latent))
+        out = self.network(ops.concatenate([field / FIELD_SCALE, scaled], axis=-1)) * self.scale
+        return {"predictor": keras.Model([field, first], first[:, -1] + out if self.residual else out)}
+
+
+def _roll(weights, states, fields, residual):
+    """Fill states (n, nt, latent), of which the first four are there, step by step. fields: (n, nt - 3, 2), as the network takes them.
+
     Plain NumPy: for a network this small, starting a Keras model costs a hundred times more than the six matrix products
     of a step.
     """
-    n, _, latent = first.shape
-    states = np.empty((n, HISTORY + steps, latent), np.float32)
-    states[:, :HISTORY] = first
+    n, nt, latent = states.shape
     x = np.empty((n, 2 + HISTORY * latent), np.float32)
-    x[:, :2] = np.asarray(fields)[:, :2] / FIELD_SCALE
-    for k in range(steps):
-        x[:, 2:] = states[:, k:k + HISTORY].reshape(n, -1)
+    for k in range(HISTORY, nt):
+        x[:, :2] = fields[:, k - HISTORY]
+        x[:, 2:] = states[:, k - HISTORY:k].reshape(n, -1)
         y = x
         for i in range(0, len(weights), 2):
             y = y @ weights[i] + weights[i + 1]
             if not (residual and i == len(weights) - 2):
                 y = np.maximum(y, np.exp(np.minimum(y, 0)) - 1)  # elu
-        states[:, k + HISTORY] = states[:, k + HISTORY - 1] + y if residual else y
-    return states[:, HISTORY:]
+        states[:, k] = states[:, k - 1] + y if residual else y
 
 
-def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, residual=False, dropout=0.02, settle=0.0,
-          noise=0.0, epochs=100, updates=500, batch=256, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=True):
-    """Train a predictor on latent trajectories; returns (network, scale, history).
+def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, folder: str | Path | None = None, *, steps: int = 8,
+          widths: tuple = WIDTHS, residual: bool = False, dropout: float = 0.02, without_dropout: float = 0.0, noise: float = 0.0,
+          epochs: int = 100, updates: int = 500, batch: int = 256, learning_rate: float = 1e-3, warmup: float | None = 0.02,
+          seed: int = 0, every: float = 1e-11, callback: Callable | None = None, progress: bool = True) -> tuple[Stepper, list]:
+    """Train a predictor on latent trajectories; returns (stepper, history).
 
     latents: (n, nt, latent), one trajectory for each field, evenly spaced in time. fields: (n, 3), mu0*H in T.
     validation: the same pair for the validation fields. folder: as in `training.fit`.
     steps: how far the loss looks ahead. noise: standard deviation of the Gaussian noise on the first four states of a
-    window, in units of the scale. widths, residual, dropout: as `build` takes them. settle: as in `autoencoder.train`.
+    window, in units of the scale. widths, residual, dropout: as `build` takes them. without_dropout: as in `autoencoder.train`.
     epochs: of `updates` steps of the optimizer each, with windows drawn at random. learning_rate, warmup: as in
     `training.nadam`. seed: of the first weights, the windows, the noise and the dropout.
-    scale: the standard deviation of the latents, by which states are divided before the network sees them. Unscaled
-    they reach a hundred, and first weights are drawn for inputs of order one.
+    every: s between two states of a trajectory.
+    The stepper's scale is the standard deviation of the latents. Unscaled they reach a hundred, and first weights are
+    drawn for inputs of order one.
     history: loss, and "error": the relative L2 error of the validation fields' whole rollouts. A good loss over a few
     steps says little about a hundred, so the best weights are chosen by that.
     Raises ValueError, naming the argument, for shapes that do not fit and values that are not finite.
@@ -109,9 +167,10 @@ def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, r
     # The network is small: without several updates in a call, half the time goes into calling
     training.compile_model(model, training.nadam(learning_rate, epochs * updates, warmup), loss, min(50, updates))
     inputs = (fields[:, :2] / FIELD_SCALE).astype(np.float32)
+    test_inputs = np.repeat(test_fields[:, None, :2] / FIELD_SCALE, nt, axis=1)
 
     def batches(epoch):
-        if epoch >= round((1 - settle) * epochs):
+        if epoch >= round((1 - without_dropout) * epochs):
             training.set_dropout(model, (network,), 0.0)
         rng = np.random.default_rng((seed, epoch))
         run = rng.integers(n, size=updates * batch)
@@ -122,17 +181,19 @@ def train(latents, fields, validation, folder=None, *, steps=8, widths=WIDTHS, r
 
     def validate():
         with np.errstate(over="ignore", invalid="ignore"):
-            out = rollout(network.get_weights(), test[:, :HISTORY], test_fields, nt - HISTORY, residual)
+            states = np.concatenate([test[:, :HISTORY], np.empty_like(test[:, HISTORY:])], axis=1)
+            _roll(network.get_weights(), states, test_inputs, residual)
+            out = states[:, HISTORY:]
             wrong = np.linalg.norm(out - test[:, HISTORY:], axis=(1, 2)) / np.linalg.norm(test[:, HISTORY:], axis=(1, 2))
         return {"error": np.mean(np.minimum(np.nan_to_num(wrong, nan=1e3), 1e3))}
 
     settings = dict(network="predictor", latents=latents.shape, steps=steps, widths=widths, residual=residual,
-                    dropout=dropout, settle=settle, noise=noise, updates=updates, batch=batch,
+                    dropout=dropout, without_dropout=without_dropout, noise=noise, updates=updates, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)
     training.set_dropout(model, (network,), dropout)
-    return network, scale, history
+    return Stepper(network, scale, residual, every), history
 
 
 def _trajectories(name, latents, fields):

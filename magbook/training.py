@@ -3,16 +3,17 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ._keras import keras, layers
+from ._keras import gelu, keras, layers
 from ._progress import bar
 from .files import atomic
 
 
-def nadam(learning_rate, steps, warmup=0.02):
+def nadam(learning_rate: float, steps: int, warmup: float | None = 0.02) -> keras.optimizers.Optimizer:
     """The optimizer of the paper, with a schedule: a linear start, then half a cosine down to zero after all steps.
 
     learning_rate: the highest. steps: number of updates. warmup: the share of them that the start takes; None keeps the
@@ -25,7 +26,7 @@ def nadam(learning_rate, steps, warmup=0.02):
     return keras.optimizers.Nadam(learning_rate)
 
 
-def compile_model(model, optimizer, loss, updates=1):
+def compile_model(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Callable, updates: int = 1) -> None:
     """`Model.compile`, as each back end is fast.
 
     JAX crawls without its compiler, which only makes TensorFlow start later. updates: of the weights in one call, where
@@ -35,7 +36,7 @@ def compile_model(model, optimizer, loss, updates=1):
     model.compile(optimizer, loss, jit_compile=backend == "jax", steps_per_execution=1 if backend == "torch" else updates)
 
 
-def check_counts(**counts):
+def check_counts(**counts: int) -> None:
     """Raise ValueError, naming the argument, for what is not a whole number of at least 1."""
     for name, value in counts.items():
         if not (isinstance(value, (int, np.integer)) and value >= 1):
@@ -64,7 +65,7 @@ class Batches(keras.utils.PyDataset):
         return self.make(self.indices[i])
 
 
-def set_dropout(model, networks, rate):
+def set_dropout(model: keras.Model, networks: tuple, rate: float) -> None:
     """Change the rate of all dropout layers in networks that are parts of a compiled model."""
     for layer in (layer for network in networks for layer in network.layers if isinstance(layer, layers.Dropout)):
         if layer.rate != rate:
@@ -72,7 +73,24 @@ def set_dropout(model, networks, rate):
             model.train_function = None  # Keras builds another, with this rate
 
 
-def fit(model, batches, validate, folder=None, *, epochs, settings, callback=None, progress=True):
+def dense(first: int, widths: tuple, last: int, seed: int, begin: Callable, before: layers.Layer, after: layers.Layer,
+          detail: float | None = None) -> keras.Sequential:
+    """Hidden layers with an activation `begin`, then gelu, between two layers that scale to and from order one."""
+    glorot, normal = keras.initializers.GlorotUniform, keras.initializers.RandomNormal
+    dense = [layers.Dense(w, activation=None if k == len(widths) else gelu if k else begin,
+                          kernel_initializer=normal(stddev=detail, seed=seed) if detail and not k else glorot(seed + k),
+                          bias_initializer=keras.initializers.RandomUniform(-np.pi, np.pi, seed) if detail and not k
+                          else "zeros") for k, w in enumerate((*widths, last))]
+    return keras.Sequential([keras.Input((first,)), before, *dense, after])
+
+
+def bare(model: keras.Sequential) -> keras.Sequential:
+    """The same layers without loss and optimizer, which a file of the network should not hold."""
+    return keras.Sequential([keras.Input(model.input_shape[1:]), *model.layers])
+
+
+def fit(model: keras.Model, batches: Callable, validate: Callable, folder: str | Path | None = None, *, epochs: int,
+        settings: dict, callback: Callable | None = None, progress: bool = True) -> list[dict]:
     """Train a compiled Keras model; returns the history, with the best weights in the model.
 
     batches: epoch -> a dictionary of what `Model.fit` is given; the same number gives the same batches.

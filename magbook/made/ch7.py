@@ -1,0 +1,317 @@
+"""Chapter 7: the atlas, its parts, and both models by number of fields."""
+
+from functools import lru_cache, partial
+
+import numpy as np
+
+from .. import __version__, applied, atlas, autoencoder, baselines, closure, dataset, llg, metrics, pca, stepper
+from .._keras import keras
+from .._progress import bar
+from ..atlas import Atlas
+from ..dynamics import Ensemble
+from ..files import DATA, atomic
+from ..rom import ReducedOrderModel, load_rom
+from . import ch3, ch4
+from .common import (
+    command,
+    film_average,
+    folder,
+    half,
+    hold,
+    kept,
+    round_weights,
+    say,
+    sp4_fields,
+    sp4_runs,
+    write_json,
+    write_npz,
+)
+
+ATLAS = dict(closure=dict(epochs=40, seed=0), network=dict(epochs=60), members=5)
+"""How the atlas is trained: the closure, and an ensemble of networks of field and time, seeds 0 and up."""
+
+SIZES = (50, 100, 200, 400, 800)
+
+BRIEF = dict(closure=dict(epochs=12, seed=0), network=dict(epochs=24, seed=0))
+"""Shorter trainings of the atlas, that compare numbers of fields and parts of it with each other."""
+
+STEPPING = dict(steps=8, widths=(128, 128, 128), residual=True, dropout=0.0, noise=0.01, epochs=20, learning_rate=3e-3, seed=0)
+"""A predictor that steps, as wide and as long trained as it can be in the time that a network of field and time takes."""
+
+PASS = 250
+"""Updates in an epoch of `ch3.SWEEP`, of 8,000 states in batches of 32; `sweep_paper` makes as many of any number of states."""
+
+
+# ---------------------------------------------------------------------------- the atlas
+
+
+@command(reads=["set/large", "set/blade"], keeps=["atlas-closure"], seed=0, writes={
+    "rom_atlas.npz": "the model of chapter 7, trained: principal components, their closure, a spline, and an ensemble of networks of "
+                     "field and time, with weights of 16 bits"})
+def train_atlas():
+    """Train the atlas of chapter 7 on the large data set and the blade's (20 minutes); it resumes."""
+    rom = fit(blade=True)
+    rom.info |= {"settings": ATLAS, "data": {name: dataset.SETS[name] for name in ("large", "blade")},
+                 "command": "python -m magbook train-atlas", "version": __version__}
+    rom.save(DATA / "rom_atlas.npz", half=True)
+
+
+def fit(blade: bool) -> ReducedOrderModel:
+    """The atlas, trained on the 800 training fields of the large data set, and with `blade` on the 200 fields drawn there too."""
+    name = "atlas" if blade else "atlas-without-blade"
+    train, validation = pool(1000, blade=blade), pool(1000, part="validation")
+    basis = principal(train, f"{name}-basis")
+    basis.components, basis.mean = half(basis.components), half(basis.mean)
+    c, c_validation = (closure.coefficients(basis, part["states"]) for part in (train, validation))
+    complete, _ = closure.train(basis, c, c_validation[::4], folder(f"{name}-closure"), callback=say, **ATLAS["closure"])
+    round_weights(complete)
+    encoder, decoder = closure.networks(basis, complete)
+    start = encoder.predict_on_batch(llg.s_state()[None].astype(np.float32))[0]
+    latents, latents_validation = (trajectories(x) for x in (c, c_validation))
+    members = []
+    for seed in range(ATLAS["members"]):
+        one, _ = atlas.train(latents, train["field"], train["t"], (latents_validation, validation["field"]), start,
+                             folder(f"{name}-network-{seed}"), callback=say, seed=seed, **ATLAS["network"])
+        round_weights(one.network)
+        members.append(one)
+    return assemble(encoder, decoder, Ensemble(members), latents, train["field"], validation)
+
+
+@command(reads=["rom_atlas.npz", "set/large", "set/blade"], writes={
+    "atlas_test.npz": "film averages (mean_, and those of the ensemble's members) and relative L2 errors against time (l2_) of the "
+                      "atlas, its networks and its spline alone, on standard problem 4's two fields and 100 test fields, 20 of which "
+                      "are the paper data set's; on those 22 also every error as metrics.compare names it (field, metric)"})
+def evaluate_atlas():
+    """Compare the atlas with the solver on standard problem 4's two fields and on 100 test fields (5 minutes)."""
+    rom, data = load_rom("atlas"), dataset.load("large")
+    fields = tested_fields()
+    known = np.concatenate([data["field"].values[dataset.split(1000)["train"]], applied.fan(**dataset.SETS["blade"])])
+    # As chapter 5's errors compare all other models, on the same fields
+    errors = [metrics.compare(rom.simulate(b), llg.simulate(b, progress=False), rom) for b in bar(fields[:22], unit="field")]
+    first = np.repeat(rom.encode(llg.s_state(rom.film))[None, None], len(fields), axis=0)
+    parts = {"atlas": rom.dynamics, "networks": rom.dynamics.fast, "spline": rom.dynamics.slow}
+    latents = {name: one.rollout(first, hold(fields)) for name, one in parts.items()}
+    members = rom.dynamics.rollouts(first, hold(fields))
+    rows = []
+    for k, (b, stored) in enumerate(zip(bar(fields, unit="field"), tested_states())):
+        m = dataset.as_float(stored)
+        models = {"decoder": rom.decode(rom.encode(m), unit=True),
+                  **{name: rom.decode(c[k, 1:], unit=True) for name, c in latents.items()}}
+        rows.append({f"mean_{name}": out.mean(axis=(1, 2), dtype=float) for name, out in models.items()}
+                    | {f"l2_{name}": metrics.relative_l2(out, m, (1, 2, 3)) for name, out in models.items()}
+                    | {"field": b, "mean": m.mean(axis=(1, 2), dtype=float),
+                       "members": np.array([film_average(rom, one[k, 1:]) for one in members]),
+                       "distance": np.linalg.norm(known - b, axis=1).min()})
+    write_npz("atlas_test.npz", t=data["t"].values, metric=list(errors[0]), networks=rom.dynamics.asks_fast(fields),
+              error=np.array([list(one.values()) for one in errors], np.float32),
+              **{k: np.array([row[k] for row in rows], np.float32) for k in rows[0]})
+
+
+# ---------------------------------------------------------------------------- by number of fields
+
+
+@command(reads=["set/large", "set/blade"], seed=0, writes={
+    "atlas_sweep.json": "film-average errors on standard problem 4's two fields and 100 test fields of the atlas, shorter trained, by "
+                        "number of training fields and without one part after another"})
+def sweep_atlas():
+    """Compare numbers of fields, and the parts of the atlas, in shorter trainings (half an hour); it resumes."""
+    validation, test = (pool(1000, part=part) for part in ("validation", "test"))
+    runs = sp4_runs()
+    field = np.concatenate([[run.field for run in runs], test["field"]])
+    mean = np.concatenate([[run.mean[1:] for run in runs], test["mean"]])
+    table = {"settings": BRIEF, "field": field.tolist(), "fields": {}, "variants": {}}
+    sets = {str(k): (k, False) for k in SIZES} | {"200 + blade": (200, True), "800 + blade": (800, True)}
+    for name, (k, blade) in sets.items():
+        some = first_fields(pool(1000, blade=blade), k, blade)
+        basis = principal(some, f"fields-{name}-basis")
+        c, cv = (closure.coefficients(basis, part["states"]) for part in (some, validation))
+        # The same number of updates for all: of few fields more passes
+        again = SIZES[-1] * 100 // len(c) or 1
+        complete, _ = closure.train(basis, np.tile(c, (again, 1)), cv[::4], folder(f"fields-{name}-closure"), callback=say,
+                                    **BRIEF["closure"])
+        encoder, decoder = closure.networks(basis, complete)
+        start = encoder.predict_on_batch(llg.s_state()[None].astype(np.float32))[0]
+        known, tested = trajectories(c), (trajectories(cv), validation["field"])
+        train = partial(atlas.train, np.tile(known, (again, 1, 1)), np.tile(some["field"], (again, 1)), some["t"], tested, start,
+                        callback=say)
+        one, _ = train(folder(f"fields-{name}-network"), **BRIEF["network"])
+        latents = asked(one, start, field)
+        surface = baselines.spline(some["field"], c.reshape(len(known), -1))(field).reshape(-1, closure.COMPONENTS)
+        nearest = baselines.nearest(some["field"], some["mean"])(field)
+        error = lambda c, unit=True, basis=basis: metrics.film_average_error(averages(basis, c, unit), mean)
+        row = {"atlas": error(completed(complete, latents)), "spline": error(surface),
+               "nearest": metrics.film_average_error(nearest, mean)}
+        table["fields"][name] = {k: v.tolist() for k, v in row.items()}
+    # Of the last, largest set, without one thing after another
+    variants = {"whole": row["atlas"], "without unit length": error(completed(complete, latents), False),
+                "without the closure": error(np.pad(latents, ((0, 0), (0, closure.COMPONENTS - latents.shape[1]))))}
+    one, _ = train(folder("variant-smooth"), detail=1.0, **BRIEF["network"])
+    variants["without fine detail"] = error(completed(complete, asked(one, start, field)))
+    steps, _ = stepper.train(known, some["field"], tested, folder("variant-stepping"), callback=say, **STEPPING)
+    given = trajectories(np.concatenate([closure.coefficients(basis, closure.fold(run.m[1:])) for run in runs]
+                                        + [closure.coefficients(basis, test["states"])]))[:, :steps.history]
+    first = np.concatenate([np.broadcast_to(start, (len(given), 1, len(start))), given], axis=1)
+    variants["stepping instead"] = error(completed(complete, steps.rollout(first, hold(field))[:, 1:].reshape(-1, len(start))))
+    table["variants"] = {k: v.tolist() for k, v in variants.items()}
+    write_json("atlas_sweep.json", table)
+
+
+@command(reads=["rom_paper.npz", "set/large"], seed=0, writes={
+    "paper_sweep.json": "errors on standard problem 4's two fields and 100 test fields of the paper's networks, by number of training "
+                        "fields: of both, shorter trained, and of the predictor on the latents of the autoencoder that ships; of the "
+                        "latter also after the long training"})
+def sweep_paper():
+    """Compare numbers of fields for the paper's networks: for both, and for the predictor alone (1 1/2 hours); it resumes."""
+    rom, settings = load_rom("paper"), {"autoencoder": ch3.SWEEP | {"updates": PASS},
+                                        "predictor": ch4.SHORT | {"steps": ch4.PREDICTOR["steps"]}, "long": ch4.PREDICTOR}
+    table = {"settings": settings, "field": tested_fields().tolist(),
+             "shipped": kept("paper-shipped", lambda: _off(rom) | _off(rom, "autoencoder")), "predictor": {}, "both": {}}
+    alone = lambda name, k, options: kept(name, lambda: _sweep_predictor(
+        name, k, rom.encoder, rom.decoder, "paper-shipped", **options)[1])
+    for k in SIZES:
+        table["predictor"][k] = alone(f"paper-{k}-predictor", k, settings["predictor"])
+    for k in SIZES:
+        table["both"][k] = kept(f"paper-{k}-both", partial(_sweep_both, k, settings))
+    table["long"] = alone("paper-long", SIZES[-1], settings["long"])
+    write_json("paper_sweep.json", table)
+
+
+def _sweep_runs(k):
+    """Indices in the large data set of the first k training fields, and of the 50 fields that choose the weights."""
+    parts = dataset.split(1000)
+    return parts["train"][:k], parts["validation"][:50]
+
+
+def _sweep_both(k, settings):
+    """Train both networks of the paper on k fields: their errors."""
+    data = dataset.load("large")
+    train, validation = _sweep_runs(k)
+    # Of 800 fields every second state, which is 4 GB
+    encoder, decoder, epochs = autoencoder.train(dataset.states(data, train, 1 + k // 800), dataset.states(data, validation, 10),
+                                                 folder(f"paper-{k}-autoencoder"), callback=say, **settings["autoencoder"])
+    rom, errors = _sweep_predictor(f"paper-{k}-both", k, encoder, decoder, f"paper-{k}", **settings["predictor"])
+    return {"autoencoder": min(row["error"] for row in epochs), **errors, **_off(rom, "autoencoder")}
+
+
+def _sweep_predictor(name, k, encoder, decoder, latents, **options):
+    """Train a predictor on k fields of the latents of that name: the whole model, and the errors of its rollouts."""
+    fields, (train, validation) = applied.fan(**dataset.SETS["large"]), _sweep_runs(k)
+    c = _sweep_latents(latents, encoder, SIZES[-1] if latents == "paper-shipped" else k)
+    dynamics, epochs = stepper.train(c[:k], fields[train], (c[-len(validation):], fields[validation]), folder(name), callback=say,
+                                     **options)
+    rom = ReducedOrderModel(encoder, decoder, dynamics, largest=np.abs(c[:k]).max())
+    return rom, {"error": min(row["error"] for row in epochs), **_off(rom)}
+
+
+def _sweep_latents(name, encoder, k):
+    """Latent states (k + 50, nt, latent) of the fields that `_sweep_runs` names, kept in the cache."""
+    path = folder(f"latents-{name}.npy")
+    if not path.exists():
+        data = dataset.load("large")
+        c = [encoder.predict(dataset.as_float(dataset.states(data, i)), batch_size=128, verbose=0)
+             for i in bar(np.concatenate(_sweep_runs(k)), desc="encoding", unit="field")]
+        with atomic(path) as file:
+            np.save(file, c)
+    return np.load(path)
+
+
+def _off(rom, part="rollout"):
+    """Errors of film average and states at the tested fields, of the rollout or of every fourth state through the autoencoder.
+
+    Those of a rollout that ran away are NaN.
+    """
+    average, l2, given = [], [], rom.dynamics.history
+    start = rom.encode(llg.s_state(rom.film))
+    for b, stored in zip(tested_fields(), tested_states()):
+        if part == "autoencoder":
+            m = dataset.as_float(stored[::4])
+            out = rom.decode(rom.encode(m), unit=True)
+        else:
+            m = dataset.as_float(stored)
+            out = m.copy()  # as `simulate` takes the first states from the solver
+            c = rom.rollout(np.vstack([start, rom.encode(m[:given])]), hold([b])[0])[1 + given:]
+            out[given:] = rom.decode(c, unit=True) if np.isfinite(c).all() else np.nan
+        average.append(metrics.film_average_error(out.mean(axis=(1, 2), dtype=float), m.mean(axis=(1, 2), dtype=float)))
+        l2.append(metrics.relative_l2(out, m))
+    return {f"average_{part}": list(map(float, average)), f"l2_{part}": list(map(float, l2))}
+
+
+# ---------------------------------------------------------------------------- fields, states, coefficients
+
+
+def tested_fields() -> np.ndarray:
+    """Standard problem 4's two fields and the 100 test fields of the large data set: (102, 3)."""
+    return np.concatenate([sp4_fields(), applied.fan(**dataset.SETS["large"])[dataset.split(1000)["test"]]])
+
+
+@lru_cache
+def tested_states() -> list[np.ndarray]:
+    """The states at these fields as a data set stores them, in 16 bits: 1 GB."""
+    data = dataset.load("large")
+    return [np.rint(run.m[1:] * dataset.SCALE).astype(np.int16) for run in sp4_runs()] + [
+        dataset.states(data, i) for i in bar(dataset.split(1000)["test"], unit="field")]
+
+
+def pool(n: int = 1000, blade: bool = False, part: str = "train") -> dict[str, np.ndarray]:
+    """Folded states (runs * 100, ...), fields, film averages and times of a part of the first n fields of the large data set."""
+    sets = [("large", dataset.split(n)[part])] + [("blade", np.arange(dataset.SETS["blade"]["n"]))] * blade
+    parts = [{k: v[runs] for k, v in _folded(name).items() if k != "t"} for name, runs in sets]
+    both = {k: np.concatenate([one[k] for one in parts]) for k in parts[0]}
+    return both | {"states": both["states"].reshape(-1, *both["states"].shape[2:]), "t": _folded("large")["t"]}
+
+
+def _folded(name):
+    """A data set's folded states, fields, film averages and times, kept in the cache once they are made."""
+    path = folder(f"folded-{name}.npz")
+    if not path.exists():
+        data = dataset.load(name)
+        m, mean = [], []
+        for i in bar(range(data.sizes["run"]), desc=f"folding {name}", unit="field"):
+            states = dataset.as_float(dataset.states(data, i))
+            m.append(np.rint(closure.fold(states) * dataset.SCALE).astype(np.int16))
+            mean.append(states.mean(axis=(1, 2), dtype=float))
+        with atomic(path) as file:
+            np.savez(file, states=np.array(m), mean=np.array(mean, np.float32), field=data["field"].values, t=data["t"].values)
+    with np.load(path) as z:
+        return dict(z)
+
+
+def first_fields(some: dict, k: int, blade: bool) -> dict[str, np.ndarray]:
+    """The first k fields of a pool; with `blade` also the 200 more at its end."""
+    more = dataset.SETS["blade"]["n"] if blade else 0
+    n = len(some["field"])
+    keep = np.r_[:k, n - more:n]
+    states = some["states"].reshape(n, -1, *some["states"].shape[1:])[keep]
+    return {"states": states.reshape(-1, *states.shape[2:]), "field": some["field"][keep], "mean": some["mean"][keep], "t": some["t"]}
+
+
+def principal(some: dict, name: str) -> pca.PCA:
+    """Principal components of every fifth of a pool's folded states, kept in the cache."""
+    path = folder(f"{name}.npz")
+    if not path.exists():
+        with atomic(path) as file:
+            np.savez(file, **vars(pca.fit(some["states"][::5], closure.COMPONENTS)))
+    with np.load(path) as z:
+        return pca.PCA(**z)
+
+
+def trajectories(c: np.ndarray, latent: int = 16, nt: int = 100) -> np.ndarray:
+    """The latent trajectories (runs, nt, latent) of coefficients (runs * nt, k)."""
+    return c[:, :latent].reshape(-1, nt, latent)
+
+
+def asked(dynamics: Atlas, start: np.ndarray, fields: np.ndarray) -> np.ndarray:
+    """Latent states (runs * 100, latent) of constant fields from the start, without it."""
+    first = np.broadcast_to(start, (len(fields), 1, len(start)))
+    return dynamics.rollout(first, hold(fields))[:, 1:].reshape(-1, len(start))
+
+
+def completed(complete: keras.Model, latents: np.ndarray) -> np.ndarray:
+    """All coefficients of latent states (n, latent)."""
+    return np.hstack([latents, complete.predict(latents, batch_size=4096, verbose=0)])
+
+
+def averages(basis: pca.PCA, c: np.ndarray, unit: bool = True, nt: int = 100) -> np.ndarray:
+    """Film averages (runs, nt, 3) of coefficients (runs * nt, k)."""
+    mean = [basis.decode(c[i:i + 1000], unit).mean(axis=(1, 2), dtype=float) for i in range(0, len(c), 1000)]
+    return np.concatenate(mean).reshape(-1, nt, 3)
