@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from . import baselines, training
 from ._keras import keras, layers, ops, sine
@@ -18,6 +19,9 @@ from .dynamics import Dynamics
 
 WIDTHS = (256, 256, 256, 256)
 """The hidden layers of a network of field and time."""
+
+NEIGHBOURS = 8
+"""Training fields around a field that say how rough the spline is there."""
 
 
 @dataclass(eq=False)
@@ -75,6 +79,17 @@ class Spline(Dynamics):
         """From fields (n, 2) to amplitudes (n, k)."""
         return baselines.spline(self.fields, self.amplitudes)
 
+    @cached_property
+    def left_out(self) -> np.ndarray:
+        """How far off the spline is at each training field if that one is left out, (n,), as a share of a trajectory's length."""
+        off = np.linalg.norm(baselines.spline_left_out(self.fields, self.amplitudes), axis=1)
+        return off / np.sqrt(np.mean(np.sum(self.amplitudes**2, axis=1)))
+
+    def roughness(self, fields: np.ndarray) -> np.ndarray:
+        """How fast the film changes with the field about fields (n, 2): the mean of `left_out` at the nearest training fields."""
+        nearest = KDTree(baselines.coordinates(self.fields)).query(baselines.coordinates(fields), NEIGHBOURS)[1]
+        return self.left_out[nearest].mean(axis=1)
+
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`; a field that changes, and another start, are refused."""
         b = _constant(fields, first, self.start)
@@ -84,13 +99,41 @@ class Spline(Dynamics):
 
 @dataclass(eq=False)
 class Hybrid(Dynamics):
-    """PLACEHOLDER"""
+    """A dynamics that asks one of two: the spline where the film changes slowly with the field, networks where it changes fast.
 
-    slow: Dynamics
+    slow: a `Spline`. fast: an `Atlas`, or an ensemble of them. limit: the roughness of the spline above which the networks
+    are asked; it was chosen on validation fields. coverage: as in `dynamics.Ensemble`, for the band of this answer.
+    """
+
+    slow: Spline
     fast: Dynamics
+    limit: float
+    coverage: float = 2.0
 
     def __post_init__(self):
-        self.latent, self.last, self.every = self.fast.latent, self.fast.last, self.fast.every
+        self.latent, self.every, self.last = self.fast.latent, self.fast.every, min(self.fast.last, self.slow.last)
+
+    def asks_fast(self, fields: np.ndarray) -> np.ndarray:
+        """Are the networks asked at fields (n, 2 or 3)? Booleans (n,)."""
+        return self.slow.roughness(fields) > self.limit
+
+    def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """Latent states (n, nt, latent), see `Dynamics.rollout`; a field that changes, and another start, are refused."""
+        fast = self.asks_fast(fields[:, 0])
+        c = np.empty((*fields.shape[:2], self.latent), np.float32)
+        for one, here in ((self.fast, fast), (self.slow, ~fast)):
+            if here.any():
+                c[here] = one.rollout(first[here], fields[here])
+        return c
+
+    def rollouts(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """The members of the networks, moved so that their mean is the answer: what they disagree about doubts the spline too."""
+        members = self.fast.rollouts(first, fields)
+        return members + (self.rollout(first, fields) - members.mean(axis=0))
+
+    def networks(self) -> dict:
+        """Those of `fast`; a spline is no network."""
+        return self.fast.networks()
 
 
 def compress(latents: np.ndarray, k: int = 160) -> tuple[np.ndarray, np.ndarray]:

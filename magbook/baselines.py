@@ -56,6 +56,23 @@ def spline(fields, values):
     return lambda new: surface(coordinates(new)).reshape(len(new), *values.shape[1:])
 
 
+def spline_left_out(fields, values):
+    """By how much the spline is off at each training field, (n, ...), if that one is left out and all others are there.
+
+    Without n more splines, by S. Rippa, Adv. Comput. Math. 11, 193 (1999): the coefficient of a field over the diagonal
+    element of the inverse of the system that gives all coefficients.
+    """
+    x, values = _training(fields, values, least=5)
+    x = (x - x.mean(axis=0)) / x.std()  # the spline does not depend on it, and the system is better conditioned
+    r = np.linalg.norm(x[:, None] - x[None], axis=-1)
+    kernel = r**2 * np.log(np.where(r > 0, r, 1))
+    plane = np.column_stack([np.ones(len(x)), x])
+    system = np.block([[kernel, plane], [plane.T, np.zeros((3, 3))]])
+    inverse = np.linalg.inv(system)[:len(x), :len(x)]
+    flat = values.reshape(len(x), -1)
+    return (inverse @ flat / np.diag(inverse)[:, None]).reshape(values.shape)
+
+
 def kernel_ridge(fields, values, width=3.0, ridge=1e-2):
     """Kernel ridge regression with a Gaussian kernel, of what the values differ by from their mean.
 

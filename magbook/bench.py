@@ -7,8 +7,8 @@ import time
 import numpy as np
 import scipy.fft
 
+from . import applied, llg, sp4
 from . import fidimag as fidimag_
-from . import llg, sp4
 from .demag import Demag
 from .film import Film
 from .rom import ReducedOrderModel, load_rom

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from magbook.pod import coefficients, fold, inputs, networks, train_decoder, train_predictor
 
 from magbook import pca
 from magbook.dataset import SCALE
 from magbook.metrics import relative_l2
-from magbook.pod import coefficients, fold, inputs, networks, train_decoder, train_predictor
 
 NY, NX = 8, 16
 DECODER = dict(latent=2, widths=(32, 32), epochs=10, batch=16, learning_rate=1e-2, progress=False)

@@ -7,9 +7,10 @@ import numpy as np
 from .. import __version__, applied, atlas, autoencoder, baselines, closure, dataset, llg, metrics, pca, stepper
 from .._keras import keras
 from .._progress import bar
-from ..atlas import Atlas
+from ..atlas import Atlas, Hybrid, Spline
 from ..dynamics import Ensemble
 from ..files import DATA, atomic
+from ..film import Film
 from ..rom import ReducedOrderModel, load_rom
 from . import ch3, ch4
 from .common import (
@@ -75,6 +76,31 @@ def fit(blade: bool) -> ReducedOrderModel:
         round_weights(one.network)
         members.append(one)
     return assemble(encoder, decoder, Ensemble(members), latents, train["field"], validation)
+
+
+def assemble(encoder: keras.Model, decoder: keras.Model, networks: Ensemble, latents: np.ndarray, fields: np.ndarray,
+             validation: dict) -> ReducedOrderModel:
+    """Networks and a spline through the same latent trajectories, the boundary between them and the band set on validation fields.
+
+    latents: (n, nt, latent) of the training fields (n, 3). validation: "field" and "mean" of the validation fields.
+    """
+    amplitudes, patterns = atlas.compress(latents)
+    start = networks.members[0].start
+    spline = Spline(fields[:, :2], amplitudes.astype(np.float32), patterns.astype(np.float32), start)
+    rom = ReducedOrderModel(encoder, decoder, Hybrid(spline, networks, 0.0), largest=np.abs(latents).max(), film=Film(), fan=applied.FAN)
+    b, mean = validation["field"], validation["mean"]
+    first = np.broadcast_to(start, (len(b), 1, len(start)))
+    averages = {one: np.array([film_average(rom, c[1:]) for c in one.rollout(first, hold(b))]) for one in (spline, networks)}
+    fast, slow = (metrics.film_average_error(averages[one], mean) for one in (networks, spline))
+    rough = spline.roughness(b)
+    limits = np.sort(rough)
+    errors = np.array([np.where(rough > limit, fast, slow) for limit in limits])
+    rom.dynamics.limit = float(limits[errors.mean(axis=1).argmin()])
+    c = rom.dynamics.rollouts(first, hold(b))
+    members = np.array([[film_average(rom, one[1:]) for one in member] for member in c])
+    off = np.abs(members.mean(axis=0) - mean) / members.std(axis=0, ddof=1)
+    rom.dynamics.coverage = float(np.quantile(off, 0.9))  # nine values of ten
+    return rom
 
 
 @command(reads=["rom_atlas.npz", "set/large", "set/blade"], writes={
