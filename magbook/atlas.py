@@ -136,7 +136,7 @@ class Hybrid(Dynamics):
         return self.fast.networks()
 
 
-def compress(latents: np.ndarray, k: int = 160) -> tuple[np.ndarray, np.ndarray]:
+def compress(latents: np.ndarray, k: int = 300) -> tuple[np.ndarray, np.ndarray]:
     """Trajectories (n, nt, latent) as amplitudes (n, k) of patterns (k, nt, latent), by singular values."""
     u, s, v = np.linalg.svd(latents.reshape(len(latents), -1), full_matrices=False)
     return u[:, :k] * s[:k], v[:k].reshape(-1, *latents.shape[1:])
