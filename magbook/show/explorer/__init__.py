@@ -4,6 +4,7 @@ import hashlib
 import html
 import json
 import os
+import re
 from pathlib import Path
 
 import anywidget
@@ -12,6 +13,12 @@ import traitlets
 
 from ... import applied, sp4
 from .. import plots
+
+
+def module() -> str:
+    """The explorer's script as one module: a widget, and a page that was opened from the disk, load one file alone."""
+    parts = (Path(__file__).with_name(f"{name}.js").read_text() for name in ("model", "draw", "panel"))
+    return "\n".join(re.sub(r'^import .* from "\./\w+\.js";\n', "", part, flags=re.M) for part in parts)
 
 
 class Explorer(anywidget.AnyWidget):
@@ -26,7 +33,7 @@ class Explorer(anywidget.AnyWidget):
     On a page of the built book it is alive too, if the model ships. Raises ValueError or TypeError, naming the argument.
     """
 
-    _esm = Path(__file__).with_name("explorer.js")
+    _esm = module()
     _css = Path(__file__).with_name("explorer.css")
     model = traitlets.Unicode().tag(sync=True)
     panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
