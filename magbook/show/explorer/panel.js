@@ -180,7 +180,7 @@ class Panel {
     const better = await answer(model, field, () => new Promise((resolve) => setTimeout(() => resolve(stale()))));
     if (!better) return;
     this.curves = better;
-    this.tell(report(model, field, better));
+    if (!now.hand) this.tell(report(model, field, better));
     this.redraw();
   }
 
