@@ -180,7 +180,7 @@ def test_fan():
     (lambda: plots.fan("fan"), TypeError, "fields"),
     (lambda: plots.fan(np.zeros((3, 2)), [1, 2]), ValueError, "values"),
     (lambda: plots.fan(np.zeros((3, 2)), text=["a"]), ValueError, "text"),
-    (lambda: plots.fan(np.zeros((3, 2)), angles=(202, 158)), ValueError, "angles"),
+    (lambda: plots.fan(np.zeros((3, 2)), outline={"angle": 180}), ValueError, "outline"),
     (lambda: plots.grid(np.zeros((3, 64, 16)), FILM), ValueError, "pictures"),
     (lambda: plots.grid(np.full((3, 16, 64), np.nan), FILM), ValueError, "pictures"),
     (lambda: plots.grid({}, FILM), ValueError, "pictures"),

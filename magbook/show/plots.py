@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from .. import sp4
+from .. import applied, sp4
 from ..film import Film
 from ..trajectory import Trajectory
 from . import look
@@ -350,18 +350,20 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
     return _add_wheel(fig, wheel)
 
 
-def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-3, 41e-3), text=None, customdata=None,
-        title=None):
+def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, name: str = "", outline: dict = applied.FAN,
+        text: Sequence[str] | None = None, customdata: ArrayLike | None = None, title: str | None = None) -> go.Figure:
     """A map of applied fields, one dot a field, with the outline of the fan they are drawn from.
 
     fields: mu0*H in T, (n, 2) or (n, 3). values: None; n numbers, shown by colour with a scale called `name`; or n
-    texts such as "train" and "test", shown by colour and symbol. angles: the fan's from and to, in degrees from +x.
-    magnitudes: the fan's from and to, in T. text: n texts to show on hover. customdata: n rows for your own hover or
-    clicks. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
+    texts such as "train" and "test", shown by colour and symbol. outline: the fan, as the options of `applied.fan`: angle
+    and opening in degrees, strength in T. text: n texts to show on hover. customdata: n rows for your own hover or clicks. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
     Raises ValueError or TypeError, naming the argument, for anything else.
     """
     fields = _fields(fields)
-    (a0, a1), (b0, b1) = _range("angles", angles, 1.0), _range("magnitudes", magnitudes, 1e3)
+    if not isinstance(outline, dict) or not {"angle", "opening", "strength"} <= set(outline):
+        raise ValueError(f"outline: got {outline!r}; a dictionary with angle, opening and strength is needed")
+    a0, a1 = (outline["angle"] + side * outline["opening"] / 2 for side in (-1, 1))
+    b0, b1 = (1e3 * strength for strength in outline["strength"])
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
         if given is not None and (isinstance(given, str) or np.shape(given)[:1] != (len(fields),)):
             raise ValueError(f"{label}: got {given!r}; one a field, {len(fields)}, are needed")
@@ -630,11 +632,3 @@ def _fields(fields):
     if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
         raise ValueError(f"fields: got shape {fields.shape}; finite mu0*H in tesla, (n, 2) or (n, 3), is needed")
     return fields[:, :2]
-
-
-def _range(name, pair, scale):
-    if np.shape(pair) != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
-        raise ValueError(f"{name}: got {pair!r}; two numbers, the smaller first, are needed")
-    return pair[0] * scale, pair[1] * scale
-
-

@@ -5,14 +5,20 @@ import html
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anywidget
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 
 from ... import applied, sp4
 from .. import look
+
+if TYPE_CHECKING:  # it starts Keras, which takes seconds
+    from ...rom import ReducedOrderModel
 
 
 def module() -> str:
@@ -41,7 +47,8 @@ class Explorer(anywidget.AnyWidget):
     time = traitlets.Float().tag(sync=True)
     latent = traitlets.List(traitlets.Float()).tag(sync=True)
 
-    def __init__(self, model="atlas", panels=("field",), *, field=sp4.FIELD_2, time=0.3e-9, latent=(), **options):
+    def __init__(self, model: "str | ReducedOrderModel" = "atlas", panels: str | Sequence[str] = ("field",), *,
+                 field: ArrayLike = sp4.FIELD_2, time: float = 0.3e-9, latent: Sequence[float] = (), **options):
         from .pack import pack  # it starts Keras, which takes seconds
 
         self._packed = pack(model)
