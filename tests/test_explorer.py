@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from magbook import autoencoder, llg, load_rom, plots, sp4, stepper
+from magbook import autoencoder, llg, load_rom, look, sp4, stepper
 from magbook._keras import keras
+from magbook.dynamics import Dynamics
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
+from magbook.show import explorer
 from magbook.show.explorer import pack as packing
 
 UNPACK = """([header, weights]) => {
@@ -19,13 +21,13 @@ UNPACK = """([header, weights]) => {
 
 
 @pytest.fixture(scope="module")
-def script(browser, root):
+def script(browser):
     """A page that holds the explorer's module, and a function that hands it a model."""
     page = browser.new_page()
     page.goto("about:blank")
     page.evaluate("""async (source) => {
         window.module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
-    }""", (root / "magbook/show/explorer/explorer.js").read_text())
+    }""", explorer.module())
     yield page
     page.close()
 
@@ -43,14 +45,20 @@ def decode(page, c):
 FAN = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
 
 
+def model(encoder, decoder, film, fan=FAN):
+    """An untrained model that steps."""
+    latent = encoder.output_shape[-1]
+    return ReducedOrderModel(encoder, decoder, stepper.Stepper(stepper.build(latent), 1.0), largest=10.0, film=film, fan=fan)
+
+
 def half(rom):
     """The same model with weights as a browser gets them, in 16 bits."""
-    for network in (rom.encoder, rom.decoder, *rom.networks):
+    for network in (rom.encoder, rom.decoder):
         network.set_weights([w.astype(np.float16).astype(np.float32) for w in network.get_weights()])
-    return ReducedOrderModel(rom.encoder, rom.decoder, rom.networks, scale=rom.scale, reach=rom.reach, film=rom.film, fan=FAN)
+    return rom
 
 
-@pytest.mark.parametrize("name", ["best", "paper"])
+@pytest.mark.parametrize("name", ["atlas", "paper"])
 def test_decoder_agrees_with_keras(script, name):
     header, rom = hand_over(script, name), load_rom(name)
     low, high = np.array(header["low"]), np.array(header["high"])
@@ -62,31 +70,59 @@ def test_decoder_agrees_with_keras(script, name):
 
 
 def test_rollout_and_averages_agree_with_keras(script):
-    hand_over(script, "best")
-    rom, field = load_rom("best"), [1e3 * b for b in sp4.FIELD_2[:2]]
-    members = rom.rollout(np.zeros((4, 16)), sp4.FIELD_2, members=True)
-    times = (0.01 * np.arange(5, 101)).tolist()
-    for k in range(5):
-        out = script.evaluate("([k, b, t]) => Array.from(module.rollout(model, k, b, t))", [k, field, times])
-        np.testing.assert_allclose(np.reshape(out, (96, 16)), members[k], atol=1e-4 * rom.reach)
-    c = members.mean(axis=0)
+    hand_over(script, "atlas")
+    rom, field = load_rom("atlas"), [1e3 * b for b in sp4.FIELD_2[:2]]
+    c, times = rom.latents(sp4.FIELD_2), (0.01 * np.arange(101)).tolist()
+    out = script.evaluate("([b, t]) => Array.from(module.rollout(model.dynamics, model.start, b, t))", [field, times])
+    np.testing.assert_allclose(np.reshape(out, (101, 16)), c, atol=1e-4 * rom.largest)
     now = script.evaluate("b => Array.from(module.latentAt(model, b, 0.5))", field)
-    np.testing.assert_allclose(now, c[45], atol=1e-4 * rom.reach)
+    np.testing.assert_allclose(now, c[50], atol=1e-4 * rom.largest)
+    between = script.evaluate("b => Array.from(module.latentAt(model, b, 0.0025))", field)
+    np.testing.assert_allclose(between, 0.75 * c[0] + 0.25 * c[1], atol=1e-4 * rom.largest)
     average = "([c, rough]) => Array.from(module.averages(model, Float32Array.from(c), rough))"
-    exact = np.reshape(script.evaluate(average, [c.ravel().tolist(), False]), (96, 3))
+    exact = np.reshape(script.evaluate(average, [c.ravel().tolist(), False]), (101, 3))
     np.testing.assert_allclose(exact, rom.decode(c, unit=True).mean(axis=(1, 2)), atol=1e-4)
-    rough = np.reshape(script.evaluate(average, [c.ravel().tolist(), True]), (96, 3))
+    rough = np.reshape(script.evaluate(average, [c.ravel().tolist(), True]), (101, 3))
     np.testing.assert_allclose(rough, exact, atol=3e-3)
-    np.testing.assert_allclose(script.evaluate("b => Array.from(module.latentAt(model, b, 0))", field),
-                               script.evaluate("() => model.start"), rtol=1e-6)
+
+
+NODES = """() => {  // dynamics whose one layer multiplies (x, y, t), in T and s, by a number
+    const atlas = (by) => ({kind: "atlas", history: 0, layers: [{kind: "dense", activation: "linear",
+        weights: Float32Array.from([by, 0, 0, by, 1e9 * by, 0]), bias: new Float32Array(2)}]});
+    window.one = atlas(1);
+    window.both = {kind: "ensemble", history: 0, coverage: 2, members: [one, atlas(3)]};
+    window.rollout = (node) => Array.from(module.rollout(node, [7, 8], [1000, 2000], [0, 0.5, 1]));
+    window.members = (node) => [...module.members(node, [7, 8], [1000, 2000], [0, 0.5, 1])].map((c) => Array.from(c));
+}"""
+
+
+def test_an_ensemble_is_the_mean_of_its_members_and_every_rollout_begins_at_the_start(script):
+    script.evaluate(NODES)
+    one, other = [7, 8, 1.5, 2, 2, 2], [7, 8, 4.5, 6, 6, 6]
+    np.testing.assert_allclose(script.evaluate("rollout(one)"), one, rtol=1e-6)
+    np.testing.assert_allclose(script.evaluate("rollout(both)"), np.mean([one, other], axis=0), rtol=1e-6)
+    np.testing.assert_allclose(script.evaluate("members(one)"), [one], rtol=1e-6)
+    np.testing.assert_allclose(script.evaluate("members(both)"), [one, other], rtol=1e-6)
+    assert script.evaluate("[0, 4].map((history) => module.turns({dynamics: {history}}))") == [True, False]
+
+
+@pytest.mark.parametrize("fan", [{"angle": 180, "opening": 44, "strength": [22, 41]}, {"angle": 350, "opening": 60, "strength": [0, 80]}])
+def test_the_pad_shows_the_whole_fan_and_the_origin(script, fan):
+    pad = script.evaluate("fan => module.reach(fan)", fan)
+    angle = np.deg2rad(fan["angle"] + np.linspace(-0.5, 0.5, 1001) * fan["opening"])
+    x, y = fan["strength"][1] * np.cos(angle), fan["strength"][1] * np.sin(angle)
+    wide = max(x.max(), 0) - min(x.min(), 0), max(y.max(), 0) - min(y.min(), 0)
+    assert pad["left"] < min(x.min(), 0) and pad["right"] > max(x.max(), 0)
+    assert pad["bottom"] < min(y.min(), 0) and pad["top"] > max(y.max(), 0)
+    assert pad["right"] - pad["left"] < 1.3 * wide[0] and pad["top"] - pad["bottom"] < 1.5 * wide[1]
 
 
 def test_a_model_of_ones_own_agrees_too(script):
     film = Film((64e-9, 32e-9, 3e-9), (32, 16))
     encoder, decoder = autoencoder.build(5, (16, 32, 3), (4, 8, 12), seed=3)
-    rom = half(ReducedOrderModel(encoder, decoder, stepper.build(5), scale=1.0, reach=10.0, film=film))
+    rom = half(model(encoder, decoder, film))
     header = hand_over(script, rom)
-    assert header["networks"] == [] and header["latent"] == 5
+    assert header["dynamics"] == {"kind": "stepper", "history": 4} and header["latent"] == 5
     c = np.random.default_rng(1).normal(size=5).astype(np.float32)
     np.testing.assert_allclose(decode(script, c).reshape(16, 32, 3), rom.decode(c), atol=1e-4)
 
@@ -96,16 +132,16 @@ def test_its_colours_are_those_of_every_other_picture(script):
     m[0, 0], m[0, 1] = [0, 0, 1], [0, 0, -1]
     m /= np.linalg.norm(m, axis=-1, keepdims=True)
     pixels = script.evaluate("m => Array.from(module.colours(m, 16, 8))", m.ravel().tolist())
-    np.testing.assert_allclose(np.reshape(pixels, (8, 16, 4))[::-1], plots.hue_colors(m), atol=1)
+    np.testing.assert_allclose(np.reshape(pixels, (8, 16, 4))[::-1], look.hue_colors(m), atol=1)
 
 
 def test_a_dragged_field_is_answered_30_times_a_second(script):
-    hand_over(script, "best")
+    hand_over(script, "atlas")
     milliseconds = script.evaluate("""() => {
-        const times = Array.from({length: 34}, (_, i) => 0.01 + 0.03 * i), took = [];
+        const took = [];
         for (let k = 0; k < 20; k++) {
             const field = [-25 - 0.5 * k, 3 - 0.4 * k], begin = performance.now();
-            module.averages(model, module.rollout(model, 0, field, times), true);
+            module.sketch(model, field);
             module.decode(model, module.latentAt(model, field, 0.5));
             took.push(performance.now() - begin);
         }
@@ -130,16 +166,16 @@ STUB = """async ([header, weights]) => {  // a widget as anywidget hands it over
 
 
 def test_it_hears_python_and_tells_it(script):
-    header, weights = packing.pack("best")
+    header, weights = packing.pack("atlas")
     script.evaluate(STUB, [json.dumps(header), base64.b64encode(weights).decode()])
     script.wait_for_function("told && values.latent.length === 16")
     script.evaluate("() => { python('field', [-0.0246, 0.0043]); python('time', 1.5e-10); }")
     script.wait_for_function("panel.querySelector('.mbx-said').textContent.includes('field 1, with')")
     assert script.text_content(".mbx-top output") == "0.15 ns"
     script.wait_for_timeout(300)
-    rom = load_rom("best")
-    expected = rom.rollout(np.zeros((4, 16)), sp4.FIELD_1, steps=11)[-1]
-    np.testing.assert_allclose(script.evaluate("values.latent"), expected, atol=1e-4 * rom.reach)
+    rom = load_rom("atlas")
+    expected = rom.latents(sp4.FIELD_1)[15]
+    np.testing.assert_allclose(script.evaluate("values.latent"), expected, atol=1e-4 * rom.largest)
     np.testing.assert_allclose(script.evaluate("[...values.field, values.time]"), [-0.0246, 0.0043, 1.5e-10], rtol=1e-6)
     script.get_by_role("button", name="mean").click()
     script.wait_for_function("mean => Math.abs(values.latent[0] - mean) < 1e-3", arg=header["mean"][0])
@@ -153,12 +189,20 @@ def test_what_it_cannot_run_is_refused():
         packing.pack(None)
     encoder, decoder = autoencoder.build(2, (8, 16, 3), (4, 8))
     other = keras.Sequential([keras.Input((2,)), *decoder.layers, keras.layers.UnitNormalization()])
-    rom = ReducedOrderModel(encoder, other, stepper.build(2), scale=1.0, reach=10.0, fan=FAN,
-                            film=Film((64e-9, 32e-9, 3e-9), (16, 8)))
+    film = Film((64e-9, 32e-9, 3e-9), (16, 8))
     with pytest.raises(ValueError, match="its decoder has layers"):
-        packing.pack(rom)
+        packing.pack(model(encoder, other, film))
     with pytest.raises(ValueError, match="fan of fields"):
-        packing.pack(ReducedOrderModel(encoder, decoder, stepper.build(2), scale=1.0, reach=10.0, film=rom.film))
+        packing.pack(model(encoder, decoder, film, None))
+
+    class Unheard(Dynamics):
+        every, latent = 1e-11, 2
+
+        def rollout(self, first, fields):
+            return np.repeat(first, fields.shape[1], axis=1)
+
+    with pytest.raises(ValueError, match="kind unheard"):
+        packing.pack(ReducedOrderModel(encoder, decoder, Unheard(), film=film, fan=FAN))
 
 
 def test_the_page_s_script_is_whole():

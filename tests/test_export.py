@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magbook import export, plots
+from magbook import export, look
 from magbook.film import Film
 from magbook.trajectory import Trajectory
 
@@ -49,12 +49,12 @@ def test_animation(run, tmp_path, suffix):
     pictures = frames(path)
     assert pictures.shape[0] == 11 and pictures.shape[2] == 640 and 440 < pictures.shape[1] < 500
     assert np.abs(pictures[:, 2, 2].astype(int) - 255).max() <= 3
-    top, bottom, left, right = box(pictures[0][80:], plots.hue_colors([1, 0, 0])[:3])
+    top, bottom, left, right = box(pictures[0][80:], look.hue_colors([1, 0, 0])[:3])
     # the film is 500 nm by 125 nm, its lowest row of 8 is white
     assert (right - left + 1) / (bottom - top + 1) == pytest.approx(500 / 125 * 8 / 7, rel=0.02)
     middle = 80 + (top + bottom) // 2, (left + right) // 2
     shown = pictures[(slice(None), *middle)].astype(int)
-    true = plots.hue_colors(np.stack([np.cos(ANGLES), np.sin(ANGLES), 0 * ANGLES], axis=-1))[:, :3].astype(int)
+    true = look.hue_colors(np.stack([np.cos(ANGLES), np.sin(ANGLES), 0 * ANGLES], axis=-1))[:, :3].astype(int)
     assert np.abs(shown - true).max() < 25
     # a line moves through the averages from left to right, on the axes that the film stands on
     still = np.median(pictures, axis=0)
@@ -74,7 +74,7 @@ def test_picture_of_one_state(run, tmp_path):
     path = export.save(run, tmp_path / "new folder/one.png", times=0.5e-9, arrows=0)
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert picture.shape[1] == 1280
-    top, bottom, left, right = box(picture[160:], plots.hue_colors([-1, 0, 0])[:3])
+    top, bottom, left, right = box(picture[160:], look.hue_colors([-1, 0, 0])[:3])
     assert (right - left + 1) / (bottom - top + 1) == pytest.approx(500 / 125 * 8 / 7, rel=0.02)
     assert (picture[160 + bottom + 8, left + 20:right - 20] == 255).all()  # row 0 is at the bottom, and points up
     dark = np.asarray(Image.open(export.save(run, tmp_path / "dark.png", times=0, dark=True, width=640)).convert("RGB"))
@@ -100,7 +100,7 @@ def test_pdf_and_a_film_of_any_shape(tmp_path):
     assert export.save(run, tmp_path / "disk.pdf").read_bytes().startswith(b"%PDF")
     assert [text for text in texts(export.save(run, tmp_path / "disk.svg")) if text.endswith("ns")][1] == "0.001 ns"
     picture = np.asarray(Image.open(export.save(run, tmp_path / "disk.PNG", times=0, wheel="uniform")).convert("RGB"))
-    colors = {tuple(color) for color in plots.hue_colors([[0, 1, 0]], "uniform")[:, :3]}
+    colors = {tuple(color) for color in look.hue_colors([[0, 1, 0]], "uniform")[:, :3]}
     assert colors <= {tuple(color) for color in picture.reshape(-1, 3)}
 
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from plotly.callbacks import InputDeviceState, Points
 
-from magbook import autoencoder, panels, stepper
+from magbook import autoencoder, panels, simulate, stepper
+from magbook.dynamics import Dynamics
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
+from magbook.show.explorer import Explorer
 
 FILM = Film((64e-9, 32e-9, 3e-9), (16, 8))
 
@@ -21,10 +23,45 @@ def test_field_panel_computes_anew_when_the_field_turns():
     assert panel.run.field[1] < 0
 
 
+def test_field_panel_applies_a_field_in_time():
+    pulse = lambda b: lambda t: b if t < 1e-11 else 0 * b
+    panel = panels.field(FILM, duration=3e-11, signal=pulse)
+    (angle, strength), moment = panel.children[0].children, panel.children[1].children[1]
+    strength.value, angle.value = 40, 180
+    b = np.array([-40e-3, 0, 0])
+    pulsed, constant = (simulate(one, FILM, duration=3e-11, progress=False) for one in (pulse(b), b))
+    np.testing.assert_allclose(panel.run.m, pulsed.m, atol=1e-6)
+    assert np.abs(panel.run.mean[-1] - constant.mean[-1]).max() > 1e-4
+    moment.value = 3
+    assert panel.children[1].children[2].value == "0.03 ns"
+
+
+class Following(Dynamics):
+    """The latent state is the field, in units of 10 mT."""
+
+    every, latent = 1e-11, 2
+
+    def rollout(self, first, fields):
+        return np.concatenate([first, 100 * fields[:, 1:]], axis=1).astype(np.float32)
+
+
+def test_compare_panel_hands_a_field_in_time_to_both():
+    encoder, decoder = autoencoder.build(2, (8, 16, 3), (4, 8, 16))
+    rom = ReducedOrderModel(encoder, decoder, Following(), film=FILM)
+    switched_off = lambda b: lambda t: b * (t < 2.5e-11)
+    panel = panels.compare(rom, duration=4e-11, signal=switched_off)
+    angle, strength = panel.children[0].children
+    angle.value, strength.value = 180, 30
+    on, off = (rom.decode(np.array(c), unit=True).mean(axis=(0, 1)) for c in ([-3.0, 0.0], [0.0, 0.0]))
+    np.testing.assert_allclose(panel.fast.mean[1:], [on, on, off, off], atol=1e-5)
+    expected = simulate(switched_off(np.array([-30e-3, 0, 0])), FILM, duration=4e-11, progress=False)
+    np.testing.assert_allclose(panel.run.m, expected.m, atol=1e-6)
+
+
 def untrained():
     encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8, 16))
     fan = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
-    return ReducedOrderModel(encoder, decoder, stepper.build(3), scale=1.0, reach=10.0, film=FILM, fan=fan)
+    return ReducedOrderModel(encoder, decoder, stepper.Stepper(stepper.build(3), 1.0), largest=10.0, film=FILM, fan=fan)
 
 
 def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
@@ -68,7 +105,7 @@ def test_losses_follow_a_training():
 
 
 def test_explorer_is_an_ordinary_widget():
-    one, other = panels.Explorer(untrained(), "latent"), panels.Explorer(untrained(), ["latent"], latent=[1, 2, 3])
+    one, other = Explorer(untrained(), "latent"), Explorer(untrained(), ["latent"], latent=[1, 2, 3])
     seen = []
     one.observe(lambda change: seen.append(change["new"]), "latent")
     ipywidgets.link((one, "latent"), (other, "latent"))
@@ -76,13 +113,13 @@ def test_explorer_is_an_ordinary_widget():
     assert one.latent == [3, 2, 1] and seen[-1] == [3, 2, 1]
     one.field = (-30e-3, 1e-3, 0)
     assert list(one.field) == [-30e-3, 1e-3]
-    assert one.model == panels.Explorer(untrained(), "latent").model, "the same weights are loaded once"
+    assert one.model == Explorer(untrained(), "latent").model, "the same weights are loaded once"
 
 
 @pytest.mark.parametrize("name, value", [("latent", [1.0, 2.0]), ("latent", [1.0, np.nan, 2.0]), ("field", (1e-3,)),
                                          ("field", (np.inf, 0)), ("time", -1e-12)])
 def test_explorer_refuses_what_it_cannot_show(name, value):
-    panel = panels.Explorer(untrained(), "latent")
+    panel = Explorer(untrained(), "latent")
     before = getattr(panel, name)
     with pytest.raises(ValueError, match=name):
         setattr(panel, name, value)
@@ -91,23 +128,18 @@ def test_explorer_refuses_what_it_cannot_show(name, value):
 
 def test_explorer_names_the_argument_that_is_wrong():
     with pytest.raises(ValueError, match="panels"):
-        panels.Explorer(untrained(), "pad")
+        Explorer(untrained(), "pad")
     with pytest.raises(ValueError, match="panels: this model steps"):
-        panels.Explorer(untrained())
+        Explorer(untrained())
     with pytest.raises(ValueError, match="time: got 2e-09 s"):
-        panels.Explorer(time=2e-9)
+        Explorer(time=2e-9)
     with pytest.raises(TypeError, match="model"):
-        panels.Explorer(3)
+        Explorer(3)
 
 
 def test_explorer_hands_the_networks_over_when_it_is_asked():
-    panel, sent = panels.Explorer(untrained(), "latent"), []
+    panel, sent = Explorer(untrained(), "latent"), []
     panel.send = lambda content, buffers: sent.append((content, buffers))
     panel._handle_custom_msg({"want": "model"}, [])
     (header, (weights,)), = sent
-    assert header["latent"] == 3 and len(weights) % 2 == 0 and header["networks"] == []
-
-
-def test_neurons_still_answers():
-    with pytest.warns(DeprecationWarning, match="Explorer"):
-        assert isinstance(panels.neurons(untrained()), panels.Explorer)
+    assert header["latent"] == 3 and len(weights) % 2 == 0 and header["dynamics"]["history"] == 4

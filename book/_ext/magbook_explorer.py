@@ -30,7 +30,9 @@ def write_scripts(app, error):
     static, package = Path(app.outdir) / "_static", Path(app.srcdir) / "magbook/show/explorer"
     if not used:
         return
-    (static / "explore-module.js").write_text(classic((package / "explorer.js").read_text()))
+    from magbook.show.explorer import module
+
+    (static / "explore-module.js").write_text(classic(module()))
     (static / "explore.css").write_text((package / "explorer.css").read_text())
     key = f"// {Path(app.config.nb_execution_cache_path).name}\n"  # of package and data, as magbook_site.prepare sets it
     for name in used:

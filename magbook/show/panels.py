@@ -1,36 +1,49 @@
 """Live panels: turn a knob, and the solver or a network answers. Chapter 1 introduces the first."""
 
 import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 
-from .. import llg, metrics
+from .. import applied, llg, metrics
 from ..film import Film
-from . import plots
+from ..trajectory import Trajectory
+from . import look, plots
+
+if TYPE_CHECKING:  # it starts Keras, which takes seconds
+    from ..rom import ReducedOrderModel
+
+Signal = Callable[[np.ndarray], ArrayLike | Callable[[float], ArrayLike]]
+"""From the vector that the sliders give, mu0*H in T, to the field that is applied: a vector, or a function of t in s."""
 
 _SLIDER = dict(layout=dict(width="auto", flex="1 1 14em"), style=dict(description_width="initial"))
 _ROW = dict(flex_flow="row wrap")
 
 
-def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
+def field(film: Film = Film(cells=(128, 32)), duration: float = 1e-9, every: float = 1e-11,
+          signal: Signal | None = None) -> widgets.VBox:
     """A panel: two sliders turn the applied field, a third runs through time; the film is computed anew at each turn.
 
     film: coarse by default, so that the answer comes within half a second. duration, every: s, as `llg.simulate` takes.
+    signal: what is applied, made from the sliders' vector, as `lambda b: mb.applied.pulse(b, width=50e-12)`; by default
+    that vector all the time.
     Returns a widget; its `run` is the last `Trajectory`.
     """
-    angle, strength = _field_sliders()
+    sliders, chosen = _field_sliders(signal)
     moment = widgets.IntSlider(0, max=round(duration / every), description="t", readout=False, **_SLIDER)
     player = widgets.Play(max=moment.max, interval=80)
     widgets.jslink((player, "value"), (moment, "value"))
     clock = widgets.Label("0.00 ns")
 
     panel = widgets.VBox()
-    solve = lambda: llg.simulate(_polar(strength.value, angle.value), film, duration=duration, every=every, progress=False)
+    solve = lambda: llg.simulate(chosen(), film, duration=duration, every=every, progress=False)
     panel.run = solve()
     picture, curves = _live(plots.film(panel.run.m[0], film)), _live(plots.means(panel.run))
-    curves.add_vline(0, line_width=1, line_color=plots.GREY)
+    curves.add_vline(0, line_width=1, line_color=look.GREY)
 
     def show_moment(_=None):
         t = panel.run.t[moment.value] * 1e9
@@ -43,10 +56,10 @@ def field(film=Film(cells=(128, 32)), duration=1e-9, every=1e-11):
         _replace(curves, plots.means(panel.run))
         show_moment()
 
-    angle.observe(show_run, "value")
-    strength.observe(show_run, "value")
+    for slider in sliders:
+        slider.observe(show_run, "value")
     moment.observe(show_moment, "value")
-    panel.children = [widgets.HBox([angle, strength], layout=_ROW), widgets.HBox([player, moment, clock], layout=_ROW),
+    panel.children = [widgets.HBox(sliders, layout=_ROW), widgets.HBox([player, moment, clock], layout=_ROW),
                       picture, curves]
     return panel
 
@@ -57,44 +70,45 @@ class Losses(go.FigureWidget):
     of: the quantities of the history that it shows.
     """
 
-    def __init__(self, of=("loss", "error"), **options):
+    def __init__(self, of: Sequence[str] = ("loss", "error"), **options):
         super().__init__(plots.losses([], of=of), **options)
         self._of = of
 
-    def __call__(self, history):
+    def __call__(self, history: list[dict]) -> None:
         _replace(self, plots.losses(history, of=self._of))
 
 
-def compare(rom=None, duration=1e-9):
+def compare(rom: "ReducedOrderModel | None" = None, duration: float = 1e-9, signal: Signal | None = None) -> widgets.VBox:
     """A panel: two sliders turn the field, and the reduced order model and the solver both answer.
 
-    rom: a `rom.ReducedOrderModel`, by default `load_rom("best")`. duration: s. Returns a widget; its `fast` and `run` are
-    the last trajectories.
+    rom: by default `load_rom("atlas")`. duration: s. signal: as in `field`, for a model that knows fields in time.
+    Returns a widget; its `fast` and `run` are the last trajectories.
     """
-    rom = _or_best(rom)
-    angle, strength = _field_sliders()
+    rom = _or_atlas(rom)
+    sliders, chosen = _field_sliders(signal)
     said = widgets.Label()
     panel = widgets.VBox()
 
     def compute():
-        panel.run, panel.fast, said.value = _both(rom, _polar(strength.value, angle.value), duration)
+        panel.run, panel.fast, said.value = _both(rom, chosen(), duration)
         return plots.means(panel.run, panel.fast, labels=["solver", "networks"])
 
     curves = _live(compute())
-    for slider in (angle, strength):
+    for slider in sliders:
         slider.observe(lambda _: _replace(curves, compute()), "value")
-    panel.children = [widgets.HBox([angle, strength], layout=_ROW), said, curves]
+    panel.children = [widgets.HBox(sliders, layout=_ROW), said, curves]
     return panel
 
 
-def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), duration=1e-9, **options):
+def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[str, ArrayLike], *,
+              times: Sequence[float] = (0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), duration: float = 1e-9, **options) -> widgets.VBox:
     """A panel: `plots.error_map`; click a field, and the solver and the reduced order model both compute it.
 
-    rom: a `rom.ReducedOrderModel`, or None for `load_rom("best")`. fields, errors, options: as `plots.error_map` takes them. times: of the states
+    rom: None for `load_rom("atlas")`. fields, errors, options: as `plots.error_map` takes them. times: of the states
     shown, in s. duration: s. It begins with the field of the largest first error.
     Returns a widget; its `run` and `fast` are the trajectories shown, and its `show(field)` shows another field.
     """
-    rom, fields = _or_best(rom), np.asarray(fields, float)
+    rom, fields = _or_atlas(rom), np.asarray(fields, float)
     labels = ["solver", "networks"]
     chart, said, panel = _live(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
 
@@ -117,13 +131,13 @@ def error_map(rom, fields, errors, *, times=(0.2e-9, 0.4e-9, 0.6e-9, 0.8e-9), du
     return panel
 
 
-def _or_best(rom):
+def _or_atlas(rom):
     from ..rom import load_rom  # it starts Keras, which takes seconds
 
-    return load_rom("best") if rom is None else rom
+    return load_rom("atlas") if rom is None else rom
 
 
-def _both(rom, field, duration):
+def _both(rom, field, duration) -> tuple[Trajectory, Trajectory, str]:
     """The solver's trajectory, the model's, and what to say of them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -134,16 +148,17 @@ def _both(rom, field, duration):
     return run, fast, " ".join(said)
 
 
-def _field_sliders():
-    """Direction in degrees and strength in mT of an applied field."""
+def _field_sliders(signal):
+    """Sliders for direction in degrees and strength in mT, and a function that gives the field that they stand for."""
     options = dict(step=0.5, continuous_update=False, **_SLIDER)
-    return (widgets.FloatSlider(170, min=150, max=210, description="direction (°)", **options),
-            widgets.FloatSlider(25, min=5, max=60, description="strength (mT)", **options))
+    angle = widgets.FloatSlider(170, min=150, max=210, description="direction (°)", **options)
+    strength = widgets.FloatSlider(25, min=5, max=60, description="strength (mT)", **options)
 
+    def chosen():
+        vector = applied.from_polar(strength.value * 1e-3, angle.value)
+        return vector if signal is None else signal(vector)
 
-def _polar(strength, angle):
-    """mu0*H in T of a strength in mT and a direction in degrees."""
-    return strength * 1e-3 * np.cos(np.deg2rad(angle)), strength * 1e-3 * np.sin(np.deg2rad(angle))
+    return [angle, strength], chosen
 
 
 def _live(figure):

@@ -5,134 +5,27 @@ wide as what they stand in, and use the template "magbook", which `plotly.io.tem
 Arguments are in SI units as everywhere in magbook; pictures show nm, ns and mT. Chapter 1 introduces most of them.
 """
 
-import base64
 import html
-import json
-import os
-import struct
-import zlib
-from numbers import Real
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io as pio
-from plotly.io.base_renderers import MimetypeRenderer
-from plotly.utils import PlotlyJSONEncoder
+from numpy.typing import ArrayLike
 
-from .. import sp4
+from .. import applied, sp4
 from ..film import Film
 from ..trajectory import Trajectory
-
-# ---------------------------------------------------------------------------- the look
-
-GREY = "#7a7a7a"
-"""Text and lines: the grey whose contrast is 4.3:1 both on white and on #121212."""
-
-COMPONENTS = {"x": "#d55e00", "y": "#0a85c7", "z": "#009e73"}
-"""Colours of mx, my, mz: from Okabe and Ito's palette, which colour-blind readers can tell apart."""
-
-PALETTE = (*COMPONENTS.values(), "#cc79a7", "#e69f00", "#56b4e9")
+from . import look
+from .look import COMPONENTS, GREY, LEFT, PALETTE, RIGHT, arrow_cells, fade, hue_colors, png, round_length
 
 _M = {c: f"<i>m</i><sub>{c}</sub>" for c in "xyz"}
 _COLUMN = 640  # px: the plotting area in a book column of 700 px, for which heights are chosen
-_LEFT, _RIGHT = 52, 12
 _WHEEL = 80  # px: the room that a colour wheel and its labels need above a film
-
-
-def _template():
-    axis = dict(automargin=True, gridcolor=_fade(GREY, 0.25), zerolinecolor=_fade(GREY, 0.45), zerolinewidth=1,
-                linecolor=_fade(GREY, 0.7), ticks="outside", ticklen=4, tickcolor=_fade(GREY, 0.7), title_standoff=8)
-    return go.layout.Template(layout=dict(
-        font=dict(family="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size=13, color=GREY),
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(PALETTE), autosize=True,
-        margin=dict(l=_LEFT, r=_RIGHT, t=34, b=48), xaxis=axis, yaxis=axis,
-        title=dict(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", pad_b=10, font_size=15),
-        legend=dict(orientation="h", x=0, xanchor="left", y=1.02, yanchor="bottom", bgcolor="rgba(0,0,0,0)", itemwidth=30),
-        # Without a drag mode a finger on a figure scrolls the page; the tool bar still zooms
-        dragmode=False, hovermode="closest",
-        modebar=dict(bgcolor="rgba(0,0,0,0)", color=_fade(GREY, 0.7), activecolor=GREY,
-                     # the last one would send the figure to a server
-                     remove=["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "sendChartToCloud"]),
-        sliderdefaults=dict(bgcolor=_fade(GREY, 0.3), activebgcolor=GREY, borderwidth=0),
-        updatemenudefaults=dict(bgcolor=_fade(GREY, 0.12), bordercolor=_fade(GREY, 0.5)),
-        # Viridis without its ends, which vanish on a dark and on a light page
-        coloraxis=dict(colorscale=["#35608d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39"])))
-
-
-def _fade(color, opacity):
-    return f"rgba({','.join(str(v) for v in bytes.fromhex(color[1:]))},{opacity})"
-
-
-pio.templates["magbook"] = _template()
-pio.templates.default = "magbook"  # so that a figure that a chapter or a student makes looks like the others
 
 
 def _figure(traces, title, **layout):
     title = None if title is None else dict(text=str(title))
     return go.Figure(traces, dict(template="magbook", title=title, **layout))
-
-
-# ---------------------------------------------------------------------------- colours
-
-# OKLab (B. Ottosson, 2020): from lightness and two chromaticities to cube roots of cone responses, and from those to
-# linear sRGB
-_TO_CONES = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728],
-                      [1, -0.0894841775, -1.2914855480]])
-_TO_SRGB = np.array([[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965],
-                     [-0.0041960863, -0.7034186147, 1.7076147010]])
-
-
-def hue_colors(m, wheel="hsl"):
-    """The colour of each magnetization vector: hue from its angle in the plane, lightness from mz.
-
-    m: (..., 3), as a state (ny, nx, 3). Returns RGBA, uint8, (..., 4); zero vectors are transparent.
-    wheel: "hsl", hue = atan2(my, mx) with +x red, +y yellow-green, -x cyan, -y violet, lightness = mz/2 + 1/2, so
-    that +z is white and -z is black; or "uniform": equal angles look equally different, +x orange, +y green, -x blue,
-    -y purple. In "uniform" +y is 0.12 lighter than -y (black to white is 1), because at equal lightness no circle of
-    hues can be told apart by a colour-blind reader: they see one line of colours, and a circle folds onto it.
-    Raises ValueError for another shape or wheel, or for numbers that are not finite.
-    """
-    m = _vectors(m)
-    _wheel(wheel)
-    x, y, z = np.moveaxis(m, -1, 0)
-    angle, z = np.arctan2(y, x), np.clip(z, -1, 1)
-    purity = 1 - np.abs(z)
-    if wheel == "hsl":
-        sextant = (angle[..., None] / (np.pi / 3) - np.array([0, 2, 4])) % 6
-        rgb = (z / 2 + 0.5)[..., None] + purity[..., None] * (np.clip(np.abs(sextant - 3) - 1, 0, 1) - 0.5)
-    else:
-        hue = angle + np.radians(60)
-        lab = np.stack([(0.7 + 0.06 * np.sin(angle)) * purity + np.maximum(z, 0),
-                        0.11 * purity * np.cos(hue), 0.11 * purity * np.sin(hue)], axis=-1)
-        linear = np.clip((lab @ _TO_CONES.T) ** 3 @ _TO_SRGB.T, 0, 1)
-        rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    rgba = np.full(m.shape[:-1] + (4,), 255, np.uint8)
-    rgba[..., :3] = np.rint(255 * rgb)
-    rgba[~m.any(axis=-1)] = 0
-    return rgba
-
-
-def _png(rgba, bits=8):
-    """A picture (ny, nx, 4), row 0 at the bottom, as the data URI of a PNG file.
-
-    bits: how many of each colour's 8 bits to keep; 6 halve the file, and the eye hardly sees it.
-    """
-    rgba = rgba[::-1]
-    if bits < 8:
-        step = 1 << (8 - bits)
-        rgba = np.minimum((rgba.astype(np.uint16) + step // 2) // step * step, 255).astype(np.uint8)
-    opaque = rgba[..., 3].min() == 255
-    rows = np.ascontiguousarray(rgba[..., :3] if opaque else rgba).reshape(len(rgba), -1)
-    difference = rows.copy()  # each row less the one above it, PNG's filter 2, packs three times smaller
-    difference[1:] -= rows[:-1]
-    packed = zlib.compress(np.insert(difference, 0, 2, axis=1).tobytes(), 9)
-    header = struct.pack(">IIBBBBB", rgba.shape[1], rgba.shape[0], 8, 2 if opaque else 6, 0, 0, 0)
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 # ---------------------------------------------------------------------------- pieces of a film's picture
@@ -143,7 +36,7 @@ def _image(m, film, wheel, pixels, origin=(0.0, 0.0), bits=8):
     colors = hue_colors(m[_picks(film, pixels)], wheel)
     dx, dy = film.size[0] * 1e9 / colors.shape[1], film.size[1] * 1e9 / colors.shape[0]
     # plotly puts a picture's top row at y0 and goes on in steps of dy
-    return go.Image(source=_png(colors, bits), x0=origin[0] + dx / 2, dx=dx,
+    return go.Image(source=png(colors, bits), x0=origin[0] + dx / 2, dx=dx,
                     y0=origin[1] + film.size[1] * 1e9 - dy / 2, dy=-dy, hoverinfo="skip")
 
 
@@ -151,17 +44,6 @@ def _picks(film, pixels):
     """Rows and columns of every n-th cell, as an index, with at most `pixels` along the longer side."""
     return np.ix_(*(np.arange(n) if n <= p else ((np.arange(p) + 0.5) * n / p).astype(int)
                     for n, p in ((n, max(1, round(pixels * n / max(film.cells)))) for n in (film.ny, film.nx))))
-
-
-def _arrow_cells(film, arrows):
-    """Rows and columns of the cells that carry an arrow: `arrows` along the longer side, evenly spread, inside."""
-    spacing = max(film.size[:2]) / max(arrows, 1)
-    rows, columns = (((np.arange(k) + 0.5) * n / k).astype(int) for n, k in
-                     ((n, min(n, max(1, round(length / spacing)))) for n, length in
-                      ((film.ny, film.size[1]), (film.nx, film.size[0]))))
-    rows, columns = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
-    keep = film.inside[rows, columns] & (arrows > 0)
-    return rows[keep], columns[keep]
 
 
 def _needles(x, y, vectors, largest, nm_per_px):
@@ -257,23 +139,23 @@ def _grow(fig, picture, around, aspect):
     """Set the height for a book column, and tell a page's script in `layout.meta` how to make it less on a phone:
     fixed px, and px of picture per px of width, beside `beside` px."""
     fig.update_layout(height=round(picture + around), meta=dict(fixed=round(around), aspect=round(aspect, 4),
-                                                                beside=_LEFT + _RIGHT))
+                                                                beside=LEFT + RIGHT))
 
 
 # ---------------------------------------------------------------------------- the pictures
 
 
-def film(m, film=sp4.FILM, *, arrows=20, wheel="hsl", title=None):
+def film(m: ArrayLike, film: Film = sp4.FILM, *, arrows: int = 20, wheel: str = "hsl", title: str | None = None) -> go.Figure:
     """One state of a film; look for domains, which are areas of one colour, and walls between them.
 
     m: a state (ny, nx, 3), row 0 at the bottom. film: its `Film`, which gives lengths and mask. arrows: how many
-    along the longer side, 0 for none; point at one to read its cell's m. wheel: "hsl" or "uniform", see `hue_colors`.
+    along the longer side, 0 for none; point at one to read its cell's m. wheel: "hsl" or "uniform", see `look.hue_colors`.
     Raises ValueError or TypeError, naming the argument, where m is not a state of the film, and for bad options.
     """
     _film(film)
     m = _state(m, film)
-    _wheel(wheel)
-    rows, columns = _arrow_cells(film, _whole("arrows", arrows))
+    look.check_wheel(wheel)
+    rows, columns = arrow_cells(film, look.whole("arrows", arrows))
     xaxis, yaxis = _film_axes(film)
     traces = [_image(m, film, wheel, 512)]
     if len(rows):
@@ -283,7 +165,8 @@ def film(m, film=sp4.FILM, *, arrows=20, wheel="hsl", title=None):
     return _add_wheel(fig, wheel)
 
 
-def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=None):
+def states(trajectories: Trajectory | Sequence[Trajectory], times: ArrayLike, *, labels: Sequence[str] | None = None,
+           arrows: int | None = None, wheel: str = "hsl", title: str | None = None) -> go.Figure:
     """Snapshots in a grid, a row a time and a column a trajectory; compare along a row.
 
     trajectories: a `Trajectory` or several. times: in s, one or several; the stored states nearest to them are shown.
@@ -291,11 +174,11 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
     wheel: as in `film`. The pictures of the paper's Figures 2 and 5.
     Raises ValueError or TypeError, naming the argument, for anything else and for times outside a run.
     """
-    trajectories = _trajectories("trajectories", trajectories)
-    times = _times(times)
+    trajectories = look.trajectories("trajectories", trajectories)
+    times = look.times(times)
     labels = _labels(labels, trajectories) if labels is not None or len(trajectories) > 1 else [""]
-    arrows = {1: 20, 2: 12}.get(len(trajectories), 8) if arrows is None else _whole("arrows", arrows)
-    _wheel(wheel)
+    arrows = {1: 20, 2: 12}.get(len(trajectories), 8) if arrows is None else look.whole("arrows", arrows)
+    look.check_wheel(wheel)
     width, height = (max(t.film.size[axis] for t in trajectories) * 1e9 for axis in (0, 1))
     gap_x, gap_y = 0.04 * width, 0.16 * height
     lefts = np.arange(len(trajectories)) * (width + gap_x)
@@ -303,9 +186,9 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
     images, x, y, vectors = [], [], [], []
     for left, trajectory in zip(lefts, trajectories):
         its = trajectory.film
-        rows, columns = _arrow_cells(its, arrows)
+        rows, columns = arrow_cells(its, arrows)
         for bottom, t in zip(bottoms, times):
-            m = _vectors(trajectory.at(t))
+            m = look.vectors(trajectory.at(t))
             images.append(_image(m, its, wheel, 256, (left, bottom)))
             x.append(left + its.x[columns] * 1e9)
             y.append(bottom + its.y[rows] * 1e9)
@@ -326,11 +209,11 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
         xaxis=dict(bare, range=[0, right], side="top", tickvals=lefts + width / 2, ticktext=labels, tickangle=0,
                    showticklabels=named),
         yaxis=dict(bare, range=[low, 0], autorange=False, scaleanchor="x", scaleratio=1, constraintoward="top",
-                   tickvals=bottoms + height / 2, ticktext=[f"{t} ns" for t in _texts(times * 1e9)],
+                   tickvals=bottoms + height / 2, ticktext=[f"{t} ns" for t in look.texts(times * 1e9)],
                    ticklabelstandoff=4),
         margin=dict(l=60, t=_WHEEL + 24 * named, b=20), title_pad_b=34 if named else 10)
     _grow(fig, block, _WHEEL + 24 * named + 20, -low / right)
-    bar = _round_length(width / 4)
+    bar = round_length(width / 4)
     fig.add_trace(go.Scatter(x=[0, bar], y=[low + strip / 2] * 2, mode="lines", line=dict(color=GREY, width=3),
                              hoverinfo="skip", showlegend=False))
     fig.add_annotation(text=f"{bar:g} nm", x=bar, y=low + strip / 2, xshift=6, yshift=-3, xanchor="left",
@@ -338,8 +221,9 @@ def states(trajectories, times, *, labels=None, arrows=None, wheel="hsl", title=
     return _add_wheel(fig, wheel, up=24 * named)
 
 
-def means(*trajectories, labels=None, band=None, reference=None, band_label="muMAG, mean ± sd",
-          reference_label="reference", title=None):
+def means(*trajectories: Trajectory, labels: Sequence[str] | None = None, band: np.ndarray | None = None,
+          reference: np.ndarray | None = None, band_label: str = "muMAG, mean ± sd", reference_label: str = "reference",
+          title: str | None = None) -> go.Figure:
     """The film averages of mx, my and mz against time; look where a marker leaves the line of its colour.
 
     trajectories: the first is drawn as thick pale lines, the second as dots (at most 101), the next as thin lines;
@@ -349,7 +233,7 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
     `sp4.reference("fidimag", 1)` returns; drawn as if it were the first trajectory.
     As the paper's Figures 1 and 4. Raises ValueError or TypeError, naming the argument, for anything else.
     """
-    trajectories = _trajectories("trajectories", trajectories, least=0)
+    trajectories = look.trajectories("trajectories", trajectories, least=0)
     if not trajectories and band is None and reference is None:
         raise ValueError("trajectories: got none, and no band or reference either; there is nothing to draw")
     labels = _labels(labels, trajectories)
@@ -367,7 +251,7 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
             low, high = (band[f"m{c}_mean"] + sign * band[f"m{c}_std"] for sign in (-1, 1))
             traces.append(go.Scatter(
                 x=_short(np.append(band["t_ns"], band["t_ns"][::-1])), y=_short(np.append(low, high[::-1])),
-                fill="toself", fillcolor=_fade(color, 0.3), mode="lines", line_width=0, hoverinfo="skip",
+                fill="toself", fillcolor=fade(color, 0.3), mode="lines", line_width=0, hoverinfo="skip",
                 name=f"m{c}, {band_label}", **group))
         for n, (label, t, mean) in enumerate(series):
             every = int(np.ceil(len(t) / 101)) if n == 1 else 1
@@ -382,7 +266,7 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
     traces += [key(_M[c], mode="lines", line=dict(color=color, width=4), legendgroup=c)
                for c, color in COMPONENTS.items()]
     if band is not None:
-        traces.append(key(band_label, mode="markers", marker=dict(symbol="square", size=13, color=_fade(GREY, 0.35))))
+        traces.append(key(band_label, mode="markers", marker=dict(symbol="square", size=13, color=fade(GREY, 0.35))))
     if len(series) > 1 or band is not None:
         traces += [key(label, **_stroke(n + first, GREY)) for n, (label, _, _) in enumerate(series) if label]
     height = 270
@@ -393,25 +277,26 @@ def means(*trajectories, labels=None, band=None, reference=None, band_label="muM
                    legend=dict(y=-52 / height, yanchor="top", tracegroupgap=0))
 
 
-def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60, title=None):
+def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str = "hsl", pixels: int = 128,
+         interval: int = 60, title: str | None = None) -> go.Figure:
     """The film of a run, with a play button and a time slider, above its mean curves; needs no kernel.
 
     trajectory: a `Trajectory`. every: show each so many-th state. arrows, wheel: as in `film`. pixels: the image's
     longer side; 256 shows every cell of the paper's grid and weighs twice as much. interval: ms a state.
     101 states weigh about 0.7 MB. Raises ValueError or TypeError, naming the argument, for anything else.
     """
-    (trajectory,) = _trajectories("trajectory", trajectory, most=1)
-    every, pixels = _whole("every", every, 1), _whole("pixels", pixels, 8)
-    arrows, interval = _whole("arrows", arrows), _whole("interval", interval, 1)
-    _wheel(wheel)
+    (trajectory,) = look.trajectories("trajectory", trajectory, most=1)
+    every, pixels = look.whole("every", every, 1), look.whole("pixels", pixels, 8)
+    arrows, interval = look.whole("arrows", arrows), look.whole("interval", interval, 1)
+    look.check_wheel(wheel)
     its = trajectory.film
     picks = np.arange(0, len(trajectory), every)
     t, mean = trajectory.t[picks] * 1e9, trajectory.mean[picks]
-    rows, columns = _arrow_cells(its, arrows)
+    rows, columns = arrow_cells(its, arrows)
     width, height = its.size[0] * 1e9, its.size[1] * 1e9
 
     def moving(n):
-        m = _vectors(trajectory.m[picks[n]])
+        m = look.vectors(trajectory.m[picks[n]])
         # an image of the layout: plotly makes an image trace anew for each frame, and it is blank until that is done
         image = dict(source=_image(m, its, wheel, pixels, bits=6).source, xref="x", yref="y", x=0, sizex=width,
                      y=height, sizey=height, sizing="stretch", layer="below")
@@ -429,7 +314,7 @@ def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60
     still = dict(showlegend=False, hoverinfo="skip", **lower)
     cursor = [go.Scatter(**line, y=[-1.1, 1.1], mode="lines", line=dict(color=GREY, width=1.5), **still),
               go.Scatter(**dots, mode="markers", marker=dict(color=list(COMPONENTS.values()), size=9), **still)]
-    frames, names = [], _texts(t)
+    frames, names = [], look.texts(t)
     for n, name in enumerate(names):
         image_n, vectors_n, line_n, dots_n = moving(n)
         frames.append(go.Frame(name=name, traces=[0, 4, 5], layout=dict(images=[image_n]), data=[
@@ -465,18 +350,20 @@ def play(trajectory, every=1, *, arrows=20, wheel="hsl", pixels=128, interval=60
     return _add_wheel(fig, wheel)
 
 
-def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-3, 41e-3), text=None, customdata=None,
-        title=None):
+def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, name: str = "", outline: dict = applied.FAN,
+        text: Sequence[str] | None = None, customdata: ArrayLike | None = None, title: str | None = None) -> go.Figure:
     """A map of applied fields, one dot a field, with the outline of the fan they are drawn from.
 
     fields: mu0*H in T, (n, 2) or (n, 3). values: None; n numbers, shown by colour with a scale called `name`; or n
-    texts such as "train" and "test", shown by colour and symbol. angles: the fan's from and to, in degrees from +x.
-    magnitudes: the fan's from and to, in T. text: n texts to show on hover. customdata: n rows for your own hover or
-    clicks. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
+    texts such as "train" and "test", shown by colour and symbol. outline: the fan, as the options of `applied.fan`: angle
+    and opening in degrees, strength in T. text: n texts to show on hover. customdata: n rows for your own hover or clicks. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
     Raises ValueError or TypeError, naming the argument, for anything else.
     """
     fields = _fields(fields)
-    (a0, a1), (b0, b1) = _range("angles", angles, 1.0), _range("magnitudes", magnitudes, 1e3)
+    if not isinstance(outline, dict) or not {"angle", "opening", "strength"} <= set(outline):
+        raise ValueError(f"outline: got {outline!r}; a dictionary with angle, opening and strength is needed")
+    a0, a1 = (outline["angle"] + side * outline["opening"] / 2 for side in (-1, 1))
+    b0, b1 = (1e3 * strength for strength in outline["strength"])
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
         if given is not None and (isinstance(given, str) or np.shape(given)[:1] != (len(fields),)):
             raise ValueError(f"{label}: got {given!r}; one a field, {len(fields)}, are needed")
@@ -493,7 +380,7 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     grid = [np.concatenate([[]] + [np.append(line[axis], np.nan) for line in rings + rays]) for axis in (0, 1)]
     quiet = dict(hoverinfo="skip", showlegend=False)
     traces = [go.Scatter(x=_short(x), y=_short(y), mode="lines", line=line, **quiet) for (x, y), line in (
-        (grid, dict(color=_fade(GREY, 0.35), width=1)), (edge, dict(color=GREY, width=1.5)))]
+        (grid, dict(color=fade(GREY, 0.35), width=1)), (edge, dict(color=GREY, width=1.5)))]
     named = [(b1 + 1.6, a, f"{a:g}°") for a in np.arange(np.ceil(a0 / 10), np.floor(a1 / 10) + 1) * 10]
     named += [(r, a1 + 90 / r, f"{r:g}" if r + step <= b1 else f"{r:g} mT")
               for r in np.arange(np.ceil(b0 / step), np.floor(b1 / step) + 1) * step if r]
@@ -552,7 +439,8 @@ def fan(fields, values=None, *, name="", angles=(158.0, 202.0), magnitudes=(22e-
     return fig
 
 
-def error_map(fields, errors, *, known=None, kinds=None, title=None):
+def error_map(fields: ArrayLike, errors: dict[str, ArrayLike], *, known: ArrayLike | None = None,
+              kinds: Sequence[str] | None = None, title: str | None = None) -> go.Figure:
     """A map of errors over the fan, one at a time from a menu; point at a field to read them all.
 
     fields: mu0*H in T, (n, 2) or (n, 3). errors: a dictionary from names to n numbers each. known: the training fields,
@@ -596,10 +484,11 @@ def error_map(fields, errors, *, known=None, kinds=None, title=None):
     return fig
 
 
-def losses(*histories, of="error", labels=None, title=None):
+def losses(*histories: list[dict], of: str | Sequence[str] = "error", labels: Sequence[str] | None = None,
+           title: str | None = None) -> go.Figure:
     """How trainings went: a quantity against the epoch, on a logarithmic axis; look for where a curve levels off.
 
-    histories: as `autoencoder.train` and `predictor.train` return them, one or several. of: which quantity of them,
+    histories: as `autoencoder.train` and `stepper.train` return them, one or several. of: which quantity of them,
     "error", on the validation fields, "loss", or another name, or several. labels: one text a history.
     Raises ValueError, naming the argument, for a history without that quantity.
     """
@@ -619,7 +508,8 @@ def losses(*histories, of="error", labels=None, title=None):
                    yaxis=dict(title_text=names[0] if len(names) == 1 else None, type="log", exponentformat="power"))
 
 
-def grid(pictures, film=sp4.FILM, *, labels=None, columns=4, slider="", pixels=96, wheel="hsl", title=None):
+def grid(pictures: ArrayLike | dict[str, ArrayLike], film: Film = sp4.FILM, *, labels: Sequence[str] | None = None,
+         columns: int = 4, slider: str = "", pixels: int = 96, wheel: str = "hsl", title: str | None = None) -> go.Figure:
     """Many small pictures of one film, to compare; with a slider, if there are several sets of them.
 
     pictures: states (n, ny, nx, 3); or numbers (n, ny, nx), blue below zero and orange above, each picture on a scale of
@@ -629,8 +519,8 @@ def grid(pictures, film=sp4.FILM, *, labels=None, columns=4, slider="", pixels=9
     wheel: as in `film`. Sixteen states weigh 60 kB. Raises ValueError or TypeError, naming the argument, for anything else.
     """
     _film(film)
-    _wheel(wheel)
-    columns, pixels = _whole("columns", columns, 1), _whole("pixels", pixels, 8)
+    look.check_wheel(wheel)
+    columns, pixels = look.whole("columns", columns, 1), look.whole("pixels", pixels, 8)
     sets = {str(key): np.asarray(given, float) for key, given in
             (pictures if isinstance(pictures, dict) else {"": pictures}).items()}
     first, cells = next(iter(sets.values()), np.empty(0)), (film.ny, film.nx)
@@ -649,7 +539,7 @@ def grid(pictures, film=sp4.FILM, *, labels=None, columns=4, slider="", pixels=9
 
     def images(given):
         sources = (_image(one, film, wheel, pixels, bits=6).source if states else
-                   _png(_signed(one[_picks(film, pixels)])) for one in given)
+                   png(_signed(one[_picks(film, pixels)])) for one in given)
         return [dict(source=source, xref="x", yref="y", x=left, y=top, sizex=width, sizey=height, sizing="stretch",
                      layer="below") for source, left, top in zip(sources, x, y)]
 
@@ -686,7 +576,7 @@ def _signed(values):
 def _stroke(n, color):
     """How the n-th series is drawn."""
     if n == 0:
-        return dict(mode="lines", line=dict(color=_fade(color, 0.5), width=7))
+        return dict(mode="lines", line=dict(color=fade(color, 0.5), width=7))
     if n == 1:
         return dict(mode="markers", marker=dict(color=color, size=5), cliponaxis=False)
     dash = ("solid", "dash", "dot", "dashdot")[(n - 2) % 4]
@@ -698,24 +588,7 @@ def _short(a):
     return np.asarray(a, np.float32)
 
 
-def _round_length(nm):
-    """The largest of 1, 2, 5, 10, ... that is no longer than nm."""
-    power = 10.0 ** np.floor(np.log10(nm))
-    return max(step for step in (1, 2, 5) if step * power <= nm * (1 + 1e-9)) * power
-
-
-def _texts(numbers):
-    """Numbers as texts, all with as many decimals as are needed, up to four."""
-    decimals = next((d for d in range(1, 4) if np.allclose(numbers, np.round(numbers, d), atol=1e-9)), 4)
-    return [f"{number:.{decimals}f}" for number in numbers]
-
-
 # ---------------------------------------------------------------------------- what may go in
-
-
-def _wheel(wheel):
-    if wheel not in ("hsl", "uniform"):
-        raise ValueError(f"wheel: got {wheel!r}; 'hsl' or 'uniform' is needed")
 
 
 def _film(film):
@@ -723,37 +596,11 @@ def _film(film):
         raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
 
 
-def _vectors(m):
-    try:
-        m = np.asarray(m, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"m: got {type(m).__name__}; an array (..., 3) of vectors is needed") from error
-    if m.ndim < 1 or m.shape[-1] != 3:
-        raise ValueError(f"m: got shape {m.shape}; (..., 3) is needed, with components x, y, z last")
-    if not np.isfinite(m).all():
-        raise ValueError(f"m: {np.count_nonzero(~np.isfinite(m).all(axis=-1))} vectors are not finite")
-    return m
-
-
 def _state(m, film):
-    m = _vectors(m)
+    m = look.vectors(m)
     if m.shape != (film.ny, film.nx, 3):
         raise ValueError(f"m: got shape {m.shape}; (ny, nx, 3) = {(film.ny, film.nx, 3)} is needed for {film}")
     return np.where(film.inside[..., None], m, 0.0)
-
-
-def _trajectories(name, given, least=1, most=None):
-    given = [given] if isinstance(given, Trajectory) else given
-    try:
-        given = list(given)
-    except TypeError as error:
-        raise TypeError(f"{name}: got {type(given).__name__}; a magbook.Trajectory is needed") from error
-    for one in given:
-        if not isinstance(one, Trajectory):
-            raise TypeError(f"{name}: got {type(one).__name__}; a magbook.Trajectory is needed")
-    if len(given) < least or (most is not None and len(given) > most):
-        raise ValueError(f"{name}: got {len(given)} trajectories; {'one' if most == 1 else 'at least one'} is needed")
-    return given
 
 
 def _labels(labels, trajectories):
@@ -766,16 +613,6 @@ def _labels(labels, trajectories):
     if isinstance(labels, str) or np.shape(labels) != (len(trajectories),):
         raise ValueError(f"labels: got {labels!r}; one a trajectory, {len(trajectories)}, are needed")
     return [str(label) for label in labels]
-
-
-def _times(times):
-    try:
-        times = np.atleast_1d(np.asarray(times, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"times: got {times!r}; times in s are needed") from error
-    if times.ndim != 1 or not times.size or not np.isfinite(times).all():
-        raise ValueError(f"times: got {times!r}; one or several finite times in s are needed")
-    return times
 
 
 def _columns(name, table, columns):
@@ -795,44 +632,3 @@ def _fields(fields):
     if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
         raise ValueError(f"fields: got shape {fields.shape}; finite mu0*H in tesla, (n, 2) or (n, 3), is needed")
     return fields[:, :2]
-
-
-def _range(name, pair, scale):
-    if np.shape(pair) != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
-        raise ValueError(f"{name}: got {pair!r}; two numbers, the smaller first, are needed")
-    return pair[0] * scale, pair[1] * scale
-
-
-def _whole(name, value, least=0):
-    if not isinstance(value, Real):
-        raise TypeError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
-    if not np.isfinite(value) or value != int(value) or value < least:
-        raise ValueError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
-    return int(value)
-
-
-# ---------------------------------------------------------------------------- the book's build
-
-
-class PageRenderer(MimetypeRenderer):
-    """A figure as a `<div class="magbook-figure">` with its JSON inside, which a script of the page draws.
-
-    The build of the book selects it, so that pages neither hold plotly.js nor fetch it from elsewhere.
-    """
-
-    def to_mimebundle(self, fig_dict):
-        # In a script element only "<" can end it or start a comment, and JSON may write any character as \uXXXX
-        figure = json.dumps(fig_dict, cls=PlotlyJSONEncoder, separators=(",", ":")).replace("<", "\\u003c")
-        height = int(fig_dict.get("layout", {}).get("height") or 450)
-        return {"text/html": f'<div class="magbook-figure" style="min-height:{height}px">'
-                             f'<script type="application/json">{figure}</script></div>'}
-
-
-def _select_renderer(environ=os.environ):
-    """Select `PageRenderer` where MAGBOOK_BUILD is set; else leave plotly's own choice."""
-    pio.renderers["magbook"] = PageRenderer()
-    if environ.get("MAGBOOK_BUILD"):
-        pio.renderers.default = "magbook"
-
-
-_select_renderer()

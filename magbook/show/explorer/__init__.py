@@ -4,29 +4,42 @@ import hashlib
 import html
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anywidget
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 
 from ... import applied, sp4
-from .. import plots
+from .. import look
+
+if TYPE_CHECKING:  # it starts Keras, which takes seconds
+    from ...rom import ReducedOrderModel
+
+
+def module() -> str:
+    """The explorer's script as one module: a widget, and a page that was opened from the disk, load one file alone."""
+    parts = (Path(__file__).with_name(f"{name}.js").read_text() for name in ("model", "draw", "panel"))
+    return "\n".join(re.sub(r'^import .* from "\./\w+\.js";\n', "", part, flags=re.M) for part in parts)
 
 
 class Explorer(anywidget.AnyWidget):
     """A reduced order model that runs in the browser, without Python: drag the field, and its rollout follows at once.
 
-    model: "best", "paper", or a `rom.ReducedOrderModel` whose decoder is of either kind, see `pack.pack`. panels: "field",
+    model: "atlas", "paper", or a `rom.ReducedOrderModel` whose decoder is of either kind, see `pack.pack`. panels: "field",
     a pad to drag the applied field on, the film and its averages against time; "latent", a slider for each latent number
-    and a button that shows it alone; or both. The "field" panel needs a model of field and time, as "best" is: one that
-    steps needs the solver's first states. Fields that ship with the solver's answer are dots on the pad.
+    and a button that shows it alone; or both. The "field" panel needs a model that answers from the start alone, as
+    "atlas" does: one that steps needs the solver's first states. Fields that ship with the solver's answer are dots on the pad.
     Traits to observe, set, and link to those of other widgets: field, mu0*H in T, a pair; time in s; latent, the latent state
     that is shown, as a list; it is empty until the panel is seen, unless it was given.
     On a page of the built book it is alive too, if the model ships. Raises ValueError or TypeError, naming the argument.
     """
 
-    _esm = Path(__file__).with_name("explorer.js")
+    _esm = module()
     _css = Path(__file__).with_name("explorer.css")
     model = traitlets.Unicode().tag(sync=True)
     panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -34,7 +47,8 @@ class Explorer(anywidget.AnyWidget):
     time = traitlets.Float().tag(sync=True)
     latent = traitlets.List(traitlets.Float()).tag(sync=True)
 
-    def __init__(self, model="best", panels=("field",), *, field=sp4.FIELD_2, time=0.3e-9, latent=(), **options):
+    def __init__(self, model: "str | ReducedOrderModel" = "atlas", panels: str | Sequence[str] = ("field",), *,
+                 field: ArrayLike = sp4.FIELD_2, time: float = 0.3e-9, latent: Sequence[float] = (), **options):
         from .pack import pack  # it starts Keras, which takes seconds
 
         self._packed = pack(model)
@@ -42,7 +56,7 @@ class Explorer(anywidget.AnyWidget):
         panels = [panels] if isinstance(panels, str) else list(panels)
         if not panels or not set(panels) <= {"field", "latent"}:
             raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed")
-        if "field" in panels and not header["networks"]:
+        if "field" in panels and header["dynamics"]["history"]:
             raise ValueError("panels: this model steps, and needs the solver's first states; it has a 'latent' panel alone")
         name = model if isinstance(model, str) else hashlib.sha256(weights).hexdigest()[:16]
         super().__init__(model=name, panels=panels, field=field, time=time, latent=[float(c) for c in latent], **options)
@@ -74,10 +88,10 @@ class Explorer(anywidget.AnyWidget):
 
         state = {name: getattr(self, name) for name in ("model", "panels", "field", "time", "latent")}
         rom, c = load_rom(self.model), np.array(self.latent or self._packed[0]["start"])
-        if "field" in self.panels:
-            steps = max(1, round(self.time / rom.every) - 4)
-            c = rom.rollout(np.zeros((4, rom.latent)), self.field, steps)[-1]
-        picture = plots._png(plots.hue_colors(rom.decode(c)))
+        if "field" in self.panels and not self.latent:
+            k = max(1, round(self.time / rom.every))  # two samples at least make a run
+            c = rom.latents(self.field, duration=k * rom.every)[round(self.time / rom.every)]
+        picture = look.png(look.hue_colors(rom.decode(c)))
         return {"text/html": f'<div class="magbook-explorer" data-model="{self.model}" data-options="{html.escape(json.dumps(state))}">'
                              f'<img src="{picture}" alt="The film, coloured by the direction of its magnetization" style="width: 100%">'
                              "<p>This panel needs a browser that runs scripts; this is the film that it begins with.</p></div>"}, {}

@@ -1,6 +1,6 @@
-"""A reduced order model as a browser runs it: a header and 16-bit weights, for `explorer.js`. Chapter 7 uses it.
+"""A reduced order model as a browser runs it: a header and 16-bit weights, for `model.js`. Chapter 7 uses it.
 
-What `rom_best.npz` holds becomes 5 MB, the paper's decoder 1.5 MB. The weights that ship have 16 bits already, so that nothing
+What `rom_atlas.npz` holds becomes 5 MB, the paper's decoder 1.5 MB. The weights that ship have 16 bits already, so that nothing
 is lost; those of another model are rounded.
 """
 
@@ -11,23 +11,24 @@ import numpy as np
 
 from ... import applied, dataset, llg, sp4
 from ..._keras import keras, layers
+from ...atlas import Atlas
+from ...dynamics import Dynamics, Ensemble
 from ...files import shipped
 from ...rom import ReducedOrderModel, load_rom
-from ...stepper import HISTORY
 
 
-def pack(model="best"):
-    """A model for `explorer.js`: (header, weights), a dictionary that JSON can hold, and bytes.
+def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
+    """A model for `model.js`: (header, weights), a dictionary that JSON can hold, and bytes.
 
-    model: "best", "paper", or a `ReducedOrderModel` whose decoder is of one of these two kinds, `autoencoder.build`'s or
+    model: "atlas", "paper", or a `ReducedOrderModel` whose decoder is of one of these two kinds, `autoencoder.build`'s or
     `pod.networks`'s. In the header an array is {"shape", "from"}: where its numbers of 16 bits begin among the weights.
     Fields are in mT, times in ns. "start" is the latent state of the S-state; "mean", "low" and "high" are those of rollouts all
-    over the fan. A model that steps has no "networks": it needs the solver's first states.
-    Raises TypeError or ValueError for a model that `explorer.js` can't run.
+    over the fan. "dynamics" is a node of `_dynamics`; only one with "history" 0 answers without the solver, and has the rest.
+    Raises TypeError or ValueError for a model that `model.js` can't run.
     """
     rom = load_rom(model) if isinstance(model, str) else model
     if not isinstance(rom, ReducedOrderModel):
-        raise TypeError(f"model: got {type(model).__name__}; 'best', 'paper' or a ReducedOrderModel is needed")
+        raise TypeError(f"model: got {type(model).__name__}; 'atlas', 'paper' or a ReducedOrderModel is needed")
     if not rom.film.inside.all():
         raise ValueError("model: its film has a mask, which the explorer cannot draw")
     if not rom.fan:
@@ -40,19 +41,19 @@ def pack(model="best"):
 
     latents = _latents(rom)
     header = {
-        "latent": rom.latent, "every": rom.every * 1e9, "widen": rom.widen,
+        "latent": rom.latent, "every": rom.every * 1e9,
         "film": {"nx": rom.film.nx, "ny": rom.film.ny, "size": [rom.film.size[0] * 1e9, rom.film.size[1] * 1e9]},
         "decoder": _decoder(rom.decoder, stored),
-        "networks": [] if rom.stepping else [_dense(network.layers, stored) for network in rom.networks],
+        "dynamics": _dynamics(rom.dynamics, stored),
         "start": rom.encode(llg.s_state(rom.film)).tolist(),
         **{name: f(latents, axis=0).tolist() for name, f in (("mean", np.mean), ("low", np.min), ("high", np.max))}}
-    if not rom.stepping:
-        header |= {"last": round(rom.longest * 1e9, 6), "fan": {**rom.fan, "strength": [1e3 * b for b in rom.fan["strength"]]},
+    if rom.dynamics.history == 0:
+        header |= {"last": round(rom.dynamics.last * 1e9, 6), "fan": {**rom.fan, "strength": [1e3 * b for b in rom.fan["strength"]]},
                    "trained": stored(_trained(rom)), "known": _known(rom, stored)}
     return header, b"".join(a.tobytes() for a in arrays)
 
 
-def script(model="best"):
+def script(model: str = "atlas") -> str:
     """The packed model as a script of a page: a browser that opens a page from the disk reads scripts and nothing else."""
     header, weights = pack(model)
     entry = json.dumps({"header": header, "weights": base64.b64encode(weights).decode()}, separators=(",", ":"))
@@ -61,12 +62,7 @@ def script(model="best"):
 
 def _latents(rom):
     """Latent states (n, latent) of rollouts all over the fan that a model was trained on."""
-    fields = applied.fan(20, **rom.fan)
-    if rom.stepping:
-        first = np.stack([rom.encode(rom.first_states(b)[1:]) for b in fields])
-    else:
-        first = np.zeros((len(fields), HISTORY, rom.latent))
-    return rom.rollout(first, fields).reshape(-1, rom.latent)
+    return rom.latents(applied.fan(20, **rom.fan), duration=min(rom.dynamics.last, 1e-9)).reshape(-1, rom.latent)
 
 
 def _trained(rom):
@@ -78,11 +74,25 @@ def _trained(rom):
 
 
 def _known(rom, stored):
-    """The solver's film averages at the fields that ship with them, for the film that they belong to."""
+    """The solver's film averages at the fields that ship with them, standard problem 4's first, for their film and times."""
     if rom.film != sp4.FILM:
         return None
-    with np.load(shipped("best_test.npz"), allow_pickle=False) as z:
+    with np.load(shipped("atlas_test.npz"), allow_pickle=False) as z:
+        if z["mean"].shape[1] != round(rom.dynamics.last / rom.every):
+            return None  # `model.js` draws them at the model's times
         return {"field": (z["field"][:, :2] * 1e3).round(6).tolist(), "mean": stored(z["mean"])}
+
+
+def _dynamics(dynamics: Dynamics, stored) -> dict:
+    """A node that `KINDS` in `model.js` knows. What needs the solver's states is named and no more: a page has no solver."""
+    node = {"kind": type(dynamics).__name__.lower(), "history": dynamics.history}
+    if isinstance(dynamics, Ensemble):
+        return node | {"coverage": dynamics.coverage, "members": [_dynamics(one, stored) for one in dynamics.members]}
+    if isinstance(dynamics, Atlas):
+        return node | {"layers": _dense(dynamics.network.layers, stored)}
+    if dynamics.history == 0:
+        raise ValueError(f"model: its dynamics is of a kind {node['kind']}, which the explorer does not know")
+    return node
 
 
 def _decoder(decoder, stored):

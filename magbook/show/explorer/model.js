@@ -1,0 +1,276 @@
+// A reduced order model in a browser: what `pack.py` packed becomes states, film averages, and what to say of them.
+
+const HALF = (() => {  // the value of each number of 16 bits
+  const table = new Float32Array(65536);
+  for (let i = 0; i < 65536; i++) {
+    const exponent = (i >> 10) & 31, mantissa = i & 1023;
+    const size = exponent ? 2 ** (exponent - 25) * (1024 + mantissa) : 2 ** -24 * mantissa;
+    table[i] = i & 0x8000 ? -size : size;
+  }
+  return table;
+})();
+
+/** The packed model: its header, with a Float32Array in place of each {shape, from}. */
+export function unpack(header, bytes) {
+  const stored = new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const fill = (node) => {
+    if (node === null || typeof node !== "object") return node;
+    if (Array.isArray(node)) return node.map(fill);
+    if ("from" in node && "shape" in node) {
+      const n = node.shape.reduce((a, b) => a * b, 1);
+      const values = new Float32Array(n);
+      for (let i = 0; i < n; i++) values[i] = HALF[stored[node.from + i]];
+      return values;
+    }
+    return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, fill(value)]));
+  };
+  const model = fill(header);
+  if (model.decoder.kind === "components") model.rough = thin(model);
+  model.first = averages(model, Float32Array.from(model.start));  // at t = 0
+  return model;
+}
+
+/** y = x w for the rows of x. Four rows of w at a time, so that y is read and written a quarter as often. */
+function product(x, rows, w, inputs, outputs, y) {
+  for (let r = 0; r < rows; r++) {
+    const from = r * inputs, to = r * outputs;
+    for (let i = 0; i + 3 < inputs; i += 4) {
+      const a = x[from + i], b = x[from + i + 1], c = x[from + i + 2], d = x[from + i + 3];
+      let k = i * outputs;
+      for (let o = 0; o < outputs; o++, k++) {
+        y[to + o] += a * w[k] + b * w[k + outputs] + c * w[k + 2 * outputs] + d * w[k + 3 * outputs];
+      }
+    }
+    for (let i = inputs - inputs % 4; i < inputs; i++) {
+      const a = x[from + i], k = i * outputs;
+      for (let o = 0; o < outputs; o++) y[to + o] += a * w[k + o];
+    }
+  }
+  return y;
+}
+
+const ACTIVATIONS = {
+  linear: (v) => v,
+  elu: (v) => (v > 0 ? v : Math.expm1(v)),
+  gelu: (v) => 0.5 * v * (1 + Math.tanh(0.7978845608028654 * v * (1 + 0.044715 * v * v))),
+  sine: Math.sin,
+  tanh: Math.tanh,
+};
+
+function activate(values, name) {
+  const f = ACTIVATIONS[name];
+  if (name !== "linear") for (let i = 0; i < values.length; i++) values[i] = f(values[i]);
+  return values;
+}
+
+/** Rows of inputs through dense layers. */
+function dense(layers, x, rows) {
+  for (const layer of layers) {
+    if (layer.kind === "scale") {
+      x = x.map((v, i) => v * layer.scale[i % layer.scale.length] + layer.offset[i % layer.offset.length]);
+    } else {
+      const n = layer.bias.length, y = new Float32Array(rows * n);
+      for (let r = 0; r < rows; r++) y.set(layer.bias, r * n);
+      x = activate(product(x, rows, layer.weights, layer.weights.length / n, n, y), layer.activation);
+    }
+  }
+  return x;
+}
+
+/** A transposed convolution with stride 2 and "same" padding: each input's patch is added to the output. */
+function deconvolve(layer, x, ny, nx) {
+  const { kernel, bias, weights, activation } = layer;
+  const out = bias.length, inputs = weights.length / (kernel * kernel * out), before = (kernel - 2) / 2;
+  const y = new Float32Array(4 * ny * nx * out), patches = new Float32Array(ny * nx * kernel * kernel * out);
+  product(x, ny * nx, weights, inputs, kernel * kernel * out, patches);
+  for (let i = 0; i < y.length; i++) y[i] = bias[i % out];
+  for (let p = 0, k = 0; p < ny * nx; p++) {
+    const row = 2 * Math.floor(p / nx) - before, column = 2 * (p % nx) - before;
+    for (let a = 0; a < kernel; a++) {
+      for (let b = 0; b < kernel; b++, k += out) {
+        if (row + a < 0 || row + a >= 2 * ny || column + b < 0 || column + b >= 2 * nx) continue;
+        const to = ((row + a) * 2 * nx + column + b) * out;
+        for (let o = 0; o < out; o++) y[to + o] += patches[k + o];
+      }
+    }
+  }
+  return activate(y, activation);
+}
+
+/** All coefficients of latent states (rows, latent): what is known, and what follows from it. */
+function complete(decoder, c, rows) {
+  const more = dense(decoder.closure, c, rows);
+  const known = c.length / rows, rest = more.length / rows, all = new Float32Array(rows * (known + rest));
+  for (let r = 0; r < rows; r++) {
+    all.set(c.subarray(r * known, (r + 1) * known), r * (known + rest));
+    all.set(more.subarray(r * rest, (r + 1) * rest), r * (known + rest) + known);
+  }
+  return all;
+}
+
+/** A quarter of the cells, evenly spread, of what the components rebuild: for averages while a hand moves. */
+function thin({ decoder }) {
+  const { ny, nx, restore } = decoder, n = ny * nx * 3, modes = restore.weights.length / n;
+  const keep = [];
+  for (let i = 0; i < ny; i++) {
+    for (let j = 0; j < nx; j++) {
+      if (i % 2 === (j >> 1) % 2 && j % 2 === (i >> 1) % 2) keep.push(...[0, 1, 2].map((c) => (i * nx + j) * 3 + c));
+    }
+  }
+  const weights = new Float32Array(modes * keep.length);
+  for (let k = 0; k < modes; k++) for (let i = 0; i < keep.length; i++) weights[k * keep.length + i] = restore.weights[k * n + keep[i]];
+  return { weights, bias: Float32Array.from(keep, (i) => restore.bias[i]), activation: "linear" };
+}
+
+/** The state (ny, nx, 3) of a latent state. */
+export function decode(model, c) {
+  const { decoder, film } = model;
+  if (decoder.kind === "convolutions") {
+    let x = dense(decoder.dense, Float32Array.from(c), 1), { ny, nx } = decoder;
+    for (const layer of decoder.layers) {
+      x = deconvolve(layer, x, ny, nx);
+      ny *= 2;
+      nx *= 2;
+    }
+    return x;
+  }
+  const { ny, nx } = decoder, half = dense([decoder.restore], complete(decoder, Float32Array.from(c), 1), 1);
+  // The film stays even under inversion, so the other half is this one, turned; then to twice as many cells, linearly.
+  const m = new Float32Array(film.ny * film.nx * 3);
+  const at = (i, j) => 3 * (j < nx ? i * nx + j : (ny - 1 - i) * nx + 2 * nx - 1 - j);
+  for (let y = 0; y < film.ny; y++) {
+    const i = y >> 1, i2 = Math.min(ny - 1, Math.max(0, y % 2 ? i + 1 : i - 1));
+    for (let x = 0; x < nx * 2; x++) {
+      const j = x >> 1, j2 = Math.max(0, x % 2 ? j + 1 : j - 1);
+      const a = at(i, j), b = at(i, j2), d = at(i2, j), e = at(i2, j2);
+      const u = 0.5625 * half[a] + 0.1875 * (half[b] + half[d]) + 0.0625 * half[e];
+      const v = 0.5625 * half[a + 1] + 0.1875 * (half[b + 1] + half[d + 1]) + 0.0625 * half[e + 1];
+      const w = 0.5625 * half[a + 2] + 0.1875 * (half[b + 2] + half[d + 2]) + 0.0625 * half[e + 2];
+      const length = Math.sqrt(u * u + v * v + w * w) || 1;
+      const to = 3 * (y * film.nx + x), turned = 3 * ((film.ny - 1 - y) * film.nx + film.nx - 1 - x);
+      m[to] = m[turned] = u / length;
+      m[to + 1] = m[turned + 1] = v / length;
+      m[to + 2] = m[turned + 2] = w / length;
+    }
+  }
+  return m;
+}
+
+/** Latent states (times, latent) of a dynamics, one function a kind. Each takes its node, and what `rollout` takes. */
+const KINDS = {
+  atlas({ layers }, start, field, times) {
+    const x = new Float32Array(3 * times.length);
+    times.forEach((t, i) => x.set([field[0] * 1e-3, field[1] * 1e-3, t * 1e-9], 3 * i));
+    return dense(layers, x, times.length);
+  },
+  ensemble({ members: all }, ...given) {
+    const c = all.map((one) => rollout(one, ...given));
+    return c[0].map((_, i) => c.reduce((sum, one) => sum + one[i], 0) / c.length);
+  },
+};
+
+/** Latent states (times, latent) from the latent state at t = 0 on. field: mT. times: ns. */
+export function rollout(dynamics, start, field, times) {
+  const c = KINDS[dynamics.kind](dynamics, start, field, times);
+  times.forEach((t, i) => { if (t <= 0) c.set(start, i * start.length); });
+  return c;
+}
+
+/** What a dynamics is the mean of: the members of an ensemble, or itself. */
+export const parts = (dynamics) => dynamics.members ?? [dynamics];
+
+/** The rollouts of all parts, one after another, so that there can be a pause between two. */
+export function* members(dynamics, ...given) {
+  for (const one of parts(dynamics)) yield rollout(one, ...given);
+}
+
+/** Whether a field is all that it takes: a page has no solver that could give it more states than the start. */
+export const turns = (model) => model.dynamics.history === 0;
+
+/** The times in ns that a model was trained at, without the start. */
+const samples = ({ every, last }) => Array.from({ length: Math.round(last / every) }, (_, i) => (i + 1) * every);
+
+/** The latent state at one time in ns; between the start and the first sample on the line from one to the other. */
+export function latentAt({ dynamics, start, every }, field, time) {
+  const c = rollout(dynamics, start, field, [Math.max(time, every)]);
+  return time >= every ? c : c.map((v, i) => start[i] + (time / every) * (v - start[i]));
+}
+
+/** Film averages (rows, 3) of latent states. rough: of a quarter of the cells, off by some thousandths. */
+export function averages(model, c, rough = false) {
+  const n = model.latent, rows = c.length / n, out = new Float32Array(3 * rows);
+  const all = rough ? dense([model.rough], complete(model.decoder, c, rows), rows) : null;
+  for (let r = 0; r < rows; r++) {
+    const m = rough ? all.subarray(r * all.length / rows, (r + 1) * all.length / rows)
+      : decode(model, c.subarray(r * n, (r + 1) * n));
+    let x = 0, y = 0, z = 0;
+    for (let i = 0; i < m.length; i += 3) {
+      const length = rough ? Math.sqrt(m[i] * m[i] + m[i + 1] * m[i + 1] + m[i + 2] * m[i + 2]) || 1 : 1;
+      const share = 3 / m.length / length;
+      x += m[i] * share;
+      y += m[i + 1] * share;
+      z += m[i + 2] * share;
+    }
+    out.set([x, y, z], 3 * r);
+  }
+  return out;
+}
+
+/** Film averages against time while a hand moves: one network, a third of the times, a quarter of the cells. */
+export function sketch(model, field) {
+  const times = samples(model).filter((_, i, all) => i % 3 === (all.length - 1) % 3);
+  const c = rollout(parts(model.dynamics)[0], model.start, field, times);
+  return { times: [0, ...times], mean: [...model.first, ...averages(model, c, Boolean(model.rough))] };
+}
+
+/** The same of all networks, times and cells, with the band of an ensemble. Stops where `pause` says so between its slices. */
+export async function answer(model, field, pause) {
+  const { dynamics, start, latent } = model, times = samples(model), n = parts(dynamics).length, step = 5 * latent;
+  const c = new Float32Array(times.length * latent), mean = [...model.first], single = [];
+  for (const one of members(dynamics, start, field, times)) {
+    one.forEach((v, i) => { c[i] += v / n; });
+    if (await pause()) return null;
+    if (n > 1) single.push(averages(model, one, Boolean(model.rough)));
+    if (await pause()) return null;
+  }
+  for (let from = 0; from < c.length; from += step) {
+    mean.push(...averages(model, c.subarray(from, from + step)));
+    if (await pause()) return null;
+  }
+  if (n < 2) return { times: [0, ...times], mean };
+  const spread = mean.map((_, i) => {
+    const values = single.map((m) => m[i - 3] ?? mean[i]), middle = values.reduce((a, b) => a + b) / n;
+    return dynamics.coverage * Math.sqrt(values.reduce((sum, v) => sum + (v - middle) ** 2, 0) / (n - 1));
+  });
+  return { times: [0, ...times], mean, low: mean.map((v, i) => v - spread[i]), high: mean.map((v, i) => v + spread[i]) };
+}
+
+export const SP4 = 2;  // the first of the known fields are those of standard problem 4
+
+/** The solver's film averages at a field in mT that ships with them, and which of these fields it is; else null. */
+export function solved(model, field) {
+  const which = (model.known?.field ?? []).findIndex(([x, y]) => Math.hypot(x - field[0], y - field[1]) < 0.02);
+  if (which < 0) return null;
+  const times = samples(model), n = 3 * times.length;
+  return { which, times: [0, ...times], mean: [...model.first, ...model.known.mean.subarray(n * which, n * (which + 1))] };
+}
+
+/** Degrees from +x, 0 to 360, and size of a vector, and back. */
+export const polar = ([x, y]) => [(Math.atan2(y, x) * 180 / Math.PI + 360) % 360, Math.hypot(x, y)];
+export const fromPolar = (angle, size) => [size * Math.cos(angle * Math.PI / 180), size * Math.sin(angle * Math.PI / 180)];
+export const number = (value, digits = 1) => value.toFixed(digits).replace("-", "−");
+
+/** What there is to say of a field in mT; of exact curves also how wrong they are, where that is known. */
+export function report(model, field, curves) {
+  const [angle, size] = polar(field), { fan } = model, truth = solved(model, field);
+  const turned = Math.abs((angle - fan.angle + 540) % 360 - 180);
+  const beyond = [[Math.max(fan.strength[0] - size, size - fan.strength[1]), " mT"], [turned - fan.opening / 2, "°"]]
+    .filter(([by]) => by > 0.05).map(([by, unit]) => number(by) + unit).join(" and ");
+  const kind = truth?.which < SP4 ? `Standard problem 4, field ${truth.which + 1}` : "A field that the networks never saw";
+  const text = beyond ? `Outside the fan of trained fields by ${beyond}: do not trust what you see.`
+    : truth ? `${kind}, with the solver's answer, pale.` : "Between the fields of the training; the solver was not asked.";
+  const off = truth && curves  // at t = 0 there is no error
+    && curves.mean.reduce((sum, v, i) => sum + Math.abs(v - truth.mean[i]), 0) / (curves.mean.length - 3);
+  return `μ₀H = (${field.map((b) => number(b)).join(", ")}) mT, ${number(size)} mT at ${number(angle)}°. ${text}`
+    + (truth && curves ? ` Mean absolute error of the film average: ${number(off, 4)}.` : "");
+}
