@@ -63,14 +63,28 @@ def spline_left_out(fields, values):
     element of the inverse of the system that gives all coefficients.
     """
     x, values = _training(fields, values, least=5)
-    x = (x - x.mean(axis=0)) / x.std()  # the spline does not depend on it, and the system is better conditioned
-    r = np.linalg.norm(x[:, None] - x[None], axis=-1)
-    kernel = r**2 * np.log(np.where(r > 0, r, 1))
-    plane = np.column_stack([np.ones(len(x)), x])
-    system = np.block([[kernel, plane], [plane.T, np.zeros((3, 3))]])
-    inverse = np.linalg.inv(system)[:len(x), :len(x)]
+    inverse = np.linalg.inv(_spline_system(x)[0])[:len(x), :len(x)]
     flat = values.reshape(len(x), -1)
     return (inverse @ flat / np.diag(inverse)[:, None]).reshape(values.shape)
+
+
+def spline_coefficients(fields, values):
+    """The spline as a sum that any program can evaluate: (coefficients (n + 3, k), knots (n, 2), middle (2,), scale).
+
+    At a field with coordinates c its value is sum_i a_i r_i^2 log r_i + a_n + a_(n+1) x + a_(n+2) y, where
+    (x, y) = (c - middle)/scale and r_i is the distance of (x, y) from the knot i. values: (n, k).
+    """
+    x, values = _training(fields, values, least=4)
+    system, knots = _spline_system(x)
+    return np.linalg.solve(system, np.vstack([values, np.zeros((3, values.shape[1]))])), knots, x.mean(axis=0), x.std()
+
+
+def _spline_system(x):
+    """The matrix of the equations for the spline's coefficients, and its knots."""
+    x = (x - x.mean(axis=0)) / x.std()  # the spline does not depend on it, and the matrix is better conditioned
+    r = np.linalg.norm(x[:, None] - x[None], axis=-1)
+    plane = np.column_stack([np.ones(len(x)), x])
+    return np.block([[r**2 * np.log(np.where(r > 0, r, 1)), plane], [plane.T, np.zeros((3, 3))]]), x
 
 
 def kernel_ridge(fields, values, width=3.0, ridge=1e-2):

@@ -9,6 +9,7 @@ import scipy.fft
 
 from . import applied, llg, sp4
 from . import fidimag as fidimag_
+from .applied import Field
 from .demag import Demag
 from .film import Film
 from .rom import ReducedOrderModel, load_rom
@@ -59,14 +60,14 @@ def fidimag(duration):
     return {"total": cpu, "evaluations": run.info["field evaluations"]}
 
 
-def networks(rom: ReducedOrderModel, fields: int = 1000, decoded: int = 5) -> dict[tuple[str, int], float]:
+def networks(rom: ReducedOrderModel, field: Field = sp4.FIELD_1, fields: int = 1000, decoded: int = 5) -> dict[tuple[str, int], float]:
     """Time a reduced order model: {(what, number of fields): CPU seconds a trajectory of 1 ns}.
 
     what: "rollout" of latent states alone, "averages" of the film, and "states", every state decoded and kept. The states that
-    the dynamics needs from the solver are given. Decoding costs the same for each field: of many, `decoded` are timed.
+    the dynamics needs from the solver are given. field: mu0*H in T. Decoding costs the same for each field: of many, `decoded` are timed.
     """
-    first = rom.encode(rom.first_states(sp4.FIELD_1))
-    b = np.repeat(applied.vector(sp4.FIELD_1)[None], 101, axis=0)
+    first = rom.encode(rom.first_states(field))
+    b = applied.sample(field, np.arange(101) * rom.every)
 
     def rollout(n):
         return rom.rollout(np.repeat(first[None], n, axis=0), np.repeat(b[None], n, axis=0))
@@ -114,6 +115,6 @@ def main(fidimag_duration=1e-9):
 
 def _print_networks(llg_seconds, fields):
     print("reduced order model of the paper, CPU seconds a trajectory of 1 ns, the states from the solver given")
-    for (what, n), seconds in networks(load_rom("paper"), fields).items():
+    for (what, n), seconds in networks(load_rom("paper"), fields=fields).items():
         print(f"  {seconds:10.6f} s  {llg_seconds / seconds:8.0f} times faster than LLG  {what}, {n} fields at once")
     print()

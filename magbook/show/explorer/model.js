@@ -10,7 +10,7 @@ const HALF = (() => {  // the value of each number of 16 bits
   return table;
 })();
 
-/** The packed model: its header, with a Float32Array in place of each {shape, from}. */
+/** The packed model: its header, with a Float32Array in place of each {shape, from, bits}. */
 export function unpack(header, bytes) {
   const stored = new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
   const fill = (node) => {
@@ -18,6 +18,7 @@ export function unpack(header, bytes) {
     if (Array.isArray(node)) return node.map(fill);
     if ("from" in node && "shape" in node) {
       const n = node.shape.reduce((a, b) => a * b, 1);
+      if (node.bits === 32) return new Float32Array(stored.slice(node.from, node.from + 2 * n).buffer);
       const values = new Float32Array(n);
       for (let i = 0; i < n; i++) values[i] = HALF[stored[node.from + i]];
       return values;
@@ -164,10 +165,47 @@ const KINDS = {
     return dense(layers, x, times.length);
   },
   ensemble({ members: all }, ...given) {
-    const c = all.map((one) => rollout(one, ...given));
-    return c[0].map((_, i) => c.reduce((sum, one) => sum + one[i], 0) / c.length);
+    return mean(all.map((one) => rollout(one, ...given)));
+  },
+  spline(node, start, field, times) {
+    const { coefficients, patterns, every } = node, n = start.length, { x, distances } = place(node, field), c = new Float32Array(n * times.length);
+    const rows = [...distances.map((r) => (r > 0 ? r * r * Math.log(r) : 0)), 1, ...x], k = coefficients.length / rows.length;
+    const amplitudes = new Float64Array(k);
+    rows.forEach((row, i) => { for (let a = 0; a < k; a++) amplitudes[a] += row * coefficients[i * k + a]; });
+    const width = patterns.length / k, at = (sample, i) => {  // the patterns begin at the first sample after the start
+      if (sample === 0) return start[i];
+      let sum = 0;
+      for (let a = 0; a < k; a++) sum += amplitudes[a] * patterns[a * width + (sample - 1) * n + i];
+      return sum;
+    };
+    times.forEach((t, row) => {
+      const steps = Math.min(t / every, width / n), near = Math.round(steps), before = Math.floor(steps), share = steps - before;
+      for (let i = 0; i < n; i++) {
+        c[row * n + i] = Math.abs(steps - near) < 1e-6 ? at(near, i) : (1 - share) * at(before, i) + share * at(before + 1, i);
+      }
+    });
+    return c;
+  },
+  hybrid(node, start, field, times) {
+    return rollout(chosen(node, field), start, field, times);
   },
 };
+
+const mean = (all) => all[0].map((_, i) => all.reduce((sum, one) => sum + one[i], 0) / all.length);
+
+/** Where a field in mT lies among the knots of a spline: its coordinates, and its distances from them. */
+function place({ knots, middle, scale }, field) {
+  const x = polar(field).map((v, i) => (v - middle[i]) / scale);
+  return { x, distances: Array.from({ length: knots.length / 2 }, (_, i) => Math.hypot(x[0] - knots[2 * i], x[1] - knots[2 * i + 1])) };
+}
+
+/** Of a hybrid the one that it asks at this field: networks where the spline is rough about it. Any other dynamics itself. */
+export function chosen(dynamics, field) {
+  if (dynamics.kind !== "hybrid") return dynamics;
+  const { leftOut, neighbours } = dynamics.slow, { distances } = place(dynamics.slow, field);
+  const nearest = distances.map((r, i) => [r, i]).sort(([a], [b]) => a - b).slice(0, neighbours);
+  return nearest.reduce((sum, [, i]) => sum + leftOut[i], 0) / neighbours > dynamics.limit ? dynamics.fast : dynamics.slow;
+}
 
 /** Latent states (times, latent) from the latent state at t = 0 on. field: mT. times: ns. */
 export function rollout(dynamics, start, field, times) {
@@ -176,13 +214,8 @@ export function rollout(dynamics, start, field, times) {
   return c;
 }
 
-/** What a dynamics is the mean of: the members of an ensemble, or itself. */
-export const parts = (dynamics) => dynamics.members ?? [dynamics];
-
-/** The rollouts of all parts, one after another, so that there can be a pause between two. */
-export function* members(dynamics, ...given) {
-  for (const one of parts(dynamics)) yield rollout(one, ...given);
-}
+/** The members of an ensemble, and of a hybrid those of its networks; of any other dynamics itself. */
+export const parts = (dynamics) => dynamics.members ?? (dynamics.fast ? parts(dynamics.fast) : [dynamics]);
 
 /** Whether a field is all that it takes: a page has no solver that could give it more states than the start. */
 export const turns = (model) => model.dynamics.history === 0;
@@ -216,33 +249,37 @@ export function averages(model, c, rough = false) {
   return out;
 }
 
-/** Film averages against time while a hand moves: one network, a third of the times, a quarter of the cells. */
+/** Film averages against time while a hand moves: one part, a third of the times, a quarter of the cells. */
 export function sketch(model, field) {
   const times = samples(model).filter((_, i, all) => i % 3 === (all.length - 1) % 3);
-  const c = rollout(parts(model.dynamics)[0], model.start, field, times);
+  const c = rollout(parts(chosen(model.dynamics, field))[0], model.start, field, times);
   return { times: [0, ...times], mean: [...model.first, ...averages(model, c, Boolean(model.rough))] };
 }
 
-/** The same of all networks, times and cells, with the band of an ensemble. Stops where `pause` says so between its slices. */
+/** The same at all times and cells, with the band of an ensemble. Stops where `pause` says so between its slices. */
 export async function answer(model, field, pause) {
-  const { dynamics, start, latent } = model, times = samples(model), n = parts(dynamics).length, step = 5 * latent;
-  const c = new Float32Array(times.length * latent), mean = [...model.first], single = [];
-  for (const one of members(dynamics, start, field, times)) {
-    one.forEach((v, i) => { c[i] += v / n; });
-    if (await pause()) return null;
-    if (n > 1) single.push(averages(model, one, Boolean(model.rough)));
-    if (await pause()) return null;
-  }
+  const { dynamics, start, latent } = model, times = samples(model), step = 5 * latent;
+  const c = rollout(dynamics, start, field, times), curves = [...model.first], members = [];
   for (let from = 0; from < c.length; from += step) {
-    mean.push(...averages(model, c.subarray(from, from + step)));
+    curves.push(...averages(model, c.subarray(from, from + step)));
     if (await pause()) return null;
   }
-  if (n < 2) return { times: [0, ...times], mean };
-  const spread = mean.map((_, i) => {
-    const values = single.map((m) => m[i - 3] ?? mean[i]), middle = values.reduce((a, b) => a + b) / n;
+  const n = parts(dynamics).length;
+  if (n < 2) return { times: [0, ...times], mean: curves };
+  for (const one of parts(dynamics)) {
+    members.push(rollout(one, start, field, times));
+    if (await pause()) return null;
+  }
+  const centre = mean(members), single = [];  // the members about the answer, which of a hybrid may be the spline's
+  for (const one of members) {
+    single.push(averages(model, one.map((v, i) => v + c[i] - centre[i]), Boolean(model.rough)));
+    if (await pause()) return null;
+  }
+  const spread = curves.map((_, i) => {
+    const values = single.map((m) => m[i - 3] ?? curves[i]), middle = values.reduce((a, b) => a + b) / n;
     return dynamics.coverage * Math.sqrt(values.reduce((sum, v) => sum + (v - middle) ** 2, 0) / (n - 1));
   });
-  return { times: [0, ...times], mean, low: mean.map((v, i) => v - spread[i]), high: mean.map((v, i) => v + spread[i]) };
+  return { times: [0, ...times], mean: curves, low: curves.map((v, i) => v - spread[i]), high: curves.map((v, i) => v + spread[i]) };
 }
 
 export const SP4 = 2;  // the first of the known fields are those of standard problem 4

@@ -1,6 +1,6 @@
 """A reduced order model as a browser runs it: a header and 16-bit weights, for `model.js`. Chapter 7 uses it.
 
-What `rom_atlas.npz` holds becomes 5 MB, the paper's decoder 1.5 MB. The weights that ship have 16 bits already, so that nothing
+What `rom_atlas.npz` holds becomes 7 MB, the paper's decoder 1.5 MB. The weights that ship have 16 bits already, so that nothing
 is lost; those of another model are rounded.
 """
 
@@ -9,9 +9,9 @@ import json
 
 import numpy as np
 
-from ... import applied, dataset, llg, sp4
+from ... import applied, baselines, dataset, llg, sp4
 from ..._keras import keras, layers
-from ...atlas import Atlas
+from ...atlas import NEIGHBOURS, Atlas, Hybrid, Spline
 from ...dynamics import Dynamics, Ensemble
 from ...files import shipped
 from ...rom import ReducedOrderModel, load_rom
@@ -21,7 +21,7 @@ def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
     """A model for `model.js`: (header, weights), a dictionary that JSON can hold, and bytes.
 
     model: "atlas", "paper", or a `ReducedOrderModel` whose decoder is of one of these two kinds, `autoencoder.build`'s or
-    `pod.networks`'s. In the header an array is {"shape", "from"}: where its numbers of 16 bits begin among the weights.
+    `closure.networks`'s. In the header an array is {"shape", "from", "bits"}: where it begins among the weights, in units of 16 bits.
     Fields are in mT, times in ns. "start" is the latent state of the S-state; "mean", "low" and "high" are those of rollouts all
     over the fan. "dynamics" is a node of `_dynamics`; only one with "history" 0 answers without the solver, and has the rest.
     Raises TypeError or ValueError for a model that `model.js` can't run.
@@ -35,9 +35,9 @@ def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
         raise ValueError("model: it does not say on which fan of fields it was trained")
     arrays = []
 
-    def stored(values):
-        arrays.append(np.asarray(values, "<f2"))
-        return {"shape": list(np.shape(values)), "from": sum(a.size for a in arrays[:-1])}
+    def stored(values, bits=16):
+        arrays.append(np.asarray(values, f"<f{bits // 8}").reshape(-1).view("<u2"))
+        return {"shape": list(np.shape(values)), "from": sum(a.size for a in arrays[:-1]), "bits": bits}
 
     latents = _latents(rom)
     header = {
@@ -66,7 +66,7 @@ def _latents(rom):
 
 
 def _trained(rom):
-    """The fields (n, 2) in mT that `pod.train_predictor` saw, as far as the model says which."""
+    """The fields (n, 2) in mT that the atlas was trained on, as far as the model says which."""
     sets = rom.info.get("data", {}).items()
     fields = [applied.fan(**options)[slice(None) if name == "blade" else dataset.split(options["n"])["train"]]
               for name, options in sets if name in dataset.SETS]
@@ -90,6 +90,15 @@ def _dynamics(dynamics: Dynamics, stored) -> dict:
         return node | {"coverage": dynamics.coverage, "members": [_dynamics(one, stored) for one in dynamics.members]}
     if isinstance(dynamics, Atlas):
         return node | {"layers": _dense(dynamics.network.layers, stored)}
+    if isinstance(dynamics, Spline):
+        coefficients, knots, middle, scale = baselines.spline_coefficients(dynamics.fields, dynamics.amplitudes)
+        # Large coefficients of both signs add up to small numbers, so 16 bits will not do
+        return node | {"coefficients": stored(coefficients, 32), "knots": stored(knots, 32), "middle": middle.tolist(), "scale": scale,
+                       "patterns": stored(dynamics.patterns.reshape(len(dynamics.patterns), -1)), "every": dynamics.every * 1e9,
+                       "leftOut": stored(dynamics.left_out, 32), "neighbours": NEIGHBOURS}
+    if isinstance(dynamics, Hybrid):
+        return node | {"coverage": dynamics.coverage, "limit": dynamics.limit, "slow": _dynamics(dynamics.slow, stored),
+                       "fast": _dynamics(dynamics.fast, stored)}
     if dynamics.history == 0:
         raise ValueError(f"model: its dynamics is of a kind {node['kind']}, which the explorer does not know")
     return node
@@ -107,7 +116,7 @@ def _decoder(decoder, stored):
     closure = [layer for layer in decoder.layers if isinstance(layer, keras.Sequential)]
     restore = [layer for layer in decoder.layers if isinstance(layer, layers.Dense)]
     if len(closure) != 1 or len(restore) != 1 or not isinstance(decoder.layers[-1], layers.UnitNormalization):
-        raise ValueError("model: its decoder is neither `autoencoder.build`'s nor `pod.networks`'s")
+        raise ValueError("model: its decoder is neither `autoencoder.build`'s nor `closure.networks`'s")
     shape = next(layer for layer in decoder.layers if isinstance(layer, layers.Reshape)).target_shape
     return {"kind": "components", "ny": shape[0], "nx": shape[1], "closure": _dense(closure[0].layers, stored),
             "restore": _dense(restore, stored)[0]}
