@@ -32,6 +32,17 @@ def script(browser):
     page.close()
 
 
+def test_its_files_are_modules_as_they_stand(browser, root):
+    page, folder = browser.new_page(), root / "magbook/show/explorer"
+    page.route("http://explorer.test/*", lambda route: route.fulfill(
+        content_type="text/javascript" if route.request.url.endswith(".js") else "text/html",
+        body=(folder / name).read_text() if (name := route.request.url.rpartition("/")[2]) else "<!doctype html>"))
+    page.goto("http://explorer.test/")
+    names = page.evaluate("async () => Object.keys(await import('http://explorer.test/panel.js'))")
+    page.close()
+    assert names == ["default"]
+
+
 def hand_over(page, model):
     header, weights = packing.pack(model)
     page.evaluate(UNPACK, [json.dumps(header), base64.b64encode(weights).decode()])

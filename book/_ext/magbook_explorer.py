@@ -27,13 +27,13 @@ def write_scripts(app, error):
     if error or app.builder.format != "html":
         return
     used = {name for page in Path(app.outdir).rglob("*.html") for name in DIV.findall(page.read_text())}
-    static, package = Path(app.outdir) / "_static", Path(app.srcdir) / "magbook/show/explorer"
     if not used:
         return
-    from magbook.show.explorer import module
+    from magbook.show import explorer
 
-    (static / "explore-module.js").write_text(classic(module()))
-    (static / "explore.css").write_text((package / "explorer.css").read_text())
+    static = Path(app.outdir) / "_static"
+    (static / "explore-module.js").write_text(classic(explorer.module()))
+    (static / "explore.css").write_text(Path(explorer.__file__).with_name("explorer.css").read_text())
     key = f"// {Path(app.config.nb_execution_cache_path).name}\n"  # of package and data, as magbook_site.prepare sets it
     for name in used:
         script = static / f"explore-{name}.js"

@@ -1,6 +1,6 @@
 """What the book's site needs beyond jupyter-book.
 
-- Chapters run with MAGBOOK_BUILD=1, under which `magbook.plots` writes a figure as a div that `figures.js` draws.
+- Chapters run with MAGBOOK_BUILD=1, under which `magbook.show.page` writes a figure as a div that `figures.js` draws.
 - Executed chapters are kept under a key of the package and its data, so no page shows outputs of older code.
 - A figure gets an accessible name from its cell's metadata; one without alt text or caption is a warning.
 - A cell tagged `live` shows a widget in JupyterLab and, on the page, a line that says so, with a link that starts it:
