@@ -82,7 +82,7 @@ def markdown(docstring, names):
     text = inspect.cleandoc(docstring)
     if names:
         name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-        text = re.sub(rf"(^|(?<=[.;]) )((?:{name})(?:, (?:{name}))*): ", r"\n- **\2**: ", text, flags=re.M)
+        text = re.sub(rf"(^|(?<=[.;]) )((?:{name})(?:, (?:{name}))*): ", r"\n* **\2**: ", text, flags=re.M)
     text = re.sub(r"^(?=Raises |Returns )", "\n", text, flags=re.M)
     parts = re.split(r"(`[^`]*`|\$\$.*?\$\$|\$[^$\n]+\$)", text, flags=re.S)
     return "".join(part if index % 2 else re.sub(r"(?<=[\w)])\*(?=[\w(])", r"\\*", part) for index, part in enumerate(parts))
@@ -109,7 +109,7 @@ class Api(SphinxDirective):
         if not entries:
             return None
         title = nodes.title("", "", nodes.literal("", f"mb.{name}"))
-        section = nodes.section("", title, ids=[f"mb.{name}"], names=[f"mb.{name}"])
+        section = nodes.section("", title, ids=[f"mb.{name}"], classes=["magbook-api"])
         section += self.parse(markdown((ast.get_docstring(tree) or "").split("\n\n")[0], []))
         values = [f"`{node.targets[0].id} = {ast.unparse(node.value)}`" for node in tree.body
                   if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
@@ -148,7 +148,7 @@ class Api(SphinxDirective):
             signature += addnodes.desc_returns("", returns)
         content = addnodes.desc_content("", *self.parse(markdown(ast.get_docstring(node), known)))
         return addnodes.desc("", signature, content, domain="py", objtype=kind, desctype=kind, noindex=True,
-                             classes=["py", kind, "magbook-api"])
+                             classes=["py", kind])
 
     def parse(self, text):
         holder = nodes.Element()

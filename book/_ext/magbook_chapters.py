@@ -58,7 +58,8 @@ async def _execute_all(chapters, cache, say):
     async def one(chapter):
         async with places:
             notebook = nbformat.read(chapter, as_version=4)
-            client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(chapter.parent)}})
+            client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(chapter.parent)}},
+                                    record_timing=False)  # a time in a cell's metadata would make it another notebook
             start = time.perf_counter()
             try:
                 await client.async_execute(env=os.environ | ONE_CORE | {"MAGBOOK_BUILD": "1"})
