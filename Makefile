@@ -5,24 +5,25 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What was installed, from where, by which Python. A change (also a moved folder) means installing again.
 LOCK_KEY := $(shell (pwd; $(PYTHON) -V; cat requirements.lock) 2>&1 | cksum | cut -d ' ' -f 1)
-SELF_KEY := $(shell cat pyproject.toml | cksum | cut -d ' ' -f 1)
+SELF_KEY := $(shell cat pyproject.toml requirements.txt | cksum | cut -d ' ' -f 1)
 LOCK_STAMP := .venv/.lock-$(LOCK_KEY)
 SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab data bench hosted lock clean
+.PHONY: help setup book check test lab data bench hosted lock clean
 
 help:
 	@echo "make book    build the book into _build/html"
-	@echo "make test    run the tests: package, chapters, and the built site in a browser"
+	@echo "make check   style, types and the fast tests, in a minute"
+	@echo "make test    all tests: package, chapters, JupyterLab, and the built site in a browser"
 	@echo "make lab     open the chapters in JupyterLab"
 	@echo "make data    compute the paper's data set (200 fields)"
 	@echo "make bench   check and time the solver, and time the networks"
 	@echo "make setup   only install what these need, into .venv (each of them does it itself)"
 	@echo "make hosted  write the book's address (_config.yml) into the chapters, for Colab and the like"
-	@echo "make lock    resolve requirements.txt anew into requirements.lock"
+	@echo "make lock    resolve the ranges of requirements.txt and pyproject.toml anew into requirements.lock"
 	@echo "make clean   remove the built book"
 	@echo
 	@echo "PYTHON=python3.12 make ... chooses the interpreter (3.11 or newer)."
@@ -44,9 +45,18 @@ book: setup
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book: _build/html/index.html"
 
+# A file's tests run one after the other, beside those of another file.
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+# The chapters are executed for the site, and JupyterLab's test begins when they no longer need both cores.
 test: setup
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
+	$(MAKE) book
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: setup
 	$(BIN)/jupyter lab book
@@ -67,7 +77,7 @@ hosted:
 lock:
 	$(PYTHON) -m venv --clear _build/lock
 	_build/lock/bin/python -m pip install --quiet uv
-	_build/lock/bin/uv pip compile requirements.txt --output-file requirements.lock --upgrade --quiet \
+	_build/lock/bin/uv pip compile pyproject.toml --all-extras --output-file requirements.lock --upgrade --quiet \
 	    --no-config --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 	rm -rf _build/lock

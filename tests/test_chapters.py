@@ -1,12 +1,14 @@
-"""Every chapter runs top to bottom from a fresh kernel, fast, and its numbers are what its prose says of them."""
+"""Every chapter runs top to bottom from a fresh kernel, fast, and its numbers are what its prose says of them.
+
+What the build of the site has executed is read, not executed again.
+"""
 
 import ast
-import time
 
-import nbformat
-from nbclient import NotebookClient
+import magbook_chapters
+import pytest
 
-SECONDS = 120
+SECONDS = 120  # beside another chapter
 
 # For each chapter the numbers it glues into its prose, with the range (low, high) in which the prose holds.
 RANGES = {
@@ -145,14 +147,17 @@ def number(name, text):
     return value
 
 
-def test_chapter(chapter, monkeypatch):
-    monkeypatch.setenv("MAGBOOK_BUILD", "1")
-    notebook = nbformat.read(chapter, as_version=4)
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3",
-                            resources={"metadata": {"path": str(chapter.parent)}})
-    start = time.perf_counter()
-    client.execute()
-    seconds = time.perf_counter() - start
+@pytest.fixture(scope="module")
+def failed(root, request):
+    """The errors of the chapters that fail; all that are to be tested have then been executed."""
+    chapters = [item.callspec.params["chapter"] for item in request.session.items if "failed" in item.fixturenames]
+    return magbook_chapters.execute(chapters, magbook_chapters.folder(root))
+
+
+def test_chapter(chapter, root, failed):
+    if chapter in failed:
+        raise failed[chapter]
+    notebook, seconds = magbook_chapters.executed(chapter, magbook_chapters.folder(root))
     assert seconds < SECONDS, f"{seconds:.0f} s"
 
     for cell in notebook.cells:

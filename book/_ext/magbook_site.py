@@ -1,7 +1,7 @@
 """What the book's site needs beyond jupyter-book.
 
-- Chapters run with MAGBOOK_BUILD=1, under which `magbook.show.page` writes a figure as a div that `figures.js` draws.
-- Executed chapters are kept under a key of the package and its data, so no page shows outputs of older code.
+- Chapters are executed before pages are read, see `magbook_chapters`, so no page shows outputs of older code. They run with
+  MAGBOOK_BUILD=1, under which `magbook.show.page` writes a figure as a div that `figures.js` draws.
 - A figure gets an accessible name from its cell's metadata; one without alt text or caption is a warning.
 - A cell tagged `live` shows a widget in JupyterLab and, on the page, a line that says so, with a link that starts it:
   the page's first launch button where `_config.yml` has `repository` and `launch_buttons`, else how to run the book.
@@ -17,17 +17,18 @@ import html
 import importlib.metadata
 import importlib.util
 import itertools
-import os
 import re
 import shutil
 import textwrap
 from pathlib import Path
 
 import fontpkg
+import magbook_chapters
 from docutils import nodes
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from fontTools.varLib import instancer
+from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
@@ -51,13 +52,14 @@ UNUSED = ["scripts/*.map", "styles/*.map", "locales", "vendor/fontawesome/webfon
 
 def setup(app):
     # Another one than last time: pages are written again, or read again.
-    app.add_config_value("magbook_assets", _digest(app.confdir, ["book/_assets/*"]), "html")
-    app.add_config_value("magbook_extension", _digest(app.confdir, ["book/_ext/*.py"]), "env")
+    app.add_config_value("magbook_assets", magbook_chapters.digest(app.confdir, ["book/_assets/*"]), "html")
+    app.add_config_value("magbook_extension", magbook_chapters.digest(app.confdir, ["book/_ext/*.py"]), "env")
     app.add_js_file("figures.js", loading_method="defer", **{"data-plotly": PLOTLY_NAME})
     app.add_js_file("scrolling.js", loading_method="defer")
     # From the disk the search cannot read the pages that it finds: it lists them without an excerpt.
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
+    app.connect("env-before-read-docs", execute)
     app.connect("doctree-read", finish_cells)
     app.connect("html-page-context", store_figures)
     app.connect("html-page-context", describe_page)
@@ -67,27 +69,26 @@ def setup(app):
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _digest(root, patterns):
-    """A short hash of the files under `root` that match."""
-    digest = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in Path(root).glob(pattern) if path.is_file()):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
 def prepare(app, config):
-    """Set what the chapters' kernels see, and choose the folder of executed chapters."""
-    os.environ["MAGBOOK_BUILD"] = "1"
+    """Choose the folder of executed chapters, and take away those of older code."""
     if not config.html_theme_options.get("repository_url"):
         config.html_theme_options.pop("launch_buttons", None)  # nobody could start anything: the book has no address
-    key = _digest(app.srcdir, ["magbook/**/*.py", "data/*", "requirements.lock"])
-    executed = Path(app.outdir).parent / ".jupyter_cache"
-    if executed.is_dir():
-        for old in executed.iterdir():
-            if old.name != key:
-                shutil.rmtree(old, ignore_errors=True)
+    kept = magbook_chapters.folder(app.srcdir)
+    for old in kept.parent.iterdir() if kept.parent.is_dir() else ():
+        if old != kept:
+            shutil.rmtree(old, ignore_errors=True)
     # Sphinx also reads every page again when this value is another than last time.
-    config.nb_execution_cache_path = str(executed / key)
+    config.nb_execution_cache_path = str(kept)
+
+
+def execute(app, env, docnames):
+    """Execute the chapters among the pages to be read; a cell that fails ends the build, after the other chapters."""
+    if app.config.nb_execution_mode != "cache":
+        return
+    chapters = [path for path in map(Path, map(env.doc2path, docnames)) if path.suffix == ".ipynb"]
+    errors = magbook_chapters.execute(chapters, app.config.nb_execution_cache_path, LOGGER.info)
+    if errors:
+        raise ExtensionError("\n\n".join(f"{path.name}: {error}" for path, error in errors.items()))
 
 
 def finish_cells(app, doctree):

@@ -1,0 +1,75 @@
+"""Executes the chapters: each once, two at a time, kept for all that read them, the site's pages and the tests.
+
+They lie where myst-nb looks for them (a jupyter-cache), in a folder named for all that can change an output besides a
+chapter's own code: the package, its data and the lock file.
+"""
+
+import asyncio
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+
+CELL_SECONDS = 300
+# A chapter has one core, so that two side by side neither wait for each other nor make each other's timings jump.
+ONE_CORE = {name: "1" for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+                                   "TF_NUM_INTEROP_THREADS"]}
+
+
+def digest(root, patterns):
+    """A short hash of the files under `root` that match."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in Path(root).glob(pattern) if path.is_file()):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def folder(root):
+    """Where executed chapters lie while package, data and lock file are what they are."""
+    return Path(root) / "_build/.jupyter_cache" / digest(root, ["magbook/**/*.py", "data/*", "requirements.lock"])
+
+
+def executed(chapter, kept):
+    """A chapter (its path) with outputs and the seconds that they took, or None where `kept` doesn't have it."""
+    notebook = nbformat.read(chapter, as_version=4)
+    cache = get_cache(str(kept))
+    try:
+        record, notebook = cache.match_cache_notebook(notebook), cache.merge_match_into_notebook(notebook)[1]
+    except KeyError:
+        return None
+    return notebook, record.data["execution_seconds"]
+
+
+def execute(chapters, kept, say=print):
+    """Execute those of the `chapters` (paths) that `kept` doesn't have; return the errors by chapter."""
+    stale = [Path(chapter) for chapter in chapters if executed(chapter, kept) is None]
+    stale.sort(key=lambda path: path.stat().st_size, reverse=True)  # the longest first, by and large
+    return asyncio.run(_execute_all(stale, get_cache(str(kept)), say))
+
+
+async def _execute_all(chapters, cache, say):
+    places, errors = asyncio.Semaphore(min(2, os.cpu_count())), {}
+
+    async def one(chapter):
+        async with places:
+            notebook = nbformat.read(chapter, as_version=4)
+            client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(chapter.parent)}},
+                                    record_timing=False)  # a time in a cell's metadata would make it another notebook
+            start = time.perf_counter()
+            try:
+                await client.async_execute(env=os.environ | ONE_CORE | {"MAGBOOK_BUILD": "1"})
+            except Exception as error:  # a cell's, a cell's that doesn't end, a kernel's that dies
+                errors[chapter] = error
+                return
+            seconds = time.perf_counter() - start
+            say(f"{chapter.name}: executed in {seconds:.0f} s")
+            bundle = CacheBundleIn(notebook, str(chapter), data={"execution_seconds": seconds})
+            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+    await asyncio.gather(*map(one, chapters))
+    return errors
