@@ -12,7 +12,7 @@ SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book check test lab data bench hosted lock clean
+.PHONY: help setup book check test lab data reproduce bench hosted lock clean
 
 help:
 	@echo "make book    build the book into _build/html"
@@ -20,6 +20,7 @@ help:
 	@echo "make test    all tests: package, chapters, JupyterLab, and the built site in a browser"
 	@echo "make lab     open the chapters in JupyterLab"
 	@echo "make data    compute the paper's data set (200 fields)"
+	@echo "make reproduce  make what ships in data/ anew, where it is out of date; DRY=1 only says what"
 	@echo "make bench   check and time the solver, and time the networks"
 	@echo "make setup   only install what these need, into .venv (each of them does it itself)"
 	@echo "make hosted  write the book's address (_config.yml) into the chapters, for Colab and the like"
@@ -63,6 +64,9 @@ lab: setup
 
 data: setup
 	$(BIN)/python -m magbook generate
+
+reproduce: setup
+	$(BIN)/python -m magbook reproduce $(if $(DRY),--dry-run)
 
 bench: setup
 	$(BIN)/python -m magbook bench
