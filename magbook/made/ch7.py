@@ -95,7 +95,8 @@ def assemble(encoder: keras.Model, decoder: keras.Model, networks: Ensemble, lat
     rough = spline.roughness(b)
     limits = np.sort(rough)
     errors = np.array([np.where(rough > limit, fast, slow) for limit in limits])
-    rom.dynamics.limit = float(limits[errors.mean(axis=1).argmin()])
+    # by the logarithm, so that a factor counts as much on smooth ground, where errors are small, as on rough ground
+    rom.dynamics.limit = float(limits[np.log(errors).mean(axis=1).argmin()])
     c = rom.dynamics.rollouts(first, hold(b))
     members = np.array([[film_average(rom, one[1:]) for one in member] for member in c])
     off = np.abs(members.mean(axis=0) - mean) / members.std(axis=0, ddof=1)
