@@ -103,7 +103,6 @@ NODES = """() => {  // dynamics whose one layer multiplies (x, y, t), in T and s
     window.one = atlas(1);
     window.both = {kind: "ensemble", history: 0, coverage: 2, members: [one, atlas(3)]};
     window.rollout = (node) => Array.from(module.rollout(node, [7, 8], [1000, 2000], [0, 0.5, 1]));
-    window.members = (node) => [...module.members(node, [7, 8], [1000, 2000], [0, 0.5, 1])].map((c) => Array.from(c));
 }"""
 
 
@@ -112,8 +111,8 @@ def test_an_ensemble_is_the_mean_of_its_members_and_every_rollout_begins_at_the_
     one, other = [7, 8, 1.5, 2, 2, 2], [7, 8, 4.5, 6, 6, 6]
     np.testing.assert_allclose(script.evaluate("rollout(one)"), one, rtol=1e-6)
     np.testing.assert_allclose(script.evaluate("rollout(both)"), np.mean([one, other], axis=0), rtol=1e-6)
-    np.testing.assert_allclose(script.evaluate("members(one)"), [one], rtol=1e-6)
-    np.testing.assert_allclose(script.evaluate("members(both)"), [one, other], rtol=1e-6)
+    np.testing.assert_allclose(script.evaluate("module.parts(one).map(rollout)"), [one], rtol=1e-6)
+    np.testing.assert_allclose(script.evaluate("module.parts(both).map(rollout)"), [one, other], rtol=1e-6)
     assert script.evaluate("[0, 4].map((history) => module.turns({dynamics: {history}}))") == [True, False]
 
 

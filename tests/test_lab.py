@@ -149,9 +149,14 @@ def drawn(page, panel, n):
     return until(page, lambda: len(data := panel.evaluate(DATA)) == n and data, f"{n} figures")
 
 
+WIDE = """panel => [...panel.querySelectorAll(".js-plotly-plot")].every(
+    figure => Math.abs(figure._fullLayout.width - figure.clientWidth) <= 1 && figure.clientWidth <= panel.clientWidth)"""
+
+
 def field(page, panel):
-    """Another moment, another film; another field, other curves."""
+    """As wide as its cell; another moment, another film; another field, other curves."""
     film, curves = drawn(page, panel, 2)
+    until(page, lambda: panel.evaluate(WIDE), "figures as wide as the panel")
     direction, _, moment = panel.query_selector_all(".noUi-handle")
     for _ in range(30):
         moment.press("ArrowRight")

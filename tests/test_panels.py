@@ -81,7 +81,7 @@ def test_error_map_computes_the_field_that_is_clicked():
     fields = np.array([[-30e-3, 2e-3, 0], [-35e-3, -5e-3, 0], [-45e-3, 8e-3, 0]])
     errors = {"L2": np.array([0.1, 0.3, 0.2]), "angle": np.array([4.0, 2.0, 1.0])}
     panel = panels.error_map(untrained(), fields, errors, known=fields, times=[2e-11, 6e-11], duration=1e-10)
-    chart, said, curves, pictures = panel.children
+    chart, said, curves, pictures = panel.children[:4]
     np.testing.assert_array_equal(panel.run.field, fields[1])  # the worst
     assert len(panel.fast) == len(panel.run) == 11 and "outside" not in said.value
     before = [np.array(trace.y) for trace in curves.data], pictures.data[0].source

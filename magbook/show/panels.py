@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
@@ -60,7 +61,7 @@ def field(film: Film = Film(cells=(128, 32)), duration: float = 1e-9, every: flo
         slider.observe(show_run, "value")
     moment.observe(show_moment, "value")
     panel.children = [widgets.HBox(sliders, layout=_ROW), widgets.HBox([player, moment, clock], layout=_ROW),
-                      picture, curves]
+                      picture, curves, _Follow()]
     return panel
 
 
@@ -96,7 +97,7 @@ def compare(rom: "ReducedOrderModel | None" = None, duration: float = 1e-9, sign
     curves = _live(compute())
     for slider in sliders:
         slider.observe(lambda _: _replace(curves, compute()), "value")
-    panel.children = [widgets.HBox(sliders, layout=_ROW), said, curves]
+    panel.children = [widgets.HBox(sliders, layout=_ROW), said, curves, _Follow()]
     return panel
 
 
@@ -127,7 +128,7 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
     dots = next(trace for trace in chart.data if trace.marker.coloraxis)
     dots.on_click(lambda _, points, state: [show(fields[i]) for i in points.point_inds[:1]])
     panel.show = show
-    panel.children = [chart, said, curves, pictures]
+    panel.children = [chart, said, curves, pictures, _Follow()]
     return panel
 
 
@@ -159,6 +160,20 @@ def _field_sliders(signal):
         return vector if signal is None else signal(vector)
 
     return [angle, strength], chosen
+
+
+class _Follow(anywidget.AnyWidget):
+    """Makes the figures of a panel as wide as the panel, which in half a window is 360 px.
+
+    A figure widget is first drawn before it has a place, 700 px wide, and follows nothing but changes of the window. The
+    panel grows when its figures are drawn, and this then says "resize" for the window.
+    """
+
+    _esm = """export default { render({ el }) {
+      const size = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+      requestAnimationFrame(() => size.observe(el.parentElement ?? el));  // by then the panel is around it
+      return () => size.disconnect();
+    } };"""
 
 
 def _live(figure):
