@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -31,7 +32,7 @@ with _silence():
 logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 @keras.saving.register_keras_serializable("magbook")
-def gelu(x):
+def gelu(x: Any) -> Any:
     """The Gaussian error linear unit, by its formula with tanh: the exact one has no counterpart in ONNX.
 
     D. Hendrycks and K. Gimpel, arXiv:1606.08415 (2016).
@@ -40,7 +41,7 @@ def gelu(x):
 
 
 @keras.saving.register_keras_serializable("magbook")
-def sine(x):
+def sine(x: Any) -> Any:
     """sin(x), for a first layer that sees fine detail in its few inputs. M. Tancik et al., arXiv:2006.10739 (2020)."""
     return ops.sin(x)
 

@@ -8,17 +8,18 @@ say in `breaks` at which times they jump or bend.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-Field = ArrayLike | Callable[[float], ArrayLike]
+Field: TypeAlias = ArrayLike | Callable[[float], ArrayLike]
 """An applied field: mu0*H in T, a pair or a triple, or a function of t in s that returns one."""
 
 SEED = 2019
 """Seed of the fields of the named data sets."""
 
-FAN = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
+FAN: dict[str, Any] = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
 """The fields of the paper: directions within 22 degrees of the -x axis, and strengths in T."""
 
 

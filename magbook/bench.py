@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -41,7 +42,7 @@ def solver(duration: float = 1e-9, accuracy: float = 1.0, repeats: int = 3) -> d
     error (largest difference of a mean from fidimag's curve).
     """
     llg.simulate(sp4.FIELD_1, duration=2e-11, progress=False)  # compiles
-    options = dict(duration=duration, accuracy=accuracy, progress=False)
+    options: dict[str, Any] = dict(duration=duration, accuracy=accuracy, progress=False)
     total, run = min((_cpu_seconds(lambda: llg.simulate(sp4.FIELD_1, **options)) for _ in range(repeats)),
                      key=lambda pair: pair[0])
     spent, n = run.info["seconds"], run.info["field evaluations"]

@@ -27,7 +27,7 @@ SCALE = 32767
 """States are stored as whole numbers of 16 bits, m = stored/SCALE: off by at most 1.5e-5, where float16, of the same
 size, is off by up to 2.4e-4."""
 
-SETS = {"paper": {"n": 200}, "small": {"n": 20}, "large": {"n": 1000},
+SETS: dict[str, dict[str, Any]] = {"paper": {"n": 200}, "small": {"n": 20}, "large": {"n": 1000},
         "blade": {"n": 200, "seed": 2020, "angle": 186.0, "opening": 14.0}}
 """Named data sets, as arguments of `applied.fan`: the paper's 200 fields, its first 20, five times as many, of which the first are
 the paper's, and 200 more where 360 degree walls are made."""

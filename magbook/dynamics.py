@@ -5,6 +5,7 @@ steps from the last four states; `atlas.Atlas` and `atlas.Spline` know the traje
 one of two; `Ensemble` is several of one kind. CONTRIBUTING.md says how to add one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,13 @@ class Dynamics:
     A kind is a dataclass: a file of a model holds its fields, which are numbers, arrays, Keras models and other dynamics.
 
     history: how many states of the solver it needs beside the start. every: s between two states. last: s; after it
-    nothing is known. latent: numbers of a latent state.
+    nothing is known. latent: numbers of a latent state. coverage: how many standard deviations of the members' film averages
+    make half the width of `ReducedOrderModel.band`, where there are members.
     """
 
     history: int = 0
     last: float = np.inf
+    coverage: float = np.nan
     every: float
     latent: int
 
@@ -45,11 +48,10 @@ class Dynamics:
 class Ensemble(Dynamics):
     """Several dynamics of one kind, such as networks trained from several seeds: the mean of their rollouts.
 
-    members: two or more. coverage: how many standard deviations of the members' film averages make half the width of
-    `ReducedOrderModel.band`. Raises ValueError for members that differ in history, times or latent.
+    members: two or more. Raises ValueError for members that differ in history, times or latent.
     """
 
-    members: list[Dynamics]
+    members: Sequence[Dynamics]
     coverage: float = 2.0
 
     def __post_init__(self):

@@ -11,6 +11,7 @@ The first half of this module says what the terms are, in NumPy and double preci
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from numbers import Real
 
 import numba
 import numpy as np
@@ -282,7 +283,7 @@ def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float
     if not isinstance(film, Film):
         raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
     for name, value in (("duration", duration), ("every", every), ("accuracy", accuracy)):
-        if not (np.isscalar(value) and np.isreal(value) and np.isfinite(value) and value > 0):
+        if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: got {value!r}; a number greater than 0 is needed")
     if precision not in ("single", "double"):
         raise ValueError(f"precision: got {precision!r}; 'single' or 'double' is needed")
@@ -361,7 +362,7 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
     m = film.state(start, "start")
     if not (isinstance(iterations, (int, np.integer)) and iterations >= 1):
         raise ValueError(f"iterations: got {iterations!r}; a whole number of at least 1 is needed")
-    if not (np.isscalar(torque) and np.isreal(torque) and torque > 0):
+    if not (isinstance(torque, Real) and torque > 0):
         raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
     before = None
     with bar(desc="relax", unit="step", show=progress) as steps:

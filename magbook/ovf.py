@@ -6,6 +6,7 @@ the order of mumax3's (its `oommf/ovf2.go`), because mumax3 stops at a key that 
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ _END = re.compile(rb"\s*#[ \t]*end[ \t]*:[ \t]*data\b", re.I)
 _TIME = re.compile(r"^\s*#\s*desc\s*:\s*(?:total simulation time|time \(s\))\s*:[ \t]*(\S*)", re.I | re.M)
 
 
-def write(path: str | Path, m: np.ndarray, cell: tuple[float, float, float], time: float | None = None, title: str = "m",
+def write(path: str | Path, m: np.ndarray, cell: Sequence[float], time: float | None = None, title: str = "m",
           representation: str = "binary 4") -> None:
     """Write a state as OVF 2.0, whole or not at all.
 

@@ -8,8 +8,9 @@ import importlib
 import json
 import pkgutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,8 @@ class ReducedOrderModel:
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, dynamics: Dynamics, *, largest: float = np.inf,
                  film: Film = Film(), fan: dict | None = None, info: dict | None = None):
-        self.encoder, self.decoder, self.dynamics = encoder, decoder, dynamics
+        self.encoder, self.decoder = encoder, decoder
+        self.dynamics: Any = dynamics  # of whatever kind, whose own attributes a caller may ask for
         self.largest, self.film, self.fan, self.info = float(largest), film, dict(fan or {}), dict(info or {})
         state, latent = (film.ny, film.nx, 3), encoder.output_shape[-1]
         for name, model, shapes in (("encoder", encoder, (state, (latent,))), ("decoder", decoder, ((latent,), state))):
@@ -92,7 +94,7 @@ class ReducedOrderModel:
         if not np.isfinite(c).all():
             raise ValueError(f"c: {np.count_nonzero(~np.isfinite(c).all(axis=-1))} latent states are not finite")
         shape = (*c.shape[:-1], self.film.ny, self.film.nx, 3)
-        check_memory(4 * np.prod(shape), "Decoding")
+        check_memory(4 * float(np.prod(shape)), "Decoding")
         m = _apply(self.decoder, c.reshape(-1, self.latent)).reshape(shape)
         if unit:
             m = to_unit(m)
@@ -101,8 +103,7 @@ class ReducedOrderModel:
 
     # ------------------------------------------------------------------ through time
 
-    def simulate(self, field: Field, start: np.ndarray | None = None,
-                 duration: float = 1e-9) -> Trajectory | Iterator[Trajectory]:
+    def simulate(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> Any:
         """A `Trajectory` from the networks, or an iterator of them for a list of fields, one at a time in memory.
 
         field: mu0*H in T, a pair or a triple, or a function of t in s; or (n, 3), or a list of any of them. start: the
@@ -240,13 +241,13 @@ class ReducedOrderModel:
 
     def save(self, path: str | Path, half: bool = False) -> None:
         """Write everything to one `.npz` file, whole or not at all. half: weights in 16 bits, half the size."""
-        arrays = {}
+        arrays: dict[str, Any] = {}
         parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32)
                  for name in ("encoder", "decoder", "dynamics")}
         header = {"format": FORMAT, **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
                   "info": self.info}
         with atomic(path) as file:
-            np.savez_compressed(file, header=json.dumps(header), inside=self.film.inside, **arrays)
+            np.savez_compressed(file, **arrays, header=np.array(json.dumps(header)), inside=self.film.inside)
 
     @classmethod
     def load(cls, path: str | Path) -> "ReducedOrderModel":

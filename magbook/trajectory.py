@@ -27,7 +27,7 @@ class Trajectory:
 
     t: np.ndarray
     m: np.ndarray
-    field: np.ndarray
+    field: Any
     film: Film
     info: dict = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from .common import command, write_npz
 
 @command(reads=["set/paper"], seed=applied.SEED, writes={
     "paper_summary.npz": "fields, film averages and twists of the 200 trajectories of the paper's data set"})
-def summary():
+def summary() -> None:
     """Compute film averages and twists of the paper's data set from its states."""
     data = dataset.load("paper")
     runs = [dataset.trajectory(data, i) for i in bar(range(data.sizes["run"]), unit="field")]

@@ -1,6 +1,7 @@
 """Chapter 4: the paper's predictor, and the whole model against the simplest things that could work."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from ..rom import ReducedOrderModel, load_rom
 from .ch3 import AUTOENCODER, trained
 from .common import command, folder, history, hold, round_weights, say, sp4_runs, write_json, write_npz
 
-PREDICTOR = dict(steps=8, without_dropout=0.3, epochs=120, learning_rate=3e-3, seed=0)
+PREDICTOR: dict[str, Any] = dict(steps=8, without_dropout=0.3, epochs=120, learning_rate=3e-3, seed=0)
 """How the paper's predictor is trained here."""
 
-SHORT = dict(without_dropout=0.3, epochs=30, learning_rate=3e-3, seed=0)
+SHORT: dict[str, Any] = dict(without_dropout=0.3, epochs=30, learning_rate=3e-3, seed=0)
 """Short trainings that compare predictors with each other."""
 
 LOOK_AHEADS = (1, 2, 4, 8, 16)
@@ -24,7 +25,7 @@ LOOK_AHEADS = (1, 2, 4, 8, 16)
 @command(reads=["set/paper", "training/autoencoder"], seed=AUTOENCODER["seed"], writes={
     "paper_latents.npz": "latent states of the 200 trajectories of the paper's data set (latents) and of standard problem 4 "
                          "(sp4), without the start"})
-def encode():
+def encode() -> None:
     """Encode the paper's 200 trajectories, and standard problem 4's two, with the trained autoencoder."""
     encoder, _ = trained()
     data = dataset.load("paper")
@@ -36,7 +37,7 @@ def encode():
 
 @command(reads=["paper_latents.npz", "set/paper", "training/autoencoder"], keeps=["predictor"], seed=PREDICTOR["seed"], writes={
     "rom_paper.npz": "the networks of the paper, trained: a ReducedOrderModel with weights of 16 bits"})
-def train_predictor():
+def train_predictor() -> None:
     """Train the paper's predictor on the latents that ship, and put the whole model together; it resumes."""
     dynamics, _ = fit("predictor", **PREDICTOR)
     encoder, decoder = trained()
@@ -51,9 +52,9 @@ def train_predictor():
 
 @command(reads=["paper_latents.npz", "training/predictor"], seed=SHORT["seed"], writes={
     "predictor_sweep.json": "what predictors reached that look ahead 1 to 16 steps, and the history of the one that ships"})
-def sweep_predictor():
+def sweep_predictor() -> None:
     """Compare how far the predictor's loss looks ahead, on rollouts of the validation fields; it resumes."""
-    table = {"history": history("predictor"), "settings": SHORT, "steps": {}}
+    table: dict[str, Any] = {"history": history("predictor"), "settings": SHORT, "steps": {}}
     for steps in LOOK_AHEADS:
         _, table["steps"][steps] = fit(f"steps-{steps}", steps=steps, **SHORT)
     write_json("predictor_sweep.json", table)
@@ -62,7 +63,7 @@ def sweep_predictor():
 @command(reads=["rom_paper.npz", "paper_latents.npz", "paper_pca.npz", "set/paper"], writes={
     "paper_test.npz": "film averages (mean_) and relative L2 errors against time (l2_) of the paper's networks and of simpler "
                       "things on the 20 test fields"})
-def evaluate():
+def evaluate() -> None:
     """Compare the paper's networks, and the simplest things that could work, with the solver on the 20 test fields."""
     rom, data, latents = load_rom("paper"), dataset.load("paper"), paper_latents()["latents"]
     linear, parts = pca.load(), dataset.split(data.sizes["run"])
@@ -87,7 +88,7 @@ def evaluate():
         int if k == "run" else np.float32) for k in rows[0]})
 
 
-def fit(name: str, data: dict | None = None, **options) -> tuple[stepper.Stepper, list]:
+def fit(name: str, data: dict | None = None, **options: Any) -> tuple[stepper.Stepper, list]:
     """Train a predictor on the paper's latents, or on others of its fields, kept under a name: (stepper, history)."""
     data = paper_latents() if data is None else data
     train, validation = ((data["latents"][i], data["field"][i])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -30,30 +31,30 @@ from .common import (
 SEEDS = (0, 1, 2)
 """What trainings start from whose spread chapter 5 reports; 0 is the one that ships."""
 
-SMALL = dict(latent=16, filters=(16, 32, 64, 128), without_dropout=0.3, epochs=10, batch=32, learning_rate=2e-3, seed=0)
+SMALL: dict[str, Any] = dict(latent=16, filters=(16, 32, 64, 128), without_dropout=0.3, epochs=10, batch=32, learning_rate=2e-3, seed=0)
 """Autoencoders of coarse states, 64 x 16 cells, that are split by state and by field."""
 
 
 @command(reads=["paper_latents.npz", "paper_pca.npz", "autoencoder_sweep.json", "set/paper", "training/predictor"], keeps=["predictor-seed1"],
          writes={"seeds.json": "what the same trainings reached from three seeds each: histories, and errors of the short "
                                "autoencoders on the test fields"})
-def train_seeds():
+def train_seeds() -> None:
     """Train predictors, on latents and on principal components, and short autoencoders, from three seeds each (1 hour); it resumes."""
     test, shifted = dataset.states(dataset.load("paper"), "test"), components()
     short = read_json("autoencoder_sweep.json")["latent"]["16"]
-    table = {"predictor": {0: history("predictor")}, "autoencoder": {0: {k: short[k] for k in ("history", "test")}},
+    made: dict[str, Any] = {"predictor": {0: history("predictor")}, "autoencoder": {0: {k: short[k] for k in ("history", "test")}},
              "pca": {seed: ch4.fit(f"predictor-pca-seed{seed}", shifted, **ch4.PREDICTOR | {"seed": seed})[-1] for seed in SEEDS}}
     for seed in SEEDS[1:]:
-        _, table["predictor"][seed] = ch4.fit(f"predictor-seed{seed}", **ch4.PREDICTOR | {"seed": seed})
+        _, made["predictor"][seed] = ch4.fit(f"predictor-seed{seed}", **ch4.PREDICTOR | {"seed": seed})
         encoder, decoder, epochs = ch3.fit(f"latent-16-seed{seed}", every=2, latent=16, **ch3.SWEEP | {"seed": seed})
-        table["autoencoder"][seed] = {"history": epochs, "test": reconstruction_errors(ch3.through(encoder, decoder), test)}
-    write_json("seeds.json", table)
+        made["autoencoder"][seed] = {"history": epochs, "test": reconstruction_errors(ch3.through(encoder, decoder), test)}
+    write_json("seeds.json", made)
 
 
 @command(reads=["rom_paper.npz", "paper_pca.npz", "paper_latents.npz", "set/paper", "training/predictor-seed1"], writes={
     "errors.npz": "errors (model, field, metric), as metrics.compare names them, of networks and baselines on standard problem "
                   "4's fields 1 and 2 and on the 20 test fields"})
-def errors():
+def errors() -> None:
     """Compare every model and baseline with the solver, in every metric, on SP4's and the test fields (15 minutes)."""
     known, fields = known_and_tested()
     runs = [llg.simulate(b, progress=False) for b in bar(fields, unit="field")]
@@ -115,7 +116,7 @@ def table() -> xr.DataArray:
 @command(writes={
     "floors.npz": "how far apart two answers of the solver are: error of the film average (field, name) and relative L2 against "
                   "time (field, name, t), on standard problem 4's fields 1 and 2 and on the 20 test fields"}, seed=0)
-def floors():
+def floors() -> None:
     """Compare the solver with itself: two time steps, two grids, near starts, near fields (10 minutes)."""
     _, fields = known_and_tested()
     coarse = Film(cells=(128, 32))
@@ -144,12 +145,12 @@ def floors():
 @command(reads=["set/paper"], seed=SMALL["seed"], writes={
     "splits.json": "errors of small autoencoders that were trained and tested on states split by field and by state, of 20, 50 and "
                    "200 fields, and their errors on 20 new fields"})
-def compare_splits():
+def compare_splits() -> None:
     """Train small autoencoders on states split by state and by field, and show both new fields (10 minutes); it resumes."""
     data = dataset.load("paper")
     m = np.stack([unit(coarser(dataset.as_float(dataset.states(data, i)), 4)) for i in bar(range(200), unit="field")])
     new = np.concatenate([unit(coarser(llg.simulate(b, progress=False).m[1:], 4)) for b in applied.fan(220)[200:]])
-    compared = {"settings": SMALL, "fields": {}}
+    compared: dict[str, Any] = {"settings": SMALL, "fields": {}}
     for n in (20, 50, 200):
         options = SMALL | {"epochs": SMALL["epochs"] * 200 // n}  # as many updates
         by_field = {name: m[i].reshape(-1, *m.shape[2:]) for name, i in dataset.split(n).items()}

@@ -13,7 +13,7 @@ from .common import command, write_npz
                  "shape in two components",
     "ringdown.npz": "the film rings: a short pulse turns the S-state by `angle` times `spot` about z; mean my weighted with the spot "
                     "(here) and with its mirror image (there) against t"})
-def normal_modes():
+def normal_modes() -> None:
     """Find the S-state's normal modes, and let the film ring after a pulse (2 minutes)."""
     found = modes.find(k=64)
     modes.save(found, DATA / "modes.npz")

@@ -1,6 +1,7 @@
 """Chapter 7: the atlas, its parts, and both models by number of fields."""
 
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from .. import __version__, applied, atlas, autoencoder, baselines, closure, dat
 from .._keras import keras
 from .._progress import bar
 from ..atlas import Atlas, Hybrid, Spline
-from ..dynamics import Ensemble
+from ..dynamics import Dynamics, Ensemble
 from ..files import DATA, atomic
 from ..film import Film
 from ..rom import ReducedOrderModel, load_rom
@@ -28,15 +29,15 @@ from .common import (
     write_npz,
 )
 
-ATLAS = dict(closure=dict(epochs=40, seed=0), network=dict(epochs=60), members=5)
+ATLAS: dict[str, Any] = dict(closure=dict(epochs=40, seed=0), network=dict(epochs=60), members=5)
 """How the atlas is trained: the closure, and an ensemble of networks of field and time, seeds 0 and up."""
 
 SIZES = (50, 100, 200, 400, 800)
 
-BRIEF = dict(closure=dict(epochs=12, seed=0), network=dict(epochs=24, seed=0))
+BRIEF: dict[str, Any] = dict(closure=dict(epochs=12, seed=0), network=dict(epochs=24, seed=0))
 """Shorter trainings of the atlas, that compare numbers of fields and parts of it with each other."""
 
-STEPPING = dict(steps=8, widths=(128, 128, 128), residual=True, dropout=0.0, noise=0.01, epochs=20, learning_rate=3e-3, seed=0)
+STEPPING: dict[str, Any] = dict(steps=8, widths=(128, 128, 128), residual=True, dropout=0.0, noise=0.01, epochs=20, learning_rate=3e-3, seed=0)
 """A predictor that steps, as wide and as long trained as it can be in the time that a network of field and time takes."""
 
 PASS = 250
@@ -49,7 +50,7 @@ PASS = 250
 @command(reads=["set/large", "set/blade"], keeps=["atlas-closure"], seed=0, writes={
     "rom_atlas.npz": "the model of chapter 7, trained: principal components, their closure, a spline, and an ensemble of networks of "
                      "field and time, with weights of 16 bits"})
-def train_atlas():
+def train_atlas() -> None:
     """Train the atlas of chapter 7 on the large data set and the blade's (20 minutes); it resumes."""
     rom = fit(blade=True)
     rom.info |= {"settings": ATLAS, "data": {name: dataset.SETS[name] for name in ("large", "blade")},
@@ -75,19 +76,19 @@ def fit(blade: bool) -> ReducedOrderModel:
                              folder(f"{name}-network-{seed}"), callback=say, seed=seed, **ATLAS["network"])
         round_weights(one.network)
         members.append(one)
-    return assemble(encoder, decoder, Ensemble(members), latents, train["field"], validation)
+    return assemble(encoder, decoder, Ensemble(members), start, latents, train["field"], validation)
 
 
-def assemble(encoder: keras.Model, decoder: keras.Model, networks: Ensemble, latents: np.ndarray, fields: np.ndarray,
+def assemble(encoder: keras.Model, decoder: keras.Model, networks: Dynamics, start: np.ndarray, latents: np.ndarray, fields: np.ndarray,
              validation: dict) -> ReducedOrderModel:
     """Networks and a spline through the same latent trajectories, the boundary between them and the band set on validation fields.
 
-    latents: (n, nt, latent) of the training fields (n, 3). validation: "field" and "mean" of the validation fields.
+    start: (latent,). latents: (n, nt, latent) of the training fields (n, 3). validation: "field" and "mean" of the validation fields.
     """
     amplitudes, patterns = atlas.compress(latents)
-    start = networks.members[0].start
     spline = Spline(fields[:, :2], amplitudes.astype(np.float32), patterns.astype(np.float32), start)
-    rom = ReducedOrderModel(encoder, decoder, Hybrid(spline, networks, 0.0), largest=np.abs(latents).max(), film=Film(), fan=applied.FAN)
+    both = Hybrid(spline, networks, 0.0)
+    rom = ReducedOrderModel(encoder, decoder, both, largest=np.abs(latents).max(), film=Film(), fan=applied.FAN)
     b, mean = validation["field"], validation["mean"]
     first = np.broadcast_to(start, (len(b), 1, len(start)))
     averages = {one: np.array([film_average(rom, c[1:]) for c in one.rollout(first, hold(b))]) for one in (spline, networks)}
@@ -96,11 +97,11 @@ def assemble(encoder: keras.Model, decoder: keras.Model, networks: Ensemble, lat
     limits = np.sort(rough)
     errors = np.array([np.where(rough > limit, fast, slow) for limit in limits])
     # by the logarithm, so that a factor counts as much on smooth ground, where errors are small, as on rough ground
-    rom.dynamics.limit = float(limits[np.log(errors).mean(axis=1).argmin()])
-    c = rom.dynamics.rollouts(first, hold(b))
+    both.limit = float(limits[np.log(errors).mean(axis=1).argmin()])
+    c = both.rollouts(first, hold(b))
     members = np.array([[film_average(rom, one[1:]) for one in member] for member in c])
     off = np.abs(members.mean(axis=0) - mean) / members.std(axis=0, ddof=1)
-    rom.dynamics.coverage = float(np.quantile(off, 0.9))  # nine values of ten
+    both.coverage = float(np.quantile(off, 0.9))  # nine values of ten
     return rom
 
 
@@ -108,17 +109,18 @@ def assemble(encoder: keras.Model, decoder: keras.Model, networks: Ensemble, lat
     "atlas_test.npz": "film averages (mean_, and those of the members of its band) and relative L2 errors against time (l2_) of the "
                       "atlas, its networks and its spline alone, on standard problem 4's two fields and 100 test fields, 20 of which "
                       "are the paper data set's; on those 22 also every error as metrics.compare names it (field, metric), and errors of each network (single)"})
-def evaluate_atlas():
+def evaluate_atlas() -> None:
     """Compare the atlas with the solver on standard problem 4's two fields and on 100 test fields (5 minutes)."""
     rom, data = load_rom("atlas"), dataset.load("large")
+    both: Hybrid = rom.dynamics
     fields = tested_fields()
     known = np.concatenate([data["field"].values[dataset.split(1000)["train"]], applied.fan(**dataset.SETS["blade"])])
     # As chapter 5's errors compare all other models, on the same fields
-    errors = [metrics.compare(rom.simulate(b), llg.simulate(b, progress=False), rom) for b in bar(fields[:22], unit="field")]
+    errors = [metrics.compare(run, llg.simulate(run.field, progress=False), rom) for run in bar(rom.simulate(fields[:22]), unit="field")]
     first = np.repeat(rom.encode(llg.s_state(rom.film))[None, None], len(fields), axis=0)
-    parts = {"atlas": rom.dynamics, "networks": rom.dynamics.fast, "spline": rom.dynamics.slow}
+    parts = {"atlas": both, "networks": both.fast, "spline": both.slow}
     latents = {name: one.rollout(first, hold(fields)) for name, one in parts.items()}
-    members, networks = (one.rollouts(first, hold(fields)) for one in (rom.dynamics, rom.dynamics.fast))
+    members, networks = (one.rollouts(first, hold(fields)) for one in (both, both.fast))
     rows = []
     for k, (b, stored) in enumerate(zip(bar(fields, unit="field"), tested_states())):
         m = dataset.as_float(stored)
@@ -131,7 +133,7 @@ def evaluate_atlas():
                        "single": [metrics.film_average_error(film_average(rom, one[k, 1:]), m.mean(axis=(1, 2), dtype=float))
                                   for one in networks],
                        "distance": np.linalg.norm(known - b, axis=1).min()})
-    write_npz("atlas_test.npz", t=data["t"].values, metric=list(errors[0]), networks_asked=rom.dynamics.asks_fast(fields),
+    write_npz("atlas_test.npz", t=data["t"].values, metric=list(errors[0]), networks_asked=both.asks_fast(fields),
               error=np.array([list(one.values()) for one in errors], np.float32),
               **{k: np.array([row[k] for row in rows], np.float32) for k in rows[0]})
 
@@ -139,13 +141,14 @@ def evaluate_atlas():
 @command(reads=["set/large"], keeps=["atlas-without-blade-closure"], seed=0, writes={
     "atlas_800.json": "film-average errors, on the fields of atlas_test.npz, of an atlas trained like the one that ships, but without "
                       "the 200 fields drawn between 179 and 193 degrees: of the whole, of its networks and of its spline"})
-def train_without_blade():
+def train_without_blade() -> None:
     """Train the atlas once more, without the 200 fields drawn near standard problem 4's second, and test it (25 minutes); it resumes."""
     rom, fields = fit(blade=False), tested_fields()
+    both: Hybrid = rom.dynamics
     first = np.repeat(rom.encode(llg.s_state(rom.film))[None, None], len(fields), axis=0)
     mean = np.array([dataset.as_float(stored).mean(axis=(1, 2), dtype=float) for stored in tested_states()])
     errors = {}
-    for name, one in {"atlas": rom.dynamics, "networks": rom.dynamics.fast, "spline": rom.dynamics.slow}.items():
+    for name, one in {"atlas": both, "networks": both.fast, "spline": both.slow}.items():
         guess = np.array([film_average(rom, c[1:]) for c in one.rollout(first, hold(fields))])
         errors[name] = metrics.film_average_error(guess, mean).tolist()
     write_json("atlas_800.json", {"field": fields.tolist(), **errors})
@@ -157,7 +160,7 @@ def train_without_blade():
 @command(reads=["set/large", "set/blade"], seed=0, writes={
     "atlas_sweep.json": "film-average errors on standard problem 4's two fields and 100 test fields of the atlas, shorter trained, by "
                         "number of training fields and without one part after another"})
-def sweep_atlas():
+def sweep_atlas() -> None:
     """Compare numbers of fields, and the parts of the atlas, in shorter trainings (half an hour); it resumes."""
     validation, test = (pool(1000, part=part) for part in ("validation", "test"))
     runs = sp4_runs()
@@ -204,7 +207,7 @@ def sweep_atlas():
     "paper_sweep.json": "errors on standard problem 4's two fields and 100 test fields of the paper's networks, by number of training "
                         "fields: of both, shorter trained, and of the predictor on the latents of the autoencoder that ships; of the "
                         "latter also after the long training"})
-def sweep_paper():
+def sweep_paper() -> None:
     """Compare numbers of fields for the paper's networks: for both, and for the predictor alone (1 1/2 hours); it resumes."""
     rom, settings = load_rom("paper"), {"autoencoder": ch3.SWEEP | {"updates": PASS},
                                         "predictor": ch4.SHORT | {"steps": ch4.PREDICTOR["steps"]}, "long": ch4.PREDICTOR}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def plan() -> dict[str, str]:
 # ---------------------------------------------------------------------------- what several of them use
 
 
-def write_npz(name: str, **arrays: np.ndarray) -> None:
+def write_npz(name: str, /, **arrays: Any) -> None:
     """Write arrays to a file of `data/`, whole or not at all."""
     with atomic(DATA / name) as file:
         np.savez_compressed(file, **arrays)
@@ -174,12 +175,12 @@ def sp4_runs() -> list:
     return [llg.simulate(b, progress=False) for b in sp4_fields()]
 
 
-def film_average(rom: object, c: np.ndarray) -> np.ndarray:
+def film_average(rom: Any, c: np.ndarray) -> np.ndarray:
     """Film averages (nt, 3) of latent states (nt, latent)."""
     return rom.decode(c, unit=True).mean(axis=(1, 2), dtype=float)
 
 
-def reconstruction_errors(model: Callable, states: np.ndarray) -> dict[str, float]:
+def reconstruction_errors(model: Callable, states: np.ndarray) -> dict[str, Any]:
     """Relative L2 error, raw and with the output scaled to unit length, and mean error of the film average."""
     m = dataset.as_float(states)
     out = model(m)

@@ -202,7 +202,7 @@ def times(times: ArrayLike) -> np.ndarray:
     return times
 
 
-def whole(name: str, value: Real, least: int = 0) -> int:
+def whole(name: str, value: float, least: int = 0) -> int:
     """A whole number for the argument `name`."""
     if not isinstance(value, Real):
         raise TypeError(f"{name}: got {value!r}; a whole number of at least {least} is needed")

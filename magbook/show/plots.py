@@ -199,7 +199,7 @@ def states(trajectories: Trajectory | Sequence[Trajectory], times: ArrayLike, *,
     block = min(_COLUMN * -low / right, 700)
     fig = _figure(images, title)
     if arrows:
-        fig.add_trace(_arrows(*(np.concatenate(a) for a in (x, y, vectors)), nm_per_px=-low / block,
+        fig.add_trace(_arrows(np.concatenate(x), np.concatenate(y), np.concatenate(vectors), -low / block,
                               largest=11 if len(lefts) == 1 else 9))
         of_the_grid = fig.data[-1].hovertemplate
         fig.data[-1].hovertemplate = of_the_grid[of_the_grid.index("<br>") + 4:]
@@ -233,7 +233,7 @@ def means(*trajectories: Trajectory, labels: Sequence[str] | None = None, band: 
     `sp4.reference("fidimag", 1)` returns; drawn as if it were the first trajectory.
     As the paper's Figures 1 and 4. Raises ValueError or TypeError, naming the argument, for anything else.
     """
-    trajectories = look.trajectories("trajectories", trajectories, least=0)
+    trajectories = tuple(look.trajectories("trajectories", trajectories, least=0))
     if not trajectories and band is None and reference is None:
         raise ValueError("trajectories: got none, and no band or reference either; there is nothing to draw")
     labels = _labels(labels, trajectories)
@@ -300,11 +300,11 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
         # an image of the layout: plotly makes an image trace anew for each frame, and it is blank until that is done
         image = dict(source=_image(m, its, wheel, pixels, bits=6).source, xref="x", yref="y", x=0, sizex=width,
                      y=height, sizey=height, sizing="stretch", layer="below")
-        return (image, (its.x[columns] * 1e9, its.y[rows] * 1e9, m[rows, columns]),
+        return (image, dict(x=its.x[columns] * 1e9, y=its.y[rows] * 1e9, vectors=m[rows, columns], nm_per_px=_nm_per_px(its)),
                 dict(x=[round(t[n], 6)] * 2), dict(x=[round(t[n], 6)] * 3, y=np.round(mean[n], 4).tolist()))
 
     image, vectors, line, dots = moving(0)
-    needles = _arrows(*vectors, _nm_per_px(its))
+    needles = _arrows(**vectors)
     needles.update(customdata=None, hovertemplate=None, hoverinfo="skip")
     lower = dict(xaxis="x2", yaxis="y2")
     curves = [go.Scatter(x=_short(trajectory.t * 1e9), y=_short(trajectory.mean[:, k]), name=_M[c], mode="lines",
@@ -318,7 +318,7 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
     for n, name in enumerate(names):
         image_n, vectors_n, line_n, dots_n = moving(n)
         frames.append(go.Frame(name=name, traces=[0, 4, 5], layout=dict(images=[image_n]), data=[
-            go.Scatter(_needles(*vectors_n, 11, _nm_per_px(its))), go.Scatter(line_n), go.Scatter(dots_n)]))
+            go.Scatter(_needles(**vectors_n, largest=11)), go.Scatter(line_n), go.Scatter(dots_n)]))
 
     upper, gap, curve, controls = _film_height(its), 84, 190, 122
     plot = upper + gap + curve
