@@ -136,12 +136,12 @@ class ReducedOrderModel:
             raise ValueError(f"field: got a list of {len(given)}; one field is needed")
         first = self.first_states(given[0], start)
         encoded = self.encode(first)
+        middle = self._trajectory(first, self.rollout(encoded, fields[0]), fields[0]).mean
         c = self.dynamics.rollouts(encoded[None], fields[..., :2])[:, 0]
         if len(c) < 2:
             raise ValueError("band: this model's dynamics is one; an ensemble of at least two is needed")
         members = np.array([self._trajectory(first, one, fields[0]).mean for one in c])
         off = self.dynamics.coverage * members.std(axis=0, ddof=1)
-        middle = self._trajectory(first, self.rollout(encoded, fields[0]), fields[0]).mean
         return middle - off, middle + off
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:

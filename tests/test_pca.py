@@ -105,3 +105,15 @@ def test_the_same_states_give_the_same_components():
 def test_more_components_than_there_can_be(k):
     with pytest.raises(ValueError, match=f"^k: got {k}; .* less than the number of states, 20"):
         pca.fit(states(), k)
+
+
+def test_networks_do_what_the_components_do():
+    """As an encoder and a decoder of a reduced order model, with coefficients shifted by an offset."""
+    m, offset = states(), np.array([3.0, -2.0, 1.0, 0.5])
+    model = pca.fit(m, 4)
+    encoder, decoder = pca.networks(model, offset)
+    c = np.asarray(encoder.predict_on_batch(m))
+    np.testing.assert_allclose(c, model.encode(m) + offset, atol=1e-4)
+    np.testing.assert_allclose(decoder.predict_on_batch(c), model.decode(model.encode(m)), atol=1e-4)
+    assert (encoder.input_shape, encoder.output_shape) == (decoder.output_shape, decoder.input_shape) == ((None, 4, 6, 3), (None, 4))
+    np.testing.assert_allclose(decoder.predict_on_batch(np.float32([offset])), model.mean[None], atol=1e-4)
