@@ -47,8 +47,9 @@ class Atlas(Dynamics):
         b = _constant(fields, first, self.start)
         t = self.every * np.arange(1, fields.shape[1])
         x = inputs(b, t)
-        # the networks are wide, and a hundred trajectories at a time fill the cores
-        c = np.concatenate([np.asarray(self.network.predict_on_batch(x[i:i + 12800])) for i in range(0, len(x), 12800)])
+        c = np.empty((len(x), self.latent), np.float32)
+        for i in range(0, len(x), 12800):  # the networks are wide, and a hundred trajectories at a time fill the cores
+            c[i:i + 12800] = np.asarray(self.network.predict_on_batch(x[i:i + 12800]))
         return np.concatenate([first, c.reshape(len(b), len(t), self.latent)], axis=1)
 
     def networks(self) -> dict:
@@ -103,6 +104,7 @@ class Hybrid(Dynamics):
 
     slow: a `Spline`. fast: an `Atlas`, or an ensemble of them. limit: the roughness of the spline above which the networks
     are asked; it was chosen on validation fields. coverage: as in `dynamics.Ensemble`, for the band of this answer.
+    Raises ValueError where the two differ in latent or every.
     """
 
     slow: Spline
@@ -111,7 +113,10 @@ class Hybrid(Dynamics):
     coverage: float = 2.0
 
     def __post_init__(self):
-        self.latent, self.every, self.last = self.fast.latent, self.fast.every, min(self.fast.last, self.slow.last)
+        one, other = ((part.latent, part.every) for part in (self.slow, self.fast))
+        if one != other:
+            raise ValueError(f"slow: its (latent, every) are {one}, those of fast {other}")
+        (self.latent, self.every), self.last = one, min(self.fast.last, self.slow.last)
 
     def asks_fast(self, fields: np.ndarray) -> np.ndarray:
         """Are the networks asked at fields (n, 2 or 3)? Booleans (n,)."""

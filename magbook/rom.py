@@ -112,17 +112,17 @@ class ReducedOrderModel:
         is the dynamics', decoded and scaled to unit length. A field outside the fan of the training gives a warning that
         says by how much. Raises ValueError for what the dynamics cannot answer, naming the argument.
         """
-        runs = (self._trajectory(*one) for one in self._runs(field, start, duration))
+        runs = (self._trajectory(*one) for one in self._runs(*self._arguments(field, start, duration)))
         return next(runs) if _single(field) else runs
 
     def averages(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
         """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for n fields, in bounded memory."""
-        mean = np.stack([self._trajectory(*one).mean for one in self._runs(field, start, duration)])
+        mean = np.stack([self._trajectory(*one).mean for one in self._runs(*self._arguments(field, start, duration))])
         return mean[0] if _single(field) else mean
 
     def latents(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
         """The latent states behind what `simulate` gives, that of the start first: (nt, latent), or (n, nt, latent)."""
-        c = np.stack([c for _, c, _ in self._runs(field, start, duration)])
+        c = np.stack([c for _, c, _ in self._runs(*self._arguments(field, start, duration))])
         return c[0] if _single(field) else c
 
     def band(self, field: Field, start: np.ndarray | None = None,
@@ -132,17 +132,17 @@ class ReducedOrderModel:
         The film average, plus and minus `coverage` standard deviations of the members', which was set so that on the
         validation fields the band holds nine values of ten. Raises ValueError for a model that is no ensemble.
         """
+        given, fields, start = self._arguments(field, start, duration)
         if not _single(field):
-            raise ValueError("field: one field is needed")
-        (_, fields, start), (b,) = self._arguments(field, start, duration), _list(field)
-        first = self.first_states(b, start)
-        c = self.dynamics.rollouts(self.encode(first)[None], fields[..., :2])[:, 0]
+            raise ValueError(f"field: got a list of {len(given)}; one field is needed")
+        first = self.first_states(given[0], start)
+        encoded = self.encode(first)
+        middle = self._trajectory(first, self.rollout(encoded, fields[0]), fields[0]).mean
+        c = self.dynamics.rollouts(encoded[None], fields[..., :2])[:, 0]
         if len(c) < 2:
             raise ValueError("band: this model's dynamics is one; an ensemble of at least two is needed")
-        members = np.array([self.decode(one, unit=True).mean(axis=(1, 2), dtype=float) for one in c])
+        members = np.array([self._trajectory(first, one, fields[0]).mean for one in c])
         off = self.dynamics.coverage * members.std(axis=0, ddof=1)
-        middle = self.averages(b, start, duration)
-        off[:len(first)] = 0
         return middle - off, middle + off
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
@@ -186,22 +186,16 @@ class ReducedOrderModel:
             return llg.simulate(field, self.film, start, n * self.every, self.every, progress=False).m
         return (llg.s_state(self.film) if start is None else self.film.state(start, "start"))[None].astype(np.float32)
 
-    def _runs(self, field, start, duration):
-        """Yield (first states, all latent states, the field at all times) of each run, a chunk of fields at a time."""
-        t, fields, start = self._arguments(field, start, duration)
-        given = _list(field)
-
-        def runs():
-            for i in bar(range(0, len(given), CHUNK), desc="rollouts", unit=f"{CHUNK} fields", show=len(given) > CHUNK):
-                part = slice(i, i + CHUNK)
-                first = [self.first_states(b, start) for b in given[part]]
-                yield from zip(first, self.rollout(np.stack([self.encode(m) for m in first]), fields[part]),
-                               [b if callable(b) else applied.vector(b) for b in given[part]])
-
-        return runs()
+    def _runs(self, given, fields, start):
+        """Yield (first states, all latent states, the field as it was given) of each run, a chunk of fields at a time."""
+        for i in bar(range(0, len(given), CHUNK), desc="rollouts", unit=f"{CHUNK} fields", show=len(given) > CHUNK):
+            part = slice(i, i + CHUNK)
+            first = [self.first_states(b, start) for b in given[part]]
+            yield from zip(first, self.rollout(np.stack([self.encode(m) for m in first]), fields[part]),
+                           [b if callable(b) else applied.vector(b) for b in given[part]])
 
     def _arguments(self, field, start, duration):
-        """The times of a run, the fields at these times (n, nt, 3), and the start, checked."""
+        """The fields of all runs as a list, their values (n, nt, 3) at the times of a run, and the start, checked."""
         given = _list(field)
         t, *_, start = llg.check_run(given[0], self.film, start, duration, self.every, 1.0, "single")
         if len(t) <= 1 + self.dynamics.history:
@@ -209,7 +203,7 @@ class ReducedOrderModel:
         fields = np.stack([applied.sample(b, t) for b in given])
         if self.fan:
             self._warn_outside(fields)
-        return t, fields, start
+        return given, fields, start
 
     def _warn_outside(self, fields):
         """Warn of fields (n, nt, 3) outside of the fan, by the farthest of their times."""
@@ -385,7 +379,7 @@ def _mT(b):
 
 def _single(field):
     """Is it one field, and not a list of them?"""
-    return callable(field) or (len(field) > 0 and not callable(field[0]) and np.ndim(field) == 1)
+    return callable(field) or (len(field) > 0 and not callable(field[0]) and np.ndim(field[0]) == 0)
 
 
 def _list(field):

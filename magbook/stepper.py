@@ -98,7 +98,7 @@ class Stepper(Dynamics):
         # takes longer than they do
         for i in range(0, len(c), 128):
             part = c[i:i + 128, 1:]
-            part /= np.float32(self.scale)
+            part[:, :HISTORY] /= np.float32(self.scale)
             with np.errstate(over="ignore", invalid="ignore"):
                 _roll(self._weights, part, fields[i:i + 128, HISTORY:] / FIELD_SCALE, self.residual)
                 part *= np.float32(self.scale)

@@ -29,7 +29,7 @@ TABLE_1 = """
     Conv2DTranspose  elu   32 x 128 x 16   2 x 2   2 x 2
     Conv2DTranspose  tanh  64 x 256 x 3    4 x 4   2 x 2
 """
-SMALL = dict(latent=3, filters=(4, 8), settle=0.3, batch=8, learning_rate=1e-2, progress=False)
+SMALL = dict(latent=3, filters=(4, 8), without_dropout=0.3, batch=8, learning_rate=1e-2, progress=False)
 EPOCHS = 6
 
 
@@ -233,7 +233,7 @@ def test_dropout_rests_at_the_end(monkeypatch):
 def test_a_batch_larger_than_all_states():
     """The loss of the one update is that of the first weights; of states as a data set stores them, without dropout."""
     stored = np.rint(STATES[:5] * SCALE).astype(np.int16)
-    _, _, (row,) = train(stored, VALIDATION[:3], epochs=1, **SMALL | {"batch": 1000, "dropout": 0.5, "settle": 1})
+    _, _, (row,) = train(stored, VALIDATION[:3], epochs=1, **SMALL | {"batch": 1000, "dropout": 0.5, "without_dropout": 1})
     encoder, decoder = build(3, (8, 16, 3), (4, 8))
     first = losses(STATES[:5], decoder.predict_on_batch(encoder.predict_on_batch(STATES[:5])))
     assert row["loss"] == pytest.approx(first.mean(), rel=1e-4)

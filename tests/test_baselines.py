@@ -130,3 +130,18 @@ def test_the_paper_s_validation_fields_chose_the_coordinates():
         polar, plane = (np.abs(method(b[train], known[train])(b[validation]) - known[validation]).mean()
                         for b in (field, arrows))
         assert polar < plane, method.__name__
+
+
+def test_the_spline_without_one_field_after_another():
+    """Against as many splines, each of which never saw the field that it is asked at."""
+    known = values(FIELDS, 2, 3)
+    off = baselines.spline_left_out(FIELDS, known)
+    assert off.shape == known.shape
+    for i in range(60):
+        others = np.delete(np.arange(60), i)
+        honest = known[i] - spline(FIELDS[others], known[others])(FIELDS[i:i + 1])[0]
+        np.testing.assert_allclose(off[i], honest, rtol=1e-6, atol=1e-8)
+    plane = coordinates(FIELDS) @ [0.3, -1.0]
+    np.testing.assert_allclose(baselines.spline_left_out(FIELDS[:, :2], plane), 0, atol=1e-8)  # which any four fields give
+    with pytest.raises(ValueError, match="^fields: got 4; at least 5"):
+        baselines.spline_left_out(FIELDS[:4], np.zeros(4))

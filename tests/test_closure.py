@@ -1,17 +1,15 @@
-"""The better model: folded states, what follows from the first principal components, and field and time to latents."""
+"""Closure: half of an even film, what follows from its first principal components, and an encoder and a decoder from both."""
 
 import numpy as np
 import pytest
-from magbook.pod import coefficients, fold, inputs, networks, train_decoder, train_predictor
 
 from magbook import pca
+from magbook.closure import coefficients, fold, networks, train
 from magbook.dataset import SCALE
 from magbook.metrics import relative_l2
 
 NY, NX = 8, 16
-DECODER = dict(latent=2, widths=(32, 32), epochs=10, batch=16, learning_rate=1e-2, progress=False)
-PREDICTOR = dict(widths=(32, 32), epochs=3, batch=64, progress=False)
-T = np.linspace(1e-11, 3e-10, 30)
+SHORT = dict(latent=2, widths=(32, 32), epochs=10, batch=16, learning_rate=1e-2, progress=False)
 
 
 def walls(n, seed=0):
@@ -22,15 +20,7 @@ def walls(n, seed=0):
     return np.stack([np.cos(angle), np.sin(angle) * np.cos(place), np.sin(angle) * np.sin(place)], axis=-1).astype(np.float32)
 
 
-def trajectories(n, seed=0):
-    """(latents, fields): three numbers that ring at a pace, with an amplitude, that the field decides."""
-    fields = np.random.default_rng(seed).uniform((-40e-3, -10e-3, 0), (-20e-3, 10e-3, 0), (n, 3))
-    x, y, t = fields[:, 0, None] / -30e-3, fields[:, 1, None] / 10e-3, T / T[-1]
-    return 20 * np.stack([np.cos(6 * x * t), (1 + 0.5 * y) * np.sin(6 * x * t), y * t], axis=-1).astype(np.float32), fields
-
-
 STATES, UNSEEN = walls(600), walls(100, seed=1)
-LATENTS, VALIDATION = trajectories(60), trajectories(15, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +37,7 @@ def c(basis):
 @pytest.fixture(scope="module")
 def trained(basis, c, tmp_path_factory):
     """(closure, history)"""
-    return train_decoder(basis, *c, tmp_path_factory.mktemp("closure"), **DECODER)
-
-
-@pytest.fixture(scope="module")
-def stepless(tmp_path_factory):
-    """(network of field and time, history)"""
-    return train_predictor(*LATENTS, T, VALIDATION, tmp_path_factory.mktemp("network"), **PREDICTOR)
+    return train(basis, *c, tmp_path_factory.mktemp("closure"), **SHORT)
 
 
 # ---------------------------------------------------------------------------- half of an even film
@@ -111,37 +95,14 @@ def test_networks_of_the_whole_film(basis, c, trained):
     assert np.linalg.norm(encoder.predict(m, verbose=0) - latents) < 0.1 * np.linalg.norm(latents)
 
 
-# ---------------------------------------------------------------------------- field and time
-
-
-def test_inputs():
-    x = inputs([(-0.03, 0.01, 0), (-0.02, 0, 0)], T[:3])
-    assert x.dtype == np.float32
-    np.testing.assert_allclose(x, [(-0.03, 0.01, T[0]), (-0.03, 0.01, T[1]), (-0.03, 0.01, T[2]),
-                                   (-0.02, 0, T[0]), (-0.02, 0, T[1]), (-0.02, 0, T[2])], rtol=1e-6)
-    np.testing.assert_array_equal(x, inputs([(-0.03, 0.01), (-0.02, 0)], T[:3]))
-
-
-def test_it_learns_a_function_of_field_and_time():
-    network, history = train_predictor(*LATENTS, T, VALIDATION, **PREDICTOR | {"epochs": 50, "batch": 32, "detail": 1.0})
-    latents, fields = VALIDATION
-    out = network.predict(inputs(fields, T), verbose=0).reshape(latents.shape)
-    assert np.linalg.norm(out - latents) < 0.05 * np.linalg.norm(latents)
-    each = np.sqrt(np.sum((out - latents)**2, axis=(1, 2)) / np.sum(latents**2, axis=(1, 2)))
-    assert min(row["error"] for row in history) == pytest.approx(each.mean(), rel=1e-3)
-
-
 # ---------------------------------------------------------------------------- training
 
 
-def learn(what, basis, c, folder=None, **options):
-    if what == "closure":
-        return train_decoder(basis, *c, folder, **DECODER | {"epochs": 3} | options)
-    return train_predictor(*LATENTS, T, VALIDATION, folder, **PREDICTOR | options)
+def learn(basis, c, folder=None, **options):
+    return train(basis, *c, folder, **SHORT | {"epochs": 3} | options)
 
 
-@pytest.mark.parametrize("what", ["closure", "network"])
-def test_stopped_and_resumed_the_same(tmp_path, basis, c, what):
+def test_stopped_and_resumed_the_same(tmp_path, basis, c):
     class Stopped(Exception):
         pass
 
@@ -149,21 +110,20 @@ def test_stopped_and_resumed_the_same(tmp_path, basis, c, what):
         if len(history) == 2:
             raise Stopped
 
-    network, history = learn(what, basis, c)  # the same seed, the same weights
+    network, history = learn(basis, c)  # the same seed, the same weights
     with pytest.raises(Stopped):
-        learn(what, basis, c, tmp_path, callback=stop)
-    again, its_history = learn(what, basis, c, tmp_path)
+        learn(basis, c, tmp_path, callback=stop)
+    again, its_history = learn(basis, c, tmp_path)
     for key in ("loss", "error"):
         np.testing.assert_allclose([row[key] for row in its_history], [row[key] for row in history], rtol=1e-4)
     for a, b in zip(again.get_weights(), network.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="holds a training that differs in seed, widths; give another folder"):
-        learn(what, basis, c, tmp_path, seed=1, widths=(8,))
+        learn(basis, c, tmp_path, seed=1, widths=(8,))
 
 
-@pytest.mark.parametrize("what", ["closure", "network"])
-def test_the_seed_decides_the_first_weights(basis, c, what):
-    first, again, other = (learn(what, basis, c, epochs=0, seed=seed)[0].get_weights() for seed in (1, 1, 2))
+def test_the_seed_decides_the_first_weights(basis, c):
+    first, again, other = (learn(basis, c, epochs=0, seed=seed)[0].get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     kernels = [k for k, w in enumerate(first) if w.ndim == 2]
     assert len(kernels) == 3 and not any(np.array_equal(first[k], other[k]) for k in kernels)
@@ -173,23 +133,9 @@ def test_the_seed_decides_the_first_weights(basis, c, what):
     (r"^c: got shape \(600, 23\); \(n, 24\)", dict(c=lambda c: c[:, :23])), (r"^c: got shape \(600,\)", dict(c=lambda c: c[:, 0])),
     ("^c: .* and a latent of less", dict(latent=24)), (r"^validation: got shape \(100, 23\)", dict(validation=lambda c: c[:, :23])),
     ("^latent: got 0", dict(latent=0)), ("^batch: got 0.5", dict(batch=0.5))])
-def test_what_a_closure_is_not_trained_on(tmp_path, basis, c, match, change):
+def test_what_cannot_be_trained_on(tmp_path, basis, c, match, change):
     change = dict(change)
     states, validation = (change.pop(name, lambda c: c)(one) for name, one in zip(("c", "validation"), c))
     with pytest.raises(ValueError, match=match):
-        train_decoder(basis, states, validation, tmp_path / "new", **DECODER | change)
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("match, change", [
-    (r"^latents: got shape \(60, 29, 3\) for 60 fields and 30 times", dict(latents=LATENTS[0][:, :29])),
-    (r"^latents: got shape \(60, 30, 3\) for 59 fields", dict(fields=LATENTS[1][:59])),
-    ("^latents: got shape .* 29 times", dict(t=T[:29])), (r"^latents: got shape \(30, 3\)", dict(latents=LATENTS[0][0])),
-    (r"^validation: got shape \(15, 30, 2\)", dict(validation=(VALIDATION[0][..., :2], VALIDATION[1]))),
-    ("^validation: got shape .* for 14 fields", dict(validation=(VALIDATION[0], VALIDATION[1][:14]))),
-    ("^batch: got 0", dict(batch=0))])
-def test_what_a_network_is_not_trained_on(tmp_path, match, change):
-    arguments = dict(latents=LATENTS[0], fields=LATENTS[1], t=T, validation=VALIDATION, folder=tmp_path / "new")
-    with pytest.raises(ValueError, match=match):
-        train_predictor(**arguments | PREDICTOR | change)
+        train(basis, states, validation, tmp_path / "new", **SHORT | change)
     assert not (tmp_path / "new").exists()

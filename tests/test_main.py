@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import magbook
-from magbook import applied, dataset, reproduce
-from magbook.__main__ import LEARNING, main
+from magbook import __main__ as program
+from magbook import applied, bench, dataset, made
+from magbook.__main__ import main
+from magbook.made import COMMANDS
 
 ROOT = Path(magbook.__file__).resolve().parents[1]
 
@@ -29,34 +31,118 @@ def command(*arguments):
                           capture_output=True, timeout=120)
 
 
-COMMANDS = ("generate", "bench", "s-state", "summary", "train-autoencoder", "sweep-autoencoder", "fit-pca", "encode",
-            "train-predictor", "sweep-predictor", "normal-modes", "train-best", "evaluate-best", "sweep-best",
-            "sweep-paper", "evaluate", "train-seeds", "errors", "floors", "compare-splits")
+FUNCTIONS = {name: getattr(program, name) for name in ("generate", "bench", "reproduce")} | {
+    name: one.function for name, one in COMMANDS.items()}
+"""All commands, and the functions behind them."""
+
+
+def said_by(capsys, *arguments):
+    """What a command prints that then ends without an error."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    assert stopped.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
 
 
 def test_help_lists_the_commands(root):
     done = command("--help")
     assert done.returncode == 0
     said = " ".join(done.stdout.split())
+    places = [said.index(f" {name} {function.__doc__.split()[0]} ") for name, function in FUNCTIONS.items()]
+    assert places == sorted(places)  # in the order of the book
+    written = json.loads((root / "data" / "manifest.json").read_text())
+    for name, entry in written.items():
+        for one in re.findall(r"python -m magbook ([a-z-]+)", entry["command"]):
+            assert one in FUNCTIONS or name not in {file for made in COMMANDS.values() for file in made.writes}, entry["command"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_command_s_help_is_its_docstring_said_once(name, capsys):
+    said, doc = said_by(capsys, name, "--help"), FUNCTIONS[name].__doc__
+    assert said.startswith(f"usage: python -m magbook {name} ") and said.count(doc) == 1
+    assert said_by(capsys, "--help").count(doc.split(".")[0]) == (name in ("generate", "bench") or 1)
+
+
+def test_the_commands_that_are_always_there_need_no_keras():
+    """To make a data set, or to ask for help with it, does not wait for Keras."""
+    script = "import sys; from magbook.__main__ import main\ntry: main([{!r}, '--help'])\nexcept SystemExit: sys.exit('keras' in sys.modules)"
+    for name in ("generate", "bench"):
+        done = subprocess.run([sys.executable, "-c", script.format(name)], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=120,
+                              capture_output=True)
+        assert done.returncode == 0, name
+
+
+def test_a_command_is_run_by_its_name(monkeypatch):
+    ran = []
+    monkeypatch.setattr(made.Command, "__call__", lambda self: ran.append(self.name))
     for name in COMMANDS:
-        assert f" {name} " in said
-    made = {entry["command"] for entry in json.loads((root / "data" / "manifest.json").read_text()).values()}
-    for text in made:  # the manifest names no command that is not there
-        for name in re.findall(r"python -m magbook ([a-z-]+)", text):
-            assert name in COMMANDS, text
+        main([name])
+    assert ran == list(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_says_what_it_does(name, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main([name, "--help"])
-    said = capsys.readouterr().out
-    assert stopped.value.code == 0 and name in said and len(said.split()) > 10
+def test_bench_is_told_how_long_fidimag_runs(monkeypatch):
+    asked = []
+    monkeypatch.setattr(bench, "main", asked.append)
+    main(["bench"])
+    main(["bench", "--fidimag-duration", "2e-10"])
+    assert asked == [1e-9, 2e-10]
 
 
-def test_what_learns_is_there():
-    for name in LEARNING:
-        assert callable(getattr(reproduce, name.replace("-", "_")))
+# ---------------------------------------------------------------------------- reproduce
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """What `reproduce` ran; the plan is the test's to set."""
+    ran = []
+    monkeypatch.setattr(made, "COMMANDS", {name: lambda name=name: ran.append(name) for name in ("first", "second", "third")})
+    monkeypatch.setattr(dataset, "generate_named", lambda name: ran.append(f"the set {name}"))
+    monkeypatch.setattr(made, "plan", lambda: {"set/large": "it is not in the cache", "first": "a is missing", "third": "b is made anew"})
+    return ran
+
+
+def test_reproduce_runs_the_plan_in_order(planned, capsys):
+    main(["reproduce"])
+    assert planned == ["the set large", "first", "third"]
+    assert capsys.readouterr().out.splitlines() == ["set/large: it is not in the cache", "first: a is missing", "third: b is made anew"]
+
+
+def test_reproduce_can_only_say_what_would_run(planned, capsys):
+    main(["reproduce", "--dry-run"])
+    assert planned == [] and len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_reproduce_says_when_there_is_nothing_to_do(planned, capsys, monkeypatch):
+    monkeypatch.setattr(made, "plan", dict)
+    for arguments in (["reproduce"], ["reproduce", "--dry-run"]):
+        main(arguments)
+        assert capsys.readouterr().out == "Everything in data/ is up to date.\n"
+    assert planned == []
+
+
+def test_reproduce_stops_at_the_first_failure(planned, monkeypatch):
+    def fail():
+        raise RuntimeError("a training diverged")
+
+    made.COMMANDS["first"] = fail
+    with pytest.raises(SystemExit, match="^magbook: a training diverged"):
+        main(["reproduce"])
+    assert planned == ["the set large"]
+
+
+def test_a_plan_of_what_ships_is_made_without_a_cache():
+    """From the data folder as it is: names that there are, sets first, each with a reason."""
+    done = command("reproduce", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(": ", 1) for line in done.stdout.splitlines()]
+    if lines != [["Everything in data/ is up to date."]]:
+        names = [name for name, why in lines if why]
+        sets = [name.removeprefix("set/") for name in names if name.startswith("set/")]
+        assert len(names) == len(lines) and set(sets) <= set(dataset.SETS) and names[:len(sets)] == [f"set/{name}" for name in sets]
+        assert [name for name in COMMANDS if name in names] == names[len(sets):]
+
+
+# ---------------------------------------------------------------------------- generate
 
 
 def test_no_command_is_an_error(capsys):

@@ -26,9 +26,9 @@ def test_against_the_singular_value_decomposition():
     _, s, v = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(model.mean.ravel(), flat.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(model.variance, s[:6]**2 / np.sum(s**2), rtol=1e-4)
-    # modes have no sign of their own
-    np.testing.assert_allclose(np.abs(model.modes.reshape(6, -1) @ v[:6].T), np.eye(6), atol=1e-3)
-    assert model.modes.shape == (6, 4, 6, 3) and model.mean.shape == (4, 6, 3)
+    # components have no sign of their own
+    np.testing.assert_allclose(np.abs(model.components.reshape(6, -1) @ v[:6].T), np.eye(6), atol=1e-3)
+    assert model.components.shape == (6, 4, 6, 3) and model.mean.shape == (4, 6, 3)
 
 
 def test_of_more_states_than_cells():
@@ -39,25 +39,25 @@ def test_of_more_states_than_cells():
     _, s, v = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
     model = pca.fit(m, 6)
     np.testing.assert_allclose(model.variance, s[:6]**2 / np.sum(s**2), rtol=1e-4)
-    np.testing.assert_allclose(np.abs(model.modes.reshape(6, -1) @ v[:6].T), np.eye(6), atol=1e-3)
-    assert model.modes.shape == (6, 4, 6, 3) and model.modes.dtype == np.float32
+    np.testing.assert_allclose(np.abs(model.components.reshape(6, -1) @ v[:6].T), np.eye(6), atol=1e-3)
+    assert model.components.shape == (6, 4, 6, 3) and model.components.dtype == np.float32
 
 
-def test_modes_are_orthonormal_and_ordered():
+def test_components_are_orthonormal_and_ordered():
     model = pca.fit(states(), 8)
-    flat = model.modes.reshape(8, -1)
+    flat = model.components.reshape(8, -1)
     np.testing.assert_allclose(flat @ flat.T, np.eye(8), atol=1e-4)
     assert (np.diff(model.variance) < 0).all() and 0.9 < model.variance.sum() < 1
 
 
-def test_as_many_modes_as_states_have_hold_everything():
+def test_as_many_components_as_states_have_hold_everything():
     m = states()
     model = pca.fit(m, 19)
     assert model.variance.sum() == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(model.decode(model.encode(m)), m, atol=1e-4)
 
 
-def test_more_modes_are_better_and_the_error_is_the_variance_left():
+def test_more_components_are_better_and_the_error_is_the_variance_left():
     m = states()
     model = pca.fit(m, 10)
     errors = np.array([l2(model, m, k) for k in range(1, 11)])
@@ -91,17 +91,29 @@ def test_states_as_they_are_stored():
     stored = np.rint(m * SCALE).astype(np.int16)
     a, b = pca.fit(m, 3), pca.fit(stored, 3)
     np.testing.assert_allclose(a.mean, b.mean, atol=2e-5)
-    np.testing.assert_allclose(a.modes, b.modes, atol=1e-3)
+    np.testing.assert_allclose(a.components, b.components, atol=1e-3)
     np.testing.assert_allclose(b.encode(stored), a.encode(m), atol=1e-2)
 
 
-def test_the_same_states_give_the_same_modes():
+def test_the_same_states_give_the_same_components():
     """Also their signs, so that a table of coefficients can be computed again."""
     a, b = pca.fit(states(), 4), pca.fit(states(), 4)
-    np.testing.assert_array_equal(a.modes, b.modes)
+    np.testing.assert_array_equal(a.components, b.components)
 
 
 @pytest.mark.parametrize("k", [0, -1, 20, 21])
-def test_more_modes_than_there_can_be(k):
+def test_more_components_than_there_can_be(k):
     with pytest.raises(ValueError, match=f"^k: got {k}; .* less than the number of states, 20"):
         pca.fit(states(), k)
+
+
+def test_networks_do_what_the_components_do():
+    """As an encoder and a decoder of a reduced order model, with coefficients shifted by an offset."""
+    m, offset = states(), np.array([3.0, -2.0, 1.0, 0.5])
+    model = pca.fit(m, 4)
+    encoder, decoder = pca.networks(model, offset)
+    c = np.asarray(encoder.predict_on_batch(m))
+    np.testing.assert_allclose(c, model.encode(m) + offset, atol=1e-4)
+    np.testing.assert_allclose(decoder.predict_on_batch(c), model.decode(model.encode(m)), atol=1e-4)
+    assert (encoder.input_shape, encoder.output_shape) == (decoder.output_shape, decoder.input_shape) == ((None, 4, 6, 3), (None, 4))
+    np.testing.assert_allclose(decoder.predict_on_batch(np.float32([offset])), model.mean[None], atol=1e-4)

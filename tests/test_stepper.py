@@ -2,11 +2,12 @@
 
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
 from magbook import training
-from magbook.stepper import build, look_ahead, loss, rollout, train
+from magbook.stepper import HISTORY, Stepper, build, look_ahead, loss, train
 
 # Kovacs et al. (2019), Table 2 and its caption: type, activation, output shape, dropout rate
 TABLE_2 = """
@@ -64,64 +65,132 @@ def test_the_seed_decides():
 # ---------------------------------------------------------------------------- several steps
 
 
-def one_by_one(network, first, fields, steps):
-    """What the look-ahead is: the network, called once a step with the field in units of 10 mT and the last four states."""
+def one_by_one(network, first, fields):
+    """What a rollout is: the network, called once a step with the field at its beginning, in units of 10 mT, and the last four states."""
     out = []
     for trajectory, field in zip(first, fields):
         states = list(trajectory)
-        for _ in range(steps):
-            x = np.concatenate([[field[0] / 0.01, field[1] / 0.01], states[-4], states[-3], states[-2], states[-1]])
+        for k in range(len(trajectory) - 1, len(field) - 1):
+            x = np.concatenate([[field[k, 0] / 0.01, field[k, 1] / 0.01], states[-4], states[-3], states[-2], states[-1]])
             states.append(np.asarray(network.predict_on_batch(x[None].astype(np.float32)))[0])
-        out.append(states[4:])
+        out.append(states)
     return np.array(out)
+
+
+def hold(fields, nt):
+    """Constant fields at all times, (n, nt, 2)."""
+    return np.repeat(np.asarray(fields)[:, None, :2], nt, axis=1)
 
 
 @pytest.fixture(scope="module")
 def stepped():
-    """(network, its look-ahead over eight steps, first states, fields, the states that follow, one by one)"""
-    network, first, fields = build(5, seed=3), random(6, 4, 5), 0.03 * random(6, 3, seed=1)
+    """(network, its look-ahead over eight steps, first states, fields)"""
+    network, first, fields = build(5, seed=3), random(6, 5, 5), 0.03 * random(6, 3, seed=1)
     network.set_weights([1.2 * w + 0.1 * random(*w.shape, seed=i) for i, w in enumerate(network.get_weights())])
     ahead = look_ahead(network, 8)
-    keras = lambda first: ahead.predict_on_batch([(fields[:, :2] / 0.01).astype(np.float32), first])
-    return network, keras, first, fields, one_by_one(network, first, fields, 8)
+    keras = lambda fields, first: ahead.predict_on_batch([(fields[:, :2] / 0.01).astype(np.float32), first])
+    return network, keras, first, fields
 
 
 def test_look_ahead_is_the_network_on_its_own_output(stepped):
-    _, keras, first, _, want = stepped
-    out = keras(first)
+    network, keras, first, fields = stepped
+    out, want = keras(fields, first[:, 1:]), one_by_one(network, first, hold(fields, 13))[:, 5:]
     assert out.shape == (6, 8, 5) and np.abs(np.diff(want, axis=1)).max() > 0.1
     np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(loss(want, out + 0.5), 8 * 5 * 0.25, rtol=1e-4)
 
 
-def test_rollout_is_the_look_ahead_without_keras(stepped):
-    network, _, first, fields, want = stepped
-    out = rollout(network.get_weights(), first, fields, 8)
-    assert out.dtype == np.float32
-    np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(rollout(network.get_weights(), first[2:3], fields[2:3], 3), want[2:3, :3], rtol=1e-5, atol=1e-5)
+def test_a_rollout_is_the_look_ahead_without_keras(stepped):
+    network, keras, first, fields = stepped
+    out = Stepper(network, 1.0).rollout(first, hold(fields, 13))
+    assert out.dtype == np.float32 and out.shape == (6, 13, 5)
+    np.testing.assert_array_equal(out[:, :5], first)
+    np.testing.assert_allclose(out[:, 5:], keras(fields, first[:, 1:]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(Stepper(network, 1.0).rollout(first[2:3], hold(fields, 8)[2:3]), out[2:3, :8], rtol=1e-5, atol=1e-5)
+
+
+def test_a_rollout_in_a_field_that_changes(stepped):
+    """Against the network itself, and, where the field rests for eight steps, against Keras."""
+    network, keras, first, fields = stepped
+    changing = np.concatenate([hold(fields, 12), hold(-fields[::-1], 9), 0.03 * random(6, 9, 2, seed=7)], axis=1)
+    out = Stepper(network, 1.0).rollout(first, changing)
+    np.testing.assert_allclose(out, one_by_one(network, first, changing), rtol=1e-4, atol=1e-5 * np.abs(out).max())
+    np.testing.assert_allclose(out[:, 5:13], keras(fields, first[:, 1:]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(out[:, 13:21], keras(-fields[::-1], out[:, 9:13]), rtol=1e-4, atol=1e-5 * np.abs(out).max())
+    # the past is not changed by what the field does later, nor is the last field looked at
+    later = changing.copy()
+    later[:, 20:] = 0
+    np.testing.assert_array_equal(Stepper(network, 1.0).rollout(first, later)[:, :21], out[:, :21])
+    assert np.abs(Stepper(network, 1.0).rollout(first, later)[:, 21] - out[:, 21]).max() > 0.01
 
 
 def test_a_hundred_steps_of_rollout_and_keras(stepped):
-    network, keras, first, fields, _ = stepped
-    long = rollout(network.get_weights(), first, fields, 96)
+    network, keras, first, fields = stepped
+    long = Stepper(network, 1.0).rollout(first, hold(fields, 101))
     # any eight of them are what Keras makes of the four before
     for k in (10, 60, 84):
-        np.testing.assert_allclose(long[:, k + 4:k + 12], keras(long[:, k:k + 4]), rtol=1e-5, atol=1e-5 * np.abs(long).max())
+        np.testing.assert_allclose(long[:, k + 4:k + 12], keras(fields, long[:, k:k + 4]), rtol=1e-5, atol=1e-5 * np.abs(long).max())
+
+
+def test_the_start_is_not_looked_at(stepped):
+    network, _, first, fields = stepped
+    other = first.copy()
+    other[:, 0] = 1e3
+    one, two = (Stepper(network, 1.0).rollout(c, hold(fields, 20)) for c in (first, other))
+    np.testing.assert_array_equal(one[:, 1:], two[:, 1:])
+    np.testing.assert_array_equal(two[:, 0], other[:, 0])
+
+
+def test_a_dynamics_of_four_states(stepped):
+    one = Stepper(stepped[0], 2.0, every=2e-11)
+    assert (one.history, one.latent, one.every, one.last) == (HISTORY, 5, 2e-11, np.inf) and HISTORY == 4
+
+
+def test_latents_are_scaled_for_the_network(stepped):
+    """In units of the scale all rollouts are the same; the given states come back as they were."""
+    network, _, first, fields = stepped
+    one, ten = (Stepper(network, s).rollout(np.float32(s) * first, hold(fields, 20)) for s in (1.0, 10.0))
+    np.testing.assert_allclose(one, ten / 10, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(ten[:, :5], np.float32(10) * first)
+
+
+def test_what_is_rolled_out_is_left_alone(stepped):
+    network, _, first, fields = stepped
+    before, b = first.copy(), hold(fields, 20)
+    Stepper(network, 3.0).rollout(first, b)
+    np.testing.assert_array_equal(first, before)
+    np.testing.assert_array_equal(b, hold(fields, 20))
 
 
 def test_a_residual_network_gives_the_change():
-    network, first, fields = build(5, (8, 8), residual=True, seed=3), random(6, 4, 5), 0.03 * random(6, 3, seed=1)
+    network, first, fields = build(5, (8, 8), residual=True, seed=3), random(6, 5, 5), 0.03 * random(6, 3, seed=1)
     network.set_weights([w + 0.1 * random(*w.shape, seed=i) for i, w in enumerate(network.get_weights())])
     assert network.layers[-1].get_config()["activation"] == "linear"
     scaled = (fields[:, :2] / 0.01).astype(np.float32)
-    change = network.predict_on_batch(np.concatenate([scaled, first.reshape(6, -1)], axis=1))
+    change = network.predict_on_batch(np.concatenate([scaled, first[:, 1:].reshape(6, -1)], axis=1))
     assert change.min() < -1.1  # below what elu could put out
-    out = rollout(network.get_weights(), first, fields, 8, residual=True)
-    np.testing.assert_allclose(out[:, 0], first[:, 3] + change, rtol=1e-5, atol=1e-5)
-    ahead = look_ahead(network, 8, residual=True).predict_on_batch([scaled, first])
-    np.testing.assert_allclose(out, ahead, rtol=1e-4, atol=1e-5 * np.abs(ahead).max())
-    assert np.abs(out - rollout(network.get_weights(), first, fields, 8)).max() > 0.1
+    out = Stepper(network, 1.0, residual=True).rollout(first, hold(fields, 13))
+    np.testing.assert_allclose(out[:, 5], first[:, 4] + change, rtol=1e-5, atol=1e-5)
+    ahead = look_ahead(network, 8, residual=True).predict_on_batch([scaled, first[:, 1:]])
+    np.testing.assert_allclose(out[:, 5:], ahead, rtol=1e-4, atol=1e-5 * np.abs(ahead).max())
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_network_in_magbook_s_units(residual):
+    """What is exported takes tesla and latents as they are, and gives the next."""
+    one, first, fields = Stepper(build(5, seed=2, residual=residual), 7.0, residual), 7 * random(6, 5, 5), 0.03 * random(6, 2)
+    (network,) = one.networks().values()
+    out = np.asarray(network.predict_on_batch([fields, first[:, 1:]]))
+    np.testing.assert_allclose(out, one.rollout(first, hold(fields, 6))[:, 5], rtol=1e-4, atol=1e-5)
+
+
+def test_networks_that_are_no_predictor():
+    for network in (build(5, activation="tanh"), build(5, residual=True)):
+        with pytest.raises(ValueError, match="^network: it has an activation other than elu, the one that a rollout computes"):
+            Stepper(network, 1.0)
+    inner = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3, activation="elu")])
+    with pytest.raises(ValueError, match=r"^network: it goes from \(12,\) to \(3,\); from \(2 \+ 4 latent,\) to \(latent,\) is needed"):
+        Stepper(inner, 1.0)
 
 
 def test_loss_by_hand():
@@ -135,41 +204,41 @@ def test_loss_by_hand():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(network, scale, history)"""
+    """(stepper, history)"""
     return train(*LATENTS, VALIDATION, tmp_path_factory.mktemp("trained"), **SHORT)
 
 
-def whole_rollouts(network, scale):
+def whole_rollouts(stepper):
     """Relative L2 error of the validation fields' rollouts, from four states to the end: of each."""
     c, fields = VALIDATION
-    out = scale * rollout(network.get_weights(), c[:, :4] / np.float32(scale), fields, 36)
+    first = np.concatenate([np.zeros((len(c), 1, 3)), c[:, :4]], axis=1)  # and a start that nobody looks at
+    out = stepper.rollout(first, hold(fields, 41))[:, 5:]
     return np.sqrt(np.sum((out - c[:, 4:])**2, axis=(1, 2)) / np.sum(c[:, 4:]**2, axis=(1, 2)))
 
 
 def test_it_learns(trained):
-    network, scale, history = trained
+    stepper, history = trained
     c = VALIDATION[0][:, 4:]
     mean = np.broadcast_to(LATENTS[0][:, 4:].mean(axis=0), c.shape)
     constant = np.sqrt(np.sum((mean - c)**2, axis=(1, 2)) / np.sum(c**2, axis=(1, 2)))
-    assert whole_rollouts(network, scale).mean() < 0.6 * constant.mean()
+    assert isinstance(stepper, Stepper) and whole_rollouts(stepper).mean() < 0.6 * constant.mean()
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
 
 
 def test_the_history_is_of_whole_rollouts_and_the_best_comes_back(trained):
-    network, scale, history = trained
-    assert min(row["error"] for row in history) == pytest.approx(whole_rollouts(network, scale).mean(), rel=1e-4)
+    stepper, history = trained
+    assert min(row["error"] for row in history) == pytest.approx(whole_rollouts(stepper).mean(), rel=1e-4)
 
 
 def test_scale_is_the_standard_deviation(trained):
-    assert trained[1] == pytest.approx(np.std(LATENTS[0].astype(float)), rel=1e-5) and trained[1] > 5
+    assert trained[0].scale == pytest.approx(np.std(LATENTS[0].astype(float)), rel=1e-5) and trained[0].scale > 5
 
 
 def test_a_residual_network_learns():
     options = SHORT | {"steps": 8, "epochs": 3, "dropout": 0.0, "learning_rate": 1e-2}
-    network, scale, history = train(*LATENTS, VALIDATION, **options, residual=True)
-    c, fields = VALIDATION
-    out = scale * rollout(network.get_weights(), c[:, :4] / np.float32(scale), fields, 36, residual=True)
-    error = np.mean(np.linalg.norm(out - c[:, 4:], axis=(1, 2)) / np.linalg.norm(c[:, 4:], axis=(1, 2)))
+    stepper, history = train(*LATENTS, VALIDATION, **options, residual=True, every=2e-11)
+    error = whole_rollouts(stepper).mean()
+    assert stepper.residual and stepper.every == 2e-11
     assert min(row["error"] for row in history) == pytest.approx(error, rel=1e-3)
     assert error < 0.5 and history[-1]["loss"] < 0.2 * history[0]["loss"]
 
@@ -184,11 +253,11 @@ def test_stopped_and_resumed_the_same(tmp_path, trained):
 
     with pytest.raises(Stopped):
         train(*LATENTS, VALIDATION, tmp_path, callback=stop, **SHORT)
-    network, scale, history = train(*LATENTS, VALIDATION, tmp_path, **SHORT)
-    assert scale == trained[1]
+    stepper, history = train(*LATENTS, VALIDATION, tmp_path, **SHORT)
+    assert stepper.scale == trained[0].scale
     for key in ("loss", "error"):
-        np.testing.assert_allclose([row[key] for row in history], [row[key] for row in trained[2]], rtol=1e-4)
-    for a, b in zip(network.get_weights(), trained[0].get_weights()):
+        np.testing.assert_allclose([row[key] for row in history], [row[key] for row in trained[1]], rtol=1e-4)
+    for a, b in zip(stepper.network.get_weights(), trained[0].network.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="holds a training that differs in noise, steps, widths; give another folder"):
         train(*LATENTS, VALIDATION, tmp_path, **SHORT | {"steps": 5}, noise=0.1, widths=(8,))
@@ -246,9 +315,9 @@ def test_dropout_rests_at_the_end(monkeypatch):
             rates.append([layer.rate for layer in network.layers if hasattr(layer, "rate")])
 
     monkeypatch.setattr(training, "fit", fit)
-    network, _, _ = train(*LATENTS, VALIDATION, **SHORT | {"steps": 1, "epochs": 10, "updates": 1}, settle=0.3)
+    stepper, _ = train(*LATENTS, VALIDATION, **SHORT | {"steps": 1, "epochs": 10, "updates": 1}, without_dropout=0.3)
     assert rates == [[0.02, 0.02]] * 7 + [[0, 0]] * 3
-    assert [layer.rate for layer in network.layers if hasattr(layer, "rate")] == [0.02, 0.02]
+    assert [layer.rate for layer in stepper.network.layers if hasattr(layer, "rate")] == [0.02, 0.02]
 
 
 def test_a_training_that_diverges_says_so():
@@ -261,7 +330,7 @@ def test_a_rollout_that_runs_away_counts_as_bad_not_as_no_number():
     options = SHORT | {"steps": 1, "epochs": 1, "updates": 1, "learning_rate": 1e6}
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        _, _, history = train(*LATENTS, VALIDATION, **options, warmup=None)
+        _, history = train(*LATENTS, VALIDATION, **options, warmup=None)
     assert history[0]["error"] == 1000
 
 
@@ -295,5 +364,5 @@ def test_what_cannot_be_trained_on(tmp_path, match, change):
 
 
 def test_pairs_of_fields_are_fields():
-    _, scale, history = train(LATENTS[0].tolist(), LATENTS[1][:, :2].tolist(), VALIDATION, **SHORT | {"epochs": 0})
-    assert history == [] and scale > 0
+    stepper, history = train(LATENTS[0].tolist(), LATENTS[1][:, :2].tolist(), VALIDATION, **SHORT | {"epochs": 0})
+    assert history == [] and stepper.scale > 0

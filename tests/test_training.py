@@ -133,6 +133,65 @@ def test_each_back_end_in_its_own_way(backend, jit, updates, monkeypatch):
     assert given == {"jit_compile": jit, "steps_per_execution": updates}
 
 
+# ---------------------------------------------------------------------------- networks, and their dropout
+
+
+def scaled(first=2, widths=(8, 8), last=3, seed=0, begin=np.sin, **options):
+    """`training.dense` between layers that divide by 10 and multiply by 5."""
+    begin = keras.ops.sin if begin is np.sin else begin
+    return training.dense(first, widths, last, seed, begin, keras.layers.Rescaling(0.1), keras.layers.Rescaling(5.0), **options)
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.parametrize("detail", [None, 2.0])
+def test_a_dense_network_by_hand(detail):
+    """Scaled, a first activation, gelu from there on, none at the end, scaled back."""
+    model, x = scaled(detail=detail), 10 * np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
+    (a, p), (b, q), (c, r) = zip(*[iter(model.get_weights())] * 2)
+    assert [w.shape for w in (a, b, c)] == [(2, 8), (8, 8), (8, 3)]
+    want = 5 * (gelu(np.sin(x / 10 @ a + p) @ b + q) @ c + r)
+    np.testing.assert_allclose(model.predict_on_batch(x), want, rtol=1e-4, atol=1e-5)
+
+
+def test_detail_spreads_the_first_layer():
+    """Its weights are normal, as wide as asked for, and its phases are all over the circle; the other layers do not change."""
+    (a, p, *rest), (b, q, *its_rest) = (scaled(widths=(2000, 3), detail=detail).get_weights() for detail in (None, 4.0))
+    assert np.abs(a).max() < 0.1 and not p.any()
+    assert b.std() == pytest.approx(4, rel=0.05) and -np.pi <= q.min() < -3 and 3 < q.max() <= np.pi
+    assert_equal(rest, its_rest)
+
+
+def test_the_seed_decides_a_dense_network():
+    for options in ({}, {"detail": 1.0}):
+        first, again, other = (scaled(seed=seed, **options).get_weights() for seed in (1000, 1000, 2000))
+        assert_equal(first, again)
+        assert not any(np.array_equal(a, b) for a, b in zip(first[::2], other[::2]))
+
+
+def test_a_bare_network_has_forgotten_how_it_was_trained():
+    model, _ = train()
+    bare = training.bare(model)
+    np.testing.assert_array_equal(bare.predict_on_batch(X), model.predict_on_batch(X))
+    assert model.compiled and not bare.compiled
+    assert "compile_config" not in json.loads(bare.to_json()) or not json.loads(bare.to_json())["compile_config"]
+    assert_equal(bare.get_weights(), model.get_weights())
+
+
+def test_dropout_is_changed_in_the_parts_named():
+    part = lambda seed: keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=seed), keras.layers.Dense(3)])
+    one, other = part(1), part(2)
+    model = keras.Sequential([one, other])
+    compile_model(model, nadam(0.02, 4), "mse")
+    traced = model.train_function = object()
+    training.set_dropout(model, (one, other), 0.5)  # nothing to change: what is traced stays
+    assert model.train_function is traced
+    training.set_dropout(model, (one,), 0.0)
+    assert [network.layers[0].rate for network in (one, other)] == [0.0, 0.5] and model.train_function is None
+
+
 # ---------------------------------------------------------------------------- stopped and resumed
 
 

@@ -52,7 +52,7 @@ class Command:
             try:
                 shipped(name)
             except (FileNotFoundError, ValueError) as error:
-                return str(error).split(":")[0]
+                return f"{name} is {'damaged' if isinstance(error, ValueError) else 'missing'}"
             for read in self.reads:
                 if read in there and there[name].get("reads", {}).get(read) != there[read]["sha256"]:
                     return f"{name} was made from another {read}"

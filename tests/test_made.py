@@ -1,0 +1,328 @@
+"""What is made: commands that know when they must run again, and samples of what ships, computed again from its inputs."""
+
+import json
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+import magbook as mb
+from magbook import applied, baselines, dataset, files, metrics, pca
+from magbook.files import shipped
+from magbook.made import COMMANDS, ch5, ch7, common
+from magbook.made.common import Command, plan
+
+# ---------------------------------------------------------------------------- commands, in a folder of their own
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Three commands, a data folder and a cache of the test's own: what they ran goes into the list that comes back.
+
+    `collect` reads a data set and writes one file; `fit` keeps a training; `compare` reads both and writes two files.
+    """
+    data, ran, commands = tmp_path / "data", [], {}
+    data.mkdir()
+    for module in (files, common):
+        monkeypatch.setattr(module, "DATA", data)
+    monkeypatch.setattr(common, "COMMANDS", commands)
+    monkeypatch.setenv("MAGBOOK_CACHE", str(tmp_path / "cache"))
+    put = lambda name: (data / name).write_text(f"{name} {len(ran)}")
+
+    @common.command(reads=["set/tiny"], writes={"collected.txt": "what was collected"}, seed=7)
+    def collect():
+        """Collect."""
+        ran.append("collect")
+        put("collected.txt")
+
+    @common.command(reads=["set/tiny", "set/other"], keeps=["fitted"])
+    def fit_it():
+        """Fit."""
+        ran.append("fit-it")
+        common.folder("fitted").mkdir(parents=True)
+
+    @common.command(reads=["collected.txt", "training/fitted"], writes={"one.txt": "first", "two.txt": "second"})
+    def compare():
+        """Compare."""
+        ran.append("compare")
+        put("one.txt")
+        put("two.txt")
+
+    return data, ran, commands
+
+
+def run(small):
+    """Run what the plan says, and say what that was."""
+    todo = plan()
+    for name in todo:
+        if name.startswith("set/"):
+            (files.cache() / name.removeprefix("set/")).mkdir(parents=True)
+            (files.cache() / name.removeprefix("set/") / "zarr.json").touch()
+        else:
+            small[2][name]()
+    return list(todo)
+
+
+def test_a_command_is_declared_where_it_is_defined(small):
+    _, ran, commands = small
+    assert list(commands) == ["collect", "fit-it", "compare"] and ran == []
+    one = commands["fit-it"]
+    assert isinstance(one, Command) and (one.name, one.keeps, one.writes, one.seed) == ("fit-it", ("fitted",), {}, None)
+    assert commands["compare"].reads == ("collected.txt", "training/fitted") and one.function.__doc__ == "Fit."
+
+
+def test_what_a_command_wrote_is_entered(small):
+    data, ran, commands = small
+    commands["collect"]()
+    commands["compare"]()
+    assert ran == ["collect", "compare"]
+    there, digest = files.manifest(), {path.name: sha256(path.read_bytes()).hexdigest() for path in data.glob("*.txt")}
+    assert there["collected.txt"] == {"sha256": digest["collected.txt"], "what": "what was collected", "seed": 7, "reads": {},
+                                      "command": "python -m magbook collect", "version": mb.__version__}
+    for name, what in (("one.txt", "first"), ("two.txt", "second")):
+        assert (there[name]["sha256"], there[name]["what"], there[name]["seed"]) == (digest[name], what, None)
+        # with the checksums of the files that it read, as they were then; what lies in the cache has none
+        assert there[name]["reads"] == {"collected.txt": digest["collected.txt"]}
+    assert shipped("two.txt").read_text() == "two.txt 2"
+
+
+def test_a_command_that_fails_enters_nothing(small):
+    def fail():
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        Command(fail, (), {"one.txt": "first"}, (), None)()
+    assert files.manifest() == {}
+
+
+def test_what_is_up_to_date_is_not_stale(small):
+    commands = small[2]
+    assert [one.stale() for one in commands.values()] == ["collected.txt is missing", "", "one.txt is missing"]
+    commands["collect"]()
+    commands["compare"]()
+    assert [one.stale() for one in commands.values()] == ["", "", ""]
+
+
+def test_why_a_command_is_stale(small):
+    data, _, commands = small
+    commands["collect"]()
+    commands["compare"]()
+    (data / "two.txt").write_text("spoiled")
+    assert commands["compare"].stale() == "two.txt is damaged"
+    (data / "two.txt").unlink()
+    assert commands["compare"].stale() == "two.txt is missing"
+    commands["compare"]()
+    commands["collect"]()  # it writes something else now
+    assert [one.stale() for one in commands.values()] == ["", "", "one.txt was made from another collected.txt"]
+    commands["compare"]()
+    assert commands["compare"].stale() == ""
+
+
+def test_a_file_of_unknown_origin_is_stale(small):
+    """An entry that does not say what its file was made from."""
+    data, _, commands = small
+    commands["collect"]()
+    for name in ("one.txt", "two.txt"):
+        (data / name).write_text("from somewhere")
+        files.ship(name, what="it")
+    assert commands["compare"].stale() == "one.txt was made from another collected.txt"
+
+
+def test_the_plan_from_nothing(small):
+    why = plan()
+    assert list(why) == ["set/tiny", "set/other", "collect", "fit-it", "compare"]
+    assert why["set/tiny"] == why["set/other"] == "it is not in the cache" and why["fit-it"] == "training/fitted is not in the cache"
+    assert why["collect"] == "collected.txt is missing" and why["compare"] == "one.txt is missing"
+    assert small[1] == [] and not list(small[0].iterdir())  # a plan is not a run
+
+
+def test_the_plan_is_enough_and_then_there_is_none(small):
+    assert run(small) == ["set/tiny", "set/other", "collect", "fit-it", "compare"]
+    assert small[1] == ["collect", "fit-it", "compare"] and plan() == {}
+
+
+def test_a_plan_holds_what_follows_and_no_more(small):
+    data, ran, _ = small
+    run(small)
+    (data / "one.txt").unlink()
+    assert plan() == {"compare": "one.txt is missing"}
+    (data / "collected.txt").unlink()
+    assert plan() == {"collect": "collected.txt is missing", "compare": "one.txt is missing"}
+    run(small)
+    (data / "collected.txt").write_text("spoiled")
+    assert plan() == {"collect": "collected.txt is damaged", "compare": "collected.txt is made anew"}
+    run(small)
+    assert ran == ["collect", "fit-it", "compare", "collect", "compare", "collect", "compare"] and plan() == {}
+
+
+def test_what_ships_needs_no_cache(small):
+    """Of files that are up to date nothing is made, be their data sets and trainings there or not."""
+    run(small)
+    (files.cache() / "tiny" / "zarr.json").unlink()
+    common.folder("fitted").rmdir()
+    assert plan() == {}
+    (small[0] / "two.txt").unlink()
+    assert plan() == {"set/tiny": "it is not in the cache", "fit-it": "training/fitted is not in the cache", "compare": "two.txt is missing"}
+
+
+# ---------------------------------------------------------------------------- the commands of the book
+
+
+def test_each_file_has_one_command_that_runs_before_what_reads_it():
+    writes = [name for one in COMMANDS.values() for name in one.writes]
+    keeps = [name for one in COMMANDS.values() for name in one.keeps]
+    assert len(set(writes)) == len(writes) and len(set(keeps)) == len(keeps)
+    made = set()
+    for one in COMMANDS.values():
+        for name in one.reads:
+            kind, _, folder = name.partition("/")
+            if kind == "set":
+                assert folder in dataset.SETS, name
+            elif kind == "training":
+                assert folder in made, f"{one.name} reads {name}, which no command before it keeps"
+            else:
+                assert name in made, f"{one.name} reads {name}, which no command before it writes"
+        made |= {*one.writes, *one.keeps}
+
+
+def test_every_command_makes_something_and_says_what():
+    for name, one in COMMANDS.items():
+        assert name == one.name and one.function.__doc__ and (one.writes or one.keeps), name
+        assert all(len(what) > 20 for what in one.writes.values())
+
+
+def test_training_and_test_fields_of_the_atlas_are_apart():
+    tested, large = ch7.tested_fields(), applied.fan(**dataset.SETS["large"])
+    known = np.concatenate([*(large[dataset.split(1000)[part]] for part in ("train", "validation")), applied.fan(**dataset.SETS["blade"])])
+    assert tested.shape == (102, 3) and len(known) == 1100
+    assert np.linalg.norm(known[None] - tested[:, None], axis=-1).min() > 1e-6
+    # those of chapter 5 are among them, so that the same fields compare all models
+    np.testing.assert_array_equal(tested[:22], ch5.known_and_tested()[1])
+    np.testing.assert_array_equal(tested[2:22], applied.fan(200)[dataset.split(200)["test"]])
+
+
+# ---------------------------------------------------------------------------- samples of what ships
+
+PARTS = dataset.split(200)
+SAMPLE = 6  # of the 20 test fields
+
+
+def arrays(name):
+    """A shipped file, read whole."""
+    with np.load(shipped(name), allow_pickle=False) as z:
+        return {key: z[key] for key in z.files}
+
+
+@pytest.fixture(scope="module")
+def rom():
+    return mb.load_rom("paper")
+
+
+@pytest.fixture(scope="module")
+def latents():
+    return arrays("paper_latents.npz")
+
+
+@pytest.fixture(scope="module")
+def tested():
+    return arrays("paper_test.npz")
+
+
+@pytest.fixture(scope="module")
+def solved(tested):
+    """The sample field, solved here and now."""
+    return mb.simulate(tested["field"][SAMPLE], progress=False)
+
+
+@pytest.fixture(scope="module")
+def sp4_runs():
+    return [mb.simulate(b, progress=False) for b in (mb.sp4.FIELD_1, mb.sp4.FIELD_2)]
+
+
+def test_the_shipped_model_says_where_it_comes_from(rom):
+    assert {"autoencoder", "predictor", "data", "command", "version"} <= rom.info.keys()
+    assert rom.info["data"]["n"] == 200 and rom.info["data"]["seed"] == applied.SEED
+    assert rom.fan == {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]} and rom.latent == 16
+
+
+def test_latents_are_the_encoders_answer(rom, latents, tested, solved, sp4_runs):
+    np.testing.assert_array_equal(latents["field"], applied.fan(200))
+    own = [rom.encode(one.m[1:]) for one in (solved, *sp4_runs)]
+    ours = [latents["latents"][tested["run"][SAMPLE]], *latents["sp4"]]
+    for a, b in zip(own, ours):
+        assert np.linalg.norm(a - b) < 2e-3 * np.linalg.norm(b)  # states are stored in 16 bits
+
+
+def test_test_fields_and_their_averages(tested):
+    with np.load(shipped("paper_summary.npz"), allow_pickle=False) as z:
+        field, mean = z["field"], z["mean"]
+    np.testing.assert_array_equal(tested["run"], PARTS["test"])
+    np.testing.assert_allclose(tested["mean"], mean[PARTS["test"]], atol=1e-6)
+    np.testing.assert_allclose(tested["mean_average"][0], mean[PARTS["train"]].mean(axis=0), atol=2e-5)
+    for k in range(20):
+        distance = np.linalg.norm(field - tested["field"][k], axis=1)
+        nearest = PARTS["train"][distance[PARTS["train"]].argmin()]
+        np.testing.assert_allclose(tested["mean_nearest"][k], mean[nearest], atol=1e-6)
+
+
+def test_errors_on_a_test_field(rom, tested, solved):
+    m = solved.m[1:]
+    linear = pca.load()
+    outs = {"autoencoder": rom.decode(rom.encode(m)), "autoencoder_unit": rom.decode(rom.encode(m), unit=True),
+            "rom": rom.simulate(solved.field).m[1:], "pca": linear.decode(linear.encode(m))}
+    for name, out in outs.items():
+        tolerance = 0.02 if name == "rom" else 1e-3  # a rollout makes a small difference grow
+        np.testing.assert_allclose(tested[f"mean_{name}"][SAMPLE], out.mean(axis=(1, 2)), atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(tested[f"l2_{name}"][SAMPLE], metrics.relative_l2(out, m, (1, 2, 3)), atol=tolerance,
+                                   err_msg=name)
+
+
+def test_the_best_epoch_is_the_one_that_ships(rom, latents):
+    """The error that the training noted, from the weights that ship."""
+    table = json.loads(shipped("predictor_sweep.json").read_text())
+    best = min(row["error"] for row in table["history"])
+    i = PARTS["validation"]
+    c = latents["latents"][i]
+    first = np.concatenate([np.zeros_like(c[:, :1]), c[:, :4]], axis=1)  # a start, which these networks do not look at
+    out = rom.rollout(first, common.hold(latents["field"][i]))[:, 5:]
+    wrong = np.linalg.norm(out - c[:, 4:], axis=(1, 2)) / np.linalg.norm(c[:, 4:], axis=(1, 2))
+    assert wrong.mean() == pytest.approx(best, rel=0.05)  # weights ship in 16 bits
+
+
+@pytest.fixture(scope="module")
+def errors():
+    return arrays("errors.npz")
+
+
+@pytest.fixture(scope="module")
+def floors():
+    return arrays("floors.npz")
+
+
+def test_errors_of_networks_and_baselines_are_computed_again(errors, rom, sp4_runs):
+    row = dict(zip(errors["model"], errors["error"]))
+    again = metrics.compare(rom.simulate(mb.sp4.FIELD_1), sp4_runs[0], rom)
+    for name, there in zip(errors["metric"], row["networks, seed 0"][0]):
+        assert again[name] == pytest.approx(there, rel=0.1, abs=2e-12 if name in ("first zero", "switching time") else 0.02)
+    with np.load(shipped("paper_summary.npz"), allow_pickle=False) as z:
+        field, mean = z["field"], z["mean"]
+    average = list(errors["metric"]).index("film average")
+    for name in ("nearest field", "spline"):
+        out = baselines.METHODS[name](field[PARTS["train"]], mean[PARTS["train"]])(errors["field"][2:])
+        there = row[name][2:, average]
+        ours = metrics.film_average_error(out, mean[PARTS["test"]])
+        # unit length changes nothing of a state that is one, and a little of a sum of several
+        np.testing.assert_allclose(there, ours, rtol=1e-3 if name == "nearest field" else 0.35, atol=2e-5)
+
+
+def test_floors_are_computed_again(floors, sp4_runs):
+    name = list(floors["name"])
+    coarse = mb.simulate(mb.sp4.FIELD_1, mb.Film(cells=(128, 32)), progress=False)
+    fine = mb.simulate(mb.sp4.FIELD_1, accuracy=2, progress=False)
+    for what, other in (("grid", coarse), ("time step", fine)):
+        there = floors["average"][0, name.index(what)]
+        assert metrics.film_average_error(other.mean[1:], sp4_runs[0].mean[1:]) == pytest.approx(there, rel=0.05, abs=2e-6)
+    small, large = (floors["l2"][:, name.index(f"start {size}")] for size in ("1e-06", "0.001"))
+    assert (np.abs(np.log2(small[:, 0] / 1e-6)) < 1).all()  # what was put in, a hundredth of a nanosecond later
+    ratio = large.max(axis=1) / small.max(axis=1)
+    assert (np.abs(ratio / 1000 - 1) < 0.25).all()  # small differences grow in proportion
