@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What was installed, from where, by which Python. A change (also a moved folder) means installing again.
 LOCK_KEY := $(shell (pwd; $(PYTHON) -V; cat requirements.lock) 2>&1 | cksum | cut -d ' ' -f 1)
-SELF_KEY := $(shell cat pyproject.toml requirements.txt | cksum | cut -d ' ' -f 1)
+SELF_KEY := $(shell cat pyproject.toml requirements.txt magbook/__init__.py | cksum | cut -d ' ' -f 1)
 LOCK_STAMP := .venv/.lock-$(LOCK_KEY)
 SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 

@@ -11,7 +11,7 @@ from .files import cache
 from .film import Film
 
 
-def generate(args):
+def generate(args: argparse.Namespace) -> None:
     """Make a data set, or complete it: it resumes."""
     if args.set:
         dataset.generate_named(args.set, workers=args.workers)
@@ -31,14 +31,14 @@ def generate(args):
     print(f"{path}: {args.fields} fields, {size / 1e9:.2f} GB, {time.perf_counter() - clock:.0f} s")
 
 
-def bench(args):
+def bench(args: argparse.Namespace) -> None:
     """Check and time the solver and the networks, and say where the time goes."""
     from .bench import main as measure
 
     measure(args.fidimag_duration)
 
 
-def reproduce(args):
+def reproduce(args: argparse.Namespace) -> None:
     """Run, in order, the commands whose files are missing, damaged, or were made from other files."""
     from .made import COMMANDS, plan
 

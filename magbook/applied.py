@@ -1,14 +1,31 @@
-"""Applied fields mu0*H in tesla: vectors, polar coordinates, the fan, and signals in time. Chapter 1 introduces them."""
+"""Applied fields mu0*H in tesla: vectors, polar coordinates, the paper's fan, and signals in time. Chapter 1 introduces them.
 
+Wherever magbook takes an applied field, it takes a pair (x, y) or a triple, which is constant, or a function of the time in s
+that returns one. The signals here are such functions, with names: they print what they are, can be sent to another process, and
+say in `breaks` at which times they jump or bend.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+Field = ArrayLike | Callable[[float], ArrayLike]
+"""An applied field: mu0*H in T, a pair or a triple, or a function of t in s that returns one."""
 
 SEED = 2019
 """Seed of the fields of the named data sets."""
 
+FAN = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
+"""The fields of the paper: directions within 22 degrees of the -x axis, and strengths in T."""
 
-def vector(field):
+
+# ---------------------------------------------------------------------------- vectors
+
+
+def vector(field: ArrayLike) -> np.ndarray:
     """Check an applied field mu0*H in tesla, a pair (x, y) or a triple: a float64 array (3,).
 
     Raises ValueError or TypeError for anything else, and for numbers that are not finite.
@@ -26,7 +43,33 @@ def vector(field):
     return np.append(b, 0.0) if b.size == 2 else b
 
 
-def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3), sampling="random"):
+def from_polar(strength: ArrayLike, direction: ArrayLike) -> np.ndarray:
+    """Vectors (..., 3) in the plane of the film, of strengths mu0*H in T and directions in degrees from +x towards +y."""
+    strength, angle = np.broadcast_arrays(np.asarray(strength, float), np.deg2rad(direction))
+    return np.stack([strength * np.cos(angle), strength * np.sin(angle), np.zeros(angle.shape)], axis=-1)
+
+
+def to_polar(fields: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Strength in the plane in T, and direction in degrees from 0 to 360, (...) each, of vectors (..., 2 or 3)."""
+    x, y = np.moveaxis(np.asarray(fields, float)[..., :2], -1, 0)
+    return np.hypot(x, y), np.rad2deg(np.arctan2(y, x)) % 360
+
+
+def sample(field: Field, t: Sequence[float] | np.ndarray) -> np.ndarray:
+    """A field at the times t (nt,) in s: (nt, 3), in T. Raises as `vector` does, and says at which time."""
+    if not callable(field):
+        return np.repeat(vector(field)[None], len(t), axis=0)
+    values = np.empty((len(t), 3))
+    for i, s in enumerate(t):
+        try:
+            values[i] = vector(field(s))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{error} (at t = {s:g} s)") from error
+    return values
+
+
+def fan(n: int = 200, seed: int = SEED, *, angle: float = FAN["angle"], opening: float = FAN["opening"],
+        strength: Sequence[float] = tuple(FAN["strength"]), sampling: str = "random") -> np.ndarray:
     """Fields of a fan: (n, 3), mu0*H in T, in the plane of the film.
 
     The defaults are the paper's: within 22 degrees of the -x axis, 22 mT to 41 mT, angle and strength uniform.
@@ -52,30 +95,157 @@ def fan(n=200, seed=SEED, *, angle=180.0, opening=44.0, strength=(22e-3, 41e-3),
     else:
         raise ValueError(f"sampling: got {sampling!r}; 'random' or 'sobol' is needed")
     low, high = strength
-    phi = np.deg2rad(angle + (u[:, 0] - 0.5) * opening)
-    size = low + u[:, 1] * (high - low)
-    return np.stack([size * np.cos(phi), size * np.sin(phi), np.zeros(n)], axis=1)
+    return from_polar(low + u[:, 1] * (high - low), angle + (u[:, 0] - 0.5) * opening)
+
+
+# ---------------------------------------------------------------------------- signals in time
+
+
+@dataclass(frozen=True, repr=False)
+class Lines:
+    """A field that goes in straight lines from value to value, and is constant before the first and after the last.
+
+    times: (n,) in s, not decreasing; where one stands twice the field jumps, and has its new value there. fields: n triples in T.
+    text: what it is. `step`, `pulse`, `ramp` and `piecewise` make it.
+    """
+
+    times: tuple[float, ...]
+    fields: tuple[tuple[float, float, float], ...]
+    text: str = field(compare=False)
+
+    def __call__(self, t: float) -> np.ndarray:
+        """mu0*H in T, (3,), at the time t in s."""
+        k = int(np.searchsorted(self.times, t, side="right"))  # after a jump at t
+        if k == 0 or k == len(self.times):
+            return np.array(self.fields[min(k, len(self.times) - 1)])
+        begin, end = self.times[k - 1:k + 1]
+        share = (t - begin) / (end - begin)
+        return (1 - share) * np.array(self.fields[k - 1]) + share * np.array(self.fields[k])
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """The times in s at which it jumps or bends."""
+        return tuple(dict.fromkeys(self.times))
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, repr=False)
+class Waves:
+    """A constant field and a sum of waves: bias + sum of cosines (n, 3) cos(2 pi f t) + sines (n, 3) sin(2 pi f t).
+
+    frequencies: (n,) in Hz, the others in T. text: what it is. `rotating` and `noise` make it.
+    """
+
+    frequencies: tuple[float, ...]
+    cosines: tuple[tuple[float, float, float], ...]
+    sines: tuple[tuple[float, float, float], ...]
+    bias: tuple[float, float, float]
+    text: str = field(compare=False)
+
+    breaks = ()
+
+    def __call__(self, t: float) -> np.ndarray:
+        """mu0*H in T, (3,), at the time t in s."""
+        phase = 2 * np.pi * np.array(self.frequencies) * t
+        return np.array(self.bias) + np.cos(phase) @ np.array(self.cosines) + np.sin(phase) @ np.array(self.sines)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def step(field: ArrayLike, at: float = 0.0, rise: float = 0.0, before: ArrayLike = (0.0, 0.0)) -> Lines:
+    """A field that is switched on: `before`, then from `at` on, in s, a straight line to `field` within `rise`, in s."""
+    _times(at=at, rise=rise)
+    text = f"step to {_mT(field)} at {_ps(at)}, rise {_ps(rise)}, from {_mT(before)}"
+    return _lines((at, before), (at + rise, field), text=text)
+
+
+def pulse(field: ArrayLike, width: float, at: float = 0.0, rise: float = 0.0, bias: ArrayLike = (0.0, 0.0)) -> Lines:
+    """A field that is added to a constant `bias` from `at` on: up within `rise`, and down again, in straight lines.
+
+    width: between the middles of both flanks, in s, so that the area is field times width whatever the rise.
+    """
+    _times(at=at, rise=rise, width=width)
+    if not 0 < width >= rise:
+        raise ValueError(f"width: got {width!r}; s, more than 0 and at least the rise, are needed")
+    top = vector(bias) + vector(field)
+    text = f"pulse of {_mT(field)}, {_ps(width)} wide at {_ps(at)}, rise {_ps(rise)}, on {_mT(bias)}"
+    return _lines((at, bias), (at + rise, top), (at + width, top), (at + width + rise, bias), text=text)
+
+
+def ramp(start: ArrayLike, end: ArrayLike, duration: float, at: float = 0.0, back: bool = False) -> Lines:
+    """A field that goes in a straight line from `start` to `end` within `duration`, in s; with `back` also back, as slowly."""
+    _times(at=at, duration=duration)
+    if not duration > 0:
+        raise ValueError(f"duration: got {duration!r}; s, more than 0, are needed")
+    text = f"ramp from {_mT(start)} to {_mT(end)}{' and back' if back else ''} in {_ps(duration)}{' each' if back else ''}"
+    return _lines((at, start), (at + duration, end), *[(at + 2 * duration, start)] * back, text=text)
+
+
+def piecewise(times: ArrayLike, fields: ArrayLike) -> Lines:
+    """A field from a table: straight lines between `fields`, (n, 2 or 3) in T, at `times`, (n,) in s.
+
+    Where a time stands twice the field jumps. Raises ValueError for times that decrease, naming the argument.
+    """
+    times = np.asarray(times, float)
+    if times.ndim != 1 or len(times) != len(fields) or not len(times) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise ValueError(f"times: got {times!r}; finite times in s that do not decrease, one for each of the {len(fields)} fields, "
+                         "are needed")
+    return _lines(*zip(times, fields), text=f"table of {len(times)} fields from {_ps(times[0])} to {_ps(times[-1])}")
+
+
+def rotating(strength: float, frequency: float, direction: float = 0.0, bias: ArrayLike = (0.0, 0.0)) -> Waves:
+    """A field of constant strength in T that turns in the plane, `frequency` times a second, from +x towards +y.
+
+    direction: at t = 0, in degrees. A negative frequency turns the other way. It is added to a constant `bias`.
+    """
+    if not _numbers(strength, frequency, direction):
+        raise ValueError(f"strength, frequency, direction: got {(strength, frequency, direction)!r}; finite numbers are needed")
+    (x, y, _), b = vector(from_polar(strength, direction)), vector(bias)
+    text = f"{strength * 1e3:g} mT rotating at {frequency / 1e9:g} GHz from {direction:g}° on {_mT(bias)}"
+    return Waves((float(frequency),), ((x, y, 0.0),), ((-y, x, 0.0),), tuple(b.tolist()), text)
+
+
+def noise(strength: float, duration: float, cutoff: float = 3e9, seed: int = 0, bias: ArrayLike = (0.0, 0.0)) -> Waves:
+    """A random field in the plane, smooth in time: waves of random size and phase up to the frequency `cutoff`, in Hz.
+
+    strength: root mean square of its length, in T. duration: s, after which it repeats itself; the frequencies are whole
+    multiples of 1/duration. seed: the same seed gives the same field on any machine. It is added to a constant `bias`.
+    """
+    _times(duration=duration)
+    if not (_numbers(strength, cutoff) and strength >= 0):
+        raise ValueError(f"strength: got {strength!r}; mu0*H in T, not below 0, is needed")
+    n = int(np.floor(cutoff * duration * (1 + 1e-9)))
+    if n < 1:
+        raise ValueError(f"cutoff: got {cutoff!r}; at least 1/duration = {1 / duration if duration else np.inf:g} Hz is needed")
+    waves = np.random.default_rng(seed).standard_normal((2, n, 2))
+    waves *= strength / np.sqrt(np.sum(waves**2) / 2)
+    cosines, sines = (tuple((x, y, 0.0) for x, y in one.tolist()) for one in waves)
+    text = f"noise of {strength * 1e3:g} mT up to {cutoff / 1e9:g} GHz, seed {seed}, on {_mT(bias)}"
+    return Waves(tuple((np.arange(1, n + 1) / duration).tolist()), cosines, sines, tuple(vector(bias).tolist()), text)
+
+
+def _lines(*points, text):
+    """A `Lines` through points (time, field)."""
+    times, fields = zip(*((float(t), tuple(vector(b).tolist())) for t, b in points))
+    return Lines(times, fields, text)
 
 
 def _numbers(*values):
     return all(isinstance(v, Real) and np.isfinite(v) for v in values)
 
 
-Field = object
+def _times(**times):
+    for name, value in times.items():
+        if not (_numbers(value) and value >= 0):
+            raise ValueError(f"{name}: got {value!r}; a time in s, not below 0, is needed")
 
 
-def sample(field, t):
-    return np.stack([vector(field(s)) for s in t]) if callable(field) else np.repeat(vector(field)[None], len(t), axis=0)
+def _mT(field):
+    return f"({', '.join(f'{v * 1e3:g}' for v in vector(field)[:3 if vector(field)[2] else 2])}) mT"
 
 
-def to_polar(field):
-    field = np.asarray(field, float)
-    return np.hypot(field[..., 0], field[..., 1]), np.rad2deg(np.arctan2(field[..., 1], field[..., 0])) % 360
-
-
-FAN = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
-
-
-def from_polar(strength, direction):
-    phi = np.deg2rad(direction)
-    return np.stack([strength * np.cos(phi), strength * np.sin(phi), 0 * phi], axis=-1)
+def _ps(t):
+    return f"{t * 1e12:g} ps"

@@ -9,26 +9,34 @@ every method here does better so than with the distance of the two arrows. Raise
 fields and values that do not fit together, are not finite, or are too few.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
 from scipy.spatial import KDTree
 from sklearn.kernel_ridge import KernelRidge
 
+from . import applied
 
-def mean(fields, values):
+Answer = Callable[[ArrayLike], np.ndarray]
+"""From new fields (k, 2) or (k, 3) to values (k, ...)."""
+
+
+def mean(fields: ArrayLike, values: ArrayLike) -> Answer:
     """The mean of the training values, whatever the field."""
     _, values = _training(fields, values)
     return lambda new: np.repeat(values.mean(axis=0, keepdims=True), len(coordinates(new)), axis=0)
 
 
-def nearest(fields, values):
+def nearest(fields: ArrayLike, values: ArrayLike) -> Answer:
     """The values at the nearest training field."""
     x, values = _training(fields, values)
     tree = KDTree(x)
     return lambda new: values[tree.query(coordinates(new))[1]]
 
 
-def linear(fields, values):
+def linear(fields: ArrayLike, values: ArrayLike) -> Answer:
     """Linear interpolation between the three training fields around; beyond all of them, the nearest one.
 
     The triangles are those of Delaunay's triangulation.
@@ -46,7 +54,7 @@ def linear(fields, values):
     return predict
 
 
-def spline(fields, values):
+def spline(fields: ArrayLike, values: ArrayLike) -> Answer:
     """The thin-plate spline through all training values: of all smooth surfaces, the one that bends least.
 
     J. Duchon, in Constructive Theory of Functions of Several Variables, Springer (1977), 85.
@@ -56,7 +64,7 @@ def spline(fields, values):
     return lambda new: surface(coordinates(new)).reshape(len(new), *values.shape[1:])
 
 
-def spline_left_out(fields, values):
+def spline_left_out(fields: ArrayLike, values: ArrayLike) -> np.ndarray:
     """By how much the spline is off at each training field, (n, ...), if that one is left out and all others are there.
 
     Without n more splines, by S. Rippa, Adv. Comput. Math. 11, 193 (1999): the coefficient of a field over the diagonal
@@ -68,7 +76,7 @@ def spline_left_out(fields, values):
     return (inverse @ flat / np.diag(inverse)[:, None]).reshape(values.shape)
 
 
-def spline_coefficients(fields, values):
+def spline_coefficients(fields: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """The spline as a sum that any program can evaluate: (coefficients (n + 3, k), knots (n, 2), middle (2,), scale).
 
     At a field with coordinates c its value is sum_i a_i r_i^2 log r_i + a_n + a_(n+1) x + a_(n+2) y, where
@@ -87,7 +95,7 @@ def _spline_system(x):
     return np.block([[r**2 * np.log(np.where(r > 0, r, 1)), plane], [plane.T, np.zeros((3, 3))]]), x
 
 
-def kernel_ridge(fields, values, width=3.0, ridge=1e-2):
+def kernel_ridge(fields: ArrayLike, values: ArrayLike, width: float = 3.0, ridge: float = 1e-2) -> Answer:
     """Kernel ridge regression with a Gaussian kernel, of what the values differ by from their mean.
 
     width: of the kernel, in degrees and mT. ridge: the weight of the penalty. The defaults are the best of chapter 5's
@@ -102,7 +110,7 @@ def kernel_ridge(fields, values, width=3.0, ridge=1e-2):
     return lambda new: regression.predict(coordinates(new)).reshape(len(new), *values.shape[1:]) + middle
 
 
-def weights(method, fields, new, **options):
+def weights(method: Callable, fields: ArrayLike, new: ArrayLike, **options: float) -> np.ndarray:
     """The weights (k, n) with which a method here answers new fields (k, 3), from n training fields.
 
     Its answer to values (n, ...) is `np.tensordot(weights, values, axes=1)`: so whole trajectories need no more memory
@@ -116,13 +124,13 @@ METHODS = {"mean trajectory": mean, "nearest field": nearest, "linear interpolat
 """The methods of this module, under the names that chapter 5 gives them."""
 
 
-def coordinates(fields, name="new"):
+def coordinates(fields: ArrayLike, name: str = "new") -> np.ndarray:
     """Direction in degrees, from 0 to 360, and strength in mT, (n, 2), of fields mu0*H in T, (n, 2) or (n, 3)."""
     fields = np.asarray(fields, float)
     if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
         raise ValueError(f"{name}: got shape {fields.shape}; finite mu0*H in T, (n, 2) or (n, 3), is needed")
-    x, y = fields[:, 0], fields[:, 1]
-    return np.stack([np.rad2deg(np.arctan2(y, x)) % 360, np.hypot(x, y) * 1e3], axis=1)
+    strength, direction = applied.to_polar(fields)
+    return np.stack([direction, strength * 1e3], axis=1)
 
 
 def _training(fields, values, least=1):

@@ -22,7 +22,7 @@ def _cpu_seconds(function):
     return time.process_time() - start, result
 
 
-def fft_seconds(film=Film(), dtype=np.float32, repeats=50):
+def fft_seconds(film: Film = Film(), dtype: type = np.float32, repeats: int = 50) -> float:
     """Seconds that the bare FFTs of one evaluation of the demagnetizing field take: the median of several."""
     demag, m = Demag(film, dtype=dtype), np.zeros((3, film.ny, film.nx), dtype)
     rows, columns = demag.shape
@@ -34,7 +34,7 @@ def fft_seconds(film=Film(), dtype=np.float32, repeats=50):
     return float(np.median([_cpu_seconds(once)[0] for _ in range(repeats)]))
 
 
-def solver(duration=1e-9, accuracy=1.0, repeats=3):
+def solver(duration: float = 1e-9, accuracy: float = 1.0, repeats: int = 3) -> dict[str, float]:
     """Time `llg.simulate` on standard problem 4, field 1: a dictionary of CPU seconds, of the fastest of several runs.
 
     duration: s. Keys: total, fft (bare transforms, timed apart), demag (with them), stencil, rest, evaluations,
@@ -51,7 +51,7 @@ def solver(duration=1e-9, accuracy=1.0, repeats=3):
             "rest": max(0.0, total - spent["demag"] - spent["stencil"]), "evaluations": n, "error": error}
 
 
-def fidimag(duration):
+def fidimag(duration: float) -> dict[str, float] | None:
     """CPU seconds of fidimag's dopri5 at 1e-8 on the same problem, and its field evaluations; None without it."""
     try:
         cpu, run = _cpu_seconds(lambda: fidimag_.simulate(sp4.FIELD_1, duration=duration, progress=False))
@@ -88,7 +88,7 @@ def networks(rom: ReducedOrderModel, field: Field = sp4.FIELD_1, fields: int = 1
             ("states", fields): seconds(states, decoded, 1)}
 
 
-def main(fidimag_duration=1e-9):
+def main(fidimag_duration: float = 1e-9) -> None:
     """Print the table. fidimag_duration: s that fidimag runs for; less than 1 ns is scaled up, and said."""
     print(f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores of which one is used")
     print("standard problem 4, field 1, 256 x 64 cells, 1 ns; CPU seconds\n")

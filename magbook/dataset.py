@@ -6,8 +6,11 @@ import inspect
 import json
 import multiprocessing
 import os
+import pickle
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +18,7 @@ import zarr
 
 from . import applied, llg
 from ._progress import bar
+from .applied import Field
 from .files import cache
 from .film import Film, check_memory
 from .trajectory import Trajectory
@@ -31,7 +35,7 @@ the paper's, and 200 more where 360 degree walls are made."""
 # ---------------------------------------------------------------------------- how runs are split
 
 
-def split(n):
+def split(n: int) -> dict[str, np.ndarray]:
     """Split n fields 8:1:1: {"train", "validation", "test"} -> indices. Of 200: 160, 20 and 20.
 
     By field: all states of a test field are unseen. Of every ten fields the ninth validates and the tenth tests,
@@ -41,7 +45,7 @@ def split(n):
     return {"train": i[i % 10 < 8], "validation": i[i % 10 == 8], "test": i[i % 10 == 9]}
 
 
-def split_states(n, nt, seed=applied.SEED):
+def split_states(n: int, nt: int, seed: int = applied.SEED) -> dict[str, np.ndarray]:
     """The split that flatters: n * nt single states at random, 8:1:1, as pairs of indices (k, 2) of field and time.
 
     Neighbours in time of nearly every test state are then in the training set. Offered for that lesson; chapter 2.
@@ -54,13 +58,15 @@ def split_states(n, nt, seed=applied.SEED):
 # ---------------------------------------------------------------------------- making it
 
 
-def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=llg.simulate, executor=None,
-             workers=None, seed=None, progress=True, **settings):
+def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, duration: float = 1e-9, every: float = 1e-11,
+             solver: Callable = llg.simulate, executor: concurrent.futures.Executor | None = None, workers: int | None = None,
+             seed: int | None = None, progress: bool = True, **settings: Any) -> xr.Dataset:
     """Compute one trajectory for each field, in parallel, into a Zarr store; returns it as `load` does.
 
     Whatever is there already, whole and undamaged, is kept: a run that was stopped or killed resumes. Each trajectory
     is one file that appears when it is complete, so that a kill loses only what was being computed.
-    path: the folder. fields: (n, 2) or (n, 3), mu0*H in T. film, duration, every: as `llg.simulate` takes them;
+    path: the folder. fields: (n, 2) or (n, 3), mu0*H in T; or a list that holds functions of t in s too, such as the signals of
+    `applied`, which other processes must be able to import. film, duration, every: as `llg.simulate` takes them;
     the common start, the film's S-state, is not stored. settings: more arguments of the solver (accuracy, precision).
     solver: `llg.simulate`, `fidimag.simulate`, or anything with these arguments.
     executor: a `concurrent.futures.Executor` to run on, such as `dask.distributed.Client().get_executor()` or
@@ -73,21 +79,31 @@ def generate(path, fields, film=Film(), *, duration=1e-9, every=1e-11, solver=ll
     """
     from . import __version__  # the package imports this module
 
-    fields = np.array([applied.vector(b) for b in fields])
-    if not len(fields):
+    fields = [b if callable(b) else applied.vector(b) for b in fields]
+    if not fields:
         raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
+    driven = any(map(callable, fields))
+    for i, b in enumerate(fields):
+        if callable(b):
+            try:
+                pickle.dumps(b)
+            except Exception as error:  # of several kinds
+                raise TypeError(f"fields: field {i}, {b!r}, cannot be sent to another process ({error}); use a signal of "
+                                "`applied`, or a function at the top of a module") from error
     # Checks the arguments before any process starts. The start is made here once, not in every process.
     t, *_, start = llg.check_run(fields[0], film, None, duration, every, settings.get("accuracy", 1.0),
                                  settings.get("precision", "single"))
+    # constant fields are stored once, fields in time at the time of each state
+    stored = np.stack([applied.sample(b, t[1:] if driven else t[:1]) for b in fields])
     arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
     inspect.signature(solver).bind(fields[0], progress=False, **arguments)  # an unknown setting is a TypeError here
     defaults = {name: p.default for name, p in inspect.signature(solver).parameters.items()
                 if p.kind is p.KEYWORD_ONLY and name != "progress"}
     manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": defaults | settings,
-                "seed": seed, "version": __version__}
+                "seed": seed, "version": __version__} | ({"signals": [repr(b) for b in fields]} if driven else {})
     path = Path(path)
-    m = _create(path, manifest, film, fields, t[1:])
+    m = _create(path, manifest, film, stored if driven else stored[:, 0], t[1:])
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
         partial.unlink()
     state = check(path)
@@ -134,7 +150,8 @@ def _create(path, manifest, film, fields, t):
         "m", shape=shape, chunks=(1, *shape[1:]), dtype="int16", dimension_names=dimensions,
         compressors=[zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), zarr.codecs.Crc32cCodec()],
         attributes={"scale_factor": 1 / SCALE, "long_name": "magnetization / Ms", "units": "1"})
-    coordinates = {"field": (fields, ("run", "component"), "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
+    names = ("run", "t", "component") if fields.ndim == 3 else ("run", "component")
+    coordinates = {"field": (fields, names, "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
                    "y": (film.y, ("y",), "m", "y"), "x": (film.x, ("x",), "m", "x")}
     for name, (values, names, units, long_name) in coordinates.items():
         store.create_array(name, data=values, dimension_names=names,
@@ -168,7 +185,8 @@ def _compute(solver, fields, todo, arguments, executor, workers):
                                        "what is complete is kept, run the same again. In a script, call generate under "
                                        "`if __name__ == \"__main__\":`") from error
                 except Exception as error:
-                    raise RuntimeError(f"field {i}, mu0*H = {fields[i].tolist()} T, could not be computed: {error}; "
+                    said = repr(fields[i]) if callable(fields[i]) else f"mu0*H = {fields[i].tolist()} T,"
+                    raise RuntimeError(f"field {i}, {said} could not be computed: {error}; "
                                        "what is complete is kept") from error
                 yield i, states
     finally:
@@ -193,7 +211,7 @@ def _die_with_parent():
 # ---------------------------------------------------------------------------- reading it
 
 
-def check(path):
+def check(path: str | Path) -> dict[str, list[int]]:
     """Read every trajectory of a data set: {"complete", "missing", "damaged"} -> lists of field indices.
 
     A checksum (CRC-32C) in each file tells a damaged one. Raises FileNotFoundError where there is no data set.
@@ -212,8 +230,10 @@ def check(path):
     return state
 
 
-def load(name):
+def load(name: str | Path) -> xr.Dataset:
     """A data set as an `xarray.Dataset`: m (run, t, y, x, component), field (run, component), t, y, x, inside.
+
+    The field of a set with fields in time is (run, t, component), at the time of each state.
 
     States are read from the disk when they are used. name: a folder that `generate` filled; or "paper", the paper's
     200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute), or
@@ -232,12 +252,12 @@ def load(name):
     return data
 
 
-def generate_named(name, **options):
+def generate_named(name: str, **options: Any) -> xr.Dataset:
     """Make, or complete, one of `SETS` in the cache folder. options: as `generate` takes."""
     return generate(cache() / name, applied.fan(**SETS[name]), seed=SETS[name].get("seed", applied.SEED), **options)
 
 
-def trajectory(data, run):
+def trajectory(data: xr.Dataset, run: int) -> Trajectory:
     """One run of a data set as a `Trajectory`. data: from `load`. run: its index."""
     if not -data.sizes["run"] <= run < data.sizes["run"]:
         raise ValueError(f"run: got {run!r}; the data set has {data.sizes['run']}, counted from 0")
@@ -249,7 +269,7 @@ def trajectory(data, run):
     return Trajectory(data["t"].values, m, data["field"][run].values, film, {"solver": "data set", "run": int(run)})
 
 
-def states(data, part="train", every=1):
+def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: int = 1) -> np.ndarray:
     """The states of one part of a data set, in memory, for training: (n, ny, nx, 3) int16, `SCALE` times m.
 
     data: from `load`. part: "train", "validation" or "test", split by field (`split`), or the indices of runs.
@@ -279,13 +299,13 @@ def _unreadable(run, error):
                       "arguments finds and replaces it")
 
 
-def as_float(states):
+def as_float(states: np.ndarray) -> np.ndarray:
     """States as float32, whether they come as floats or as a data set stores them, in 16-bit whole numbers."""
     states = np.asarray(states)
     return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states.astype(np.float32, copy=False)
 
 
-def states_file(path, i):
+def states_file(path: str | Path, i: int) -> Path:
     """The file that holds the states of run i of a data set: there once it is complete."""
     return Path(path) / "m" / "c" / str(i) / "0" / "0" / "0" / "0"
 

@@ -11,8 +11,9 @@ from itertools import product
 import numba
 import numpy as np
 import scipy.fft
+from numpy.typing import DTypeLike
 
-from .film import check_memory
+from .film import Film, check_memory
 
 NEAR = 20
 """Cells nearer than this many cell lengths get Newell's exact formula, others the quadrature of `_far`.
@@ -23,7 +24,7 @@ of the distance; the quadrature's error falls with it. At 20 cells both are belo
 
 
 @lru_cache(maxsize=8)
-def tensor(cells, cell):
+def tensor(cells: tuple[int, int], cell: tuple[float, float, float]) -> np.ndarray:
     """Demagnetization tensor between cells of one layer.
 
     cells: (nx, ny). cell: (dx, dy, dz) in m.
@@ -94,7 +95,7 @@ def _far(x, y, dx, dy, dz):
     return n
 
 
-def near_stencil(n):
+def near_stencil(n: np.ndarray) -> np.ndarray:
     """The part of the demagnetizing field that a cell and its four neighbours can tell.
 
     A five-point stencil s = (own, along x, along y) per component, fitted to the tensor by least squares
@@ -146,7 +147,7 @@ class Demag:
     Raises MemoryError before allocating if the grid is too large.
     """
 
-    def __init__(self, film, without=None, dtype=np.float64):
+    def __init__(self, film: Film, without: np.ndarray | None = None, dtype: DTypeLike = np.float64):
         self.ny, self.nx = film.ny, film.nx
         self.shape = tuple(scipy.fft.next_fast_len(2 * n - 1, real=True) for n in (self.ny, self.nx))
         check_memory(60 * 8 * self.ny * self.nx, f"The demagnetization tensor of {self.nx} x {self.ny} cells")
@@ -159,7 +160,7 @@ class Demag:
         self.spectrum = _spectrum(n, self.shape).astype(dtype)
         self.evaluations = 0
 
-    def field(self, m):
+    def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless.
 
         Three quarters of the padded grid are zeros. The first transform runs over the filled rows only,

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.integrate import ode
 
 from ._progress import bar
+from .applied import Field
 from .film import MU0, Film
 from .llg import check_run
 from .trajectory import Trajectory
@@ -68,8 +70,8 @@ def _integrate_with(sim, tolerance):
     return raised
 
 
-def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accuracy=1.0,
-             precision="single", progress=True):
+def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, duration: float = 1e-9, every: float = 1e-11, *,
+             accuracy: float = 1.0, precision: str = "single", progress: bool = True) -> Trajectory:
     """`llg.simulate` by fidimag: the same arguments, checked by the same code, and the same `Trajectory`.
 
     Two of them mean something else here:

@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import platformdirs
 
@@ -14,7 +16,7 @@ DATA = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent / "data"
 """The folder of small results that ship: beside the package in a checkout, inside it once installed."""
 
 
-def cache():
+def cache() -> Path:
     """The folder for what is too big to ship: $MAGBOOK_CACHE, or the user's cache folder."""
     return Path(os.environ.get("MAGBOOK_CACHE") or platformdirs.user_cache_dir("magbook"))
 
@@ -24,7 +26,7 @@ os.umask(_UMASK)  # it can only be read by setting it
 
 
 @contextlib.contextmanager
-def atomic(path):
+def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a binary file that appears under `path` only once it is whole.
 
     What is written goes to a temporary file beside it, is flushed to the disk, and is then renamed.
@@ -47,7 +49,7 @@ def atomic(path):
         raise
 
 
-def shipped(name):
+def shipped(name: str) -> Path:
     """The path of a file in `data/`, checked against the SHA-256 in its manifest.
 
     Raises FileNotFoundError where the manifest does not know the file, ValueError where it is damaged.
@@ -62,14 +64,14 @@ def shipped(name):
     return path
 
 
-def ship(name, **entry):
+def ship(name: str, **entry: Any) -> None:
     """Enter a file of `data/` into the manifest: its checksum, and the command, seed and version behind it."""
     entry = {"sha256": hashlib.sha256((DATA / name).read_bytes()).hexdigest(), **entry}
     with atomic(DATA / "manifest.json") as file:
         file.write((json.dumps(dict(sorted((manifest() | {name: entry}).items())), indent=2) + "\n").encode())
 
 
-def manifest():
+def manifest() -> dict[str, dict]:
     """What `data/manifest.json` says of each file."""
     path = DATA / "manifest.json"
     return json.loads(path.read_text()) if path.exists() else {}

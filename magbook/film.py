@@ -1,14 +1,14 @@
 """The film: geometry, grid and material, in SI units. Chapter 1 introduces it."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import ArrayLike
 
 MU0 = 4e-7 * np.pi
 """Vacuum permeability mu0 in T m/A."""
@@ -71,15 +71,15 @@ class Film:
     y = property(lambda self: (np.arange(self.ny) + 0.5) * self.dy, doc="Cell centres along y in m.")
 
     @property
-    def inside(self):
+    def inside(self) -> np.ndarray:
         """Boolean array (ny, nx): true where there is magnetic material."""
         return np.ones((self.ny, self.nx), bool) if self.mask is None else self.mask
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> "Film":
         """The same film with some arguments changed, as in `film.replace(alpha=0.1)`."""
         return dataclasses.replace(self, **changes)
 
-    def describe(self):
+    def describe(self) -> dict:
         """A dictionary of plain numbers that identifies the film; a mask enters by its SHA-256."""
         d = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         d["size"], d["cells"] = list(self.size), list(self.cells)
@@ -93,7 +93,7 @@ class Film:
     def __hash__(self):
         return hash(repr(self.describe()))
 
-    def state(self, m, name="state"):
+    def state(self, m: ArrayLike, name: str = "state") -> np.ndarray:
         """Check a state: a float64 copy (ny, nx, 3) of unit vectors, zero outside the mask.
 
         m: array (ny, nx, 3), or one vector (3,) for a uniform state. A uniform vector is scaled to
@@ -132,7 +132,7 @@ def unit(m: np.ndarray) -> np.ndarray:
     return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
 
 
-def check_memory(needed, what):
+def check_memory(needed: float, what: str) -> None:
     """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available."""
     available = psutil.virtual_memory().available
     if needed > 0.9 * available:

@@ -9,13 +9,16 @@ The first half of this module says what the terms are, in NumPy and double preci
 """
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import applied
 from ._progress import bar
+from .applied import Field
 from .demag import Demag, near_stencil, tensor
 from .files import shipped
 from .film import MU0, Film, check_memory
@@ -24,7 +27,7 @@ from .trajectory import Trajectory
 # ---------------------------------------------------------------------------- the terms of the equation
 
 
-def exchange_field(m, film):
+def exchange_field(m: np.ndarray, film: Film) -> np.ndarray:
     """H_exchange = 2A/(mu0 Ms) laplacian(m) in A/m, (ny, nx, 3), by the five-point formula.
 
     The boundary is free: a neighbour that is missing, at an edge or outside the mask, adds nothing.
@@ -46,13 +49,13 @@ def _demag(film):
     return Demag(film)
 
 
-def demag_field(m, film):
+def demag_field(m: np.ndarray, film: Film) -> np.ndarray:
     """H_demag in A/m, (ny, nx, 3): minus the convolution of Ms m with the Newell tensor. m: (ny, nx, 3)."""
     h = _demag(film).field(np.moveaxis(np.asarray(m, float), -1, 0))
     return film.Ms * np.moveaxis(h, 0, -1) * film.inside[..., None]
 
 
-def effective_field(m, film, field=(0.0, 0.0)):
+def effective_field(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> np.ndarray:
     """H = H_exchange + H_demag + H_zeeman in A/m, (ny, nx, 3).
 
     m: (ny, nx, 3). field: mu0*H_zeeman in tesla, a pair or a triple.
@@ -60,7 +63,7 @@ def effective_field(m, film, field=(0.0, 0.0)):
     return exchange_field(m, film) + demag_field(m, film) + applied.vector(field) / MU0
 
 
-def energies(m, film, field=(0.0, 0.0)):
+def energies(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> dict[str, float]:
     """Energies of a state in J: a dictionary with `exchange`, `demag`, `zeeman` and their sum `total`.
 
     E_exchange = -mu0 Ms/2 sum m.H_exchange dV, E_demag = -mu0 Ms/2 sum m.H_demag dV,
@@ -74,13 +77,13 @@ def energies(m, film, field=(0.0, 0.0)):
     return e | {"total": sum(e.values())}
 
 
-def llg(m, h, film):
+def llg(m: np.ndarray, h: np.ndarray, film: Film) -> np.ndarray:
     """dm/dt in 1/s of the LLG equation. m: (ny, nx, 3). h: the effective field in A/m, (ny, nx, 3)."""
     mxh = np.cross(m, h)
     return -film.gamma0 / (1 + film.alpha**2) * (mxh + film.alpha * np.cross(m, mxh))
 
 
-def max_torque(m, film, field=(0.0, 0.0)):
+def max_torque(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> float:
     """max|m x H|/Ms over all cells: 0 at equilibrium. m: (ny, nx, 3). field: mu0*H in tesla."""
     return np.linalg.norm(np.cross(m, effective_field(m, film, field)), axis=-1).max() / film.Ms
 
@@ -249,7 +252,7 @@ def _interpolation(times, substeps):
     return np.diff(edges, axis=0) * substeps @ np.linalg.inv(vandermonde)
 
 
-def time_steps(film, every, field=(0.0, 0.0, 0.0), accuracy=1.0):
+def time_steps(film: Film, every: float, field: ArrayLike = (0.0, 0.0, 0.0), accuracy: float = 1.0) -> tuple[int, int]:
     """The steps that the integrator takes: (slow steps a sample, substeps a slow step).
 
     The slow step is at most 0.32/(gamma0 (Ms + H) accuracy), 1.7 ps for permalloy in 40 mT: a third of a radian of the
@@ -269,7 +272,8 @@ def time_steps(film, every, field=(0.0, 0.0, 0.0), accuracy=1.0):
     return steps, max(6, int(np.ceil(every / steps * fastest / limit)))
 
 
-def check_run(field, film, start, duration, every, accuracy, precision):
+def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float, every: float, accuracy: float,
+              precision: str) -> tuple[np.ndarray, Callable, np.ndarray, np.ndarray]:
     """Check the arguments of `simulate`, whichever solver runs it.
 
     Returns (times of the samples (nt,), field as a function of t -> (3,) tesla, fields at the samples,
@@ -293,7 +297,7 @@ def check_run(field, film, start, duration, every, accuracy, precision):
                  f"A run of {samples + 1} states of {film.nx} x {film.ny} cells")
     t = np.arange(samples + 1) * every
     if callable(field):
-        fields = np.array([applied.vector(field(s)) for s in t])
+        fields = applied.sample(field, t)
         field_at = lambda s: applied.vector(field(s))
     else:
         fields = applied.vector(field)
@@ -301,11 +305,11 @@ def check_run(field, film, start, duration, every, accuracy, precision):
     return t, field_at, fields, s_state(film) if start is None else film.state(start, "start")
 
 
-def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accuracy=1.0,
-             precision="single", progress=True):
+def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, duration: float = 1e-9, every: float = 1e-11, *,
+             accuracy: float = 1.0, precision: str = "single", progress: bool = True) -> Trajectory:
     """Integrate the LLG equation; returns a `Trajectory` with a state at 0, every, 2 every, ... duration.
 
-    field: mu0*H in tesla, a pair (x, y) or a triple; or a function of the time in s that returns one.
+    field: mu0*H in tesla, a pair (x, y) or a triple; or a function of the time in s that returns one, see `applied`.
         Where it jumps, let it jump at a multiple of every: a jump inside a step is smeared over the step.
     film: the `Film`, standard problem 4's by default. start: a state (ny, nx, 3) of unit vectors, or one
         vector for a uniform state; None for the film's S-state (`s_state`).
@@ -342,7 +346,8 @@ def simulate(field, film=Film(), start=None, duration=1e-9, every=1e-11, *, accu
 # ---------------------------------------------------------------------------- equilibrium
 
 
-def relax(film=Film(), field=(0.0, 0.0), start=(1.0, 0.25, 0.1), torque=1e-6, *, iterations=100_000, progress=True):
+def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike = (1.0, 0.25, 0.1), torque: float = 1e-6, *,
+          iterations: int = 100_000, progress: bool = True) -> np.ndarray:
     """The equilibrium downhill of `start`: a state (ny, nx, 3) with max|m x H|/Ms <= torque.
 
     Steepest descent of the energy that turns each vector about its own torque, so that |m| = 1 at every
@@ -383,7 +388,7 @@ def relax(film=Film(), field=(0.0, 0.0), start=(1.0, 0.25, 0.1), torque=1e-6, *,
                        "allow more iterations or a larger torque")
 
 
-def s_state(film=Film()):
+def s_state(film: Film = Film()) -> np.ndarray:
     """The S-state, equilibrium at zero field reached from (1, 0.25, 0.1): a state (ny, nx, 3).
 
     Standard problem 4's is shipped in `data/sp4_s_state.npz`; another film's is relaxed and kept in memory.

@@ -1,8 +1,12 @@
 """What a trajectory is like, and how far it is from another, in a number. Chapter 5 sets them side by side."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import llg
+from .film import unit
 from .trajectory import Trajectory
 
 RISE = 1e-4
@@ -12,7 +16,7 @@ LEVEL = 0.1
 """The relative L2 error at which `horizon` ends."""
 
 
-def compare(run, reference, rom=None):
+def compare(run: Trajectory, reference: Trajectory, rom: Any = None) -> dict[str, float]:
     """All errors of a trajectory against a reference: a dictionary of named numbers.
 
     run, reference: `Trajectory`s of one film in one field, at the same times. The start at t = 0, which both are given,
@@ -55,7 +59,7 @@ def compare(run, reference, rom=None):
 # ---------------------------------------------------------------------------- of film averages
 
 
-def film_average_error(mean, reference):
+def film_average_error(mean: ArrayLike, reference: ArrayLike) -> np.ndarray:
     """Mean absolute error of film averages (..., nt, 3) over times and components: (...).
 
     Both are at the same times, without the start, at which nothing can be wrong. What the paper's Figures 1 and 4 show.
@@ -63,7 +67,7 @@ def film_average_error(mean, reference):
     return np.abs(np.asarray(mean, float) - reference).mean(axis=(-2, -1))
 
 
-def first_zero(t, values):
+def first_zero(t: ArrayLike, values: ArrayLike) -> float:
     """Time of the first change of sign, by linear interpolation; NaN if there is none.
 
     t: (nt,) in s. values: (nt,), such as the mean of mx. Standard problem 4 asks for this moment of mean mx: half of
@@ -77,7 +81,7 @@ def first_zero(t, values):
     return t[i] + (t[i + 1] - t[i]) * values[i] / (values[i] - values[i + 1])
 
 
-def switching_time(t, mx, level=-0.5):
+def switching_time(t: ArrayLike, mx: ArrayLike, level: float = -0.5) -> float:
     """Time from which mean mx stays below a level, by linear interpolation; NaN if it is not below at the end.
 
     t: (nt,) in s. mx: (nt,). At the default level three quarters of the way from 1 to -1 are done. Unlike the first
@@ -94,7 +98,7 @@ def switching_time(t, mx, level=-0.5):
 # ---------------------------------------------------------------------------- of states
 
 
-def relative_l2(m, reference, axis=(-4, -3, -2, -1)):
+def relative_l2(m: ArrayLike, reference: ArrayLike, axis: tuple[int, ...] = (-4, -3, -2, -1)) -> np.ndarray:
     r"""The relative L2 error of states (nt, ny, nx, 3), over all cells and times: one number.
 
     $$\sqrt{\sum |m - m_\mathrm{ref}|^2 \Big/ \sum |m_\mathrm{ref}|^2}$$
@@ -105,7 +109,7 @@ def relative_l2(m, reference, axis=(-4, -3, -2, -1)):
     return np.sqrt(np.sum((m - reference)**2, axis=axis, dtype=float) / np.sum(reference**2, axis=axis, dtype=float))
 
 
-def split_l2(m, reference, rom):
+def split_l2(m: np.ndarray, reference: np.ndarray, rom: Any) -> dict[str, float]:
     r"""The two parts of a relative L2 error, for states (nt, ny, nx, 3): {"autoencoder", "predictor"}.
 
     With D the reference after encoding and decoding, all scaled to unit length,
@@ -118,7 +122,7 @@ def split_l2(m, reference, rom):
     return {"autoencoder": relative_l2(held, reference), "predictor": added}
 
 
-def angle_error(m, reference):
+def angle_error(m: ArrayLike, reference: ArrayLike) -> np.ndarray:
     """The angle between vectors in degrees: (...) from states (..., 3), whatever their lengths.
 
     By the arctangent of cross and dot product: at small angles the arccosine of the dot product loses half its digits.
@@ -128,12 +132,12 @@ def angle_error(m, reference):
     return np.degrees(np.arctan2(cross, np.sum(m * reference, axis=-1)))
 
 
-def length_error(m):
+def length_error(m: ArrayLike) -> np.ndarray:
     """How far vectors are from unit length, | |m| - 1 |: (...) from states (..., 3). The LLG equation keeps |m| = 1."""
     return np.abs(np.linalg.norm(m, axis=-1) - 1)
 
 
-def horizon(t, error, level=LEVEL):
+def horizon(t: ArrayLike, error: ArrayLike, level: float = LEVEL) -> float:
     """The first time at which an error is above a level: in s; infinite if it never is.
 
     t: (nt,) in s. error: (nt,), such as the relative L2 error of each state; NaN counts as above. Forecasters of
@@ -143,7 +147,7 @@ def horizon(t, error, level=LEVEL):
     return t[above[0]] if len(above) else np.inf
 
 
-def twist(m):
+def twist(m: ArrayLike) -> np.ndarray:
     """How far the magnetization turns along the middle of the film, in rad: (...) from states (..., ny, nx, 3).
 
     The in-plane angle is followed from left to right, cell by cell, through the middle row; the twist is its highest
@@ -154,7 +158,7 @@ def twist(m):
     return angle.max(axis=-1) - angle.min(axis=-1)
 
 
-def kind(mx, twist):
+def kind(mx: ArrayLike, twist: ArrayLike) -> str:
     """The kind of reversal, from mean mx (nt,) and twist (nt,) in rad: a text.
 
     "never switches": mean mx has no zero. "360° walls": the twist passes 2 pi at some time. "domains": else.
@@ -167,19 +171,19 @@ def kind(mx, twist):
 # ---------------------------------------------------------------------------- of energy
 
 
-def energies(run):
+def energies(run: Trajectory) -> np.ndarray:
     """The total energy of each state of a trajectory in J, (nt,), by `llg.energies`; NaN for a state that is not finite."""
     fields = np.broadcast_to(run.field, (len(run), 3))
-    return np.array([llg.energies(_unit(m), run.film, b)["total"] if np.isfinite(m).all() else np.nan
+    return np.array([llg.energies(unit(m), run.film, b)["total"] if np.isfinite(m).all() else np.nan
                      for m, b in zip(run.m, fields)])
 
 
-def energy_error(energy, reference):
+def energy_error(energy: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """How far energies are off, as a share of what the reference loses in all: (nt,) from energies (nt,) in J."""
     return np.abs(energy - reference) / (np.max(reference) - np.min(reference))
 
 
-def energy_rises(energy, tolerance=RISE):
+def energy_rises(energy: ArrayLike, tolerance: float = RISE) -> int:
     r"""The number of steps at which the energy rises, by more than a share of the span of all energies (nt,).
 
     At a constant field it cannot: by the LLG equation with damping
@@ -188,12 +192,6 @@ def energy_rises(energy, tolerance=RISE):
     """
     energy = np.asarray(energy, float)
     return int(np.sum(np.diff(energy) > tolerance * (np.nanmax(energy) - np.nanmin(energy))))
-
-
-def _unit(m):
-    """Vectors of unit length, and zeros where they are zero."""
-    length = np.linalg.norm(m, axis=-1, keepdims=True)
-    return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
 
 
 def _check_pair(run, reference):

@@ -10,12 +10,12 @@ everything swings, v = Re[phi exp(i omega t)], with real frequencies: i omega ph
 M. d'Aquino et al., J. Comput. Phys. 228, 6130 (2009).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import scipy.fft
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, cg, eigs
 
 from . import applied
@@ -38,14 +38,14 @@ class Modes:
     parity: np.ndarray
     state: np.ndarray
 
-    def amplitudes(self, v):
+    def amplitudes(self, v: np.ndarray) -> np.ndarray:
         """How much of each mode is in a disturbance: complex c (..., k), with v = sum 2 Re[c phi] over all modes.
 
         c = sum m0.(phi* x v) / sum m0.(phi* x phi). v: (..., ny, nx, 3), perpendicular to the state.
         """
         return np.tensordot(v, self._dual(), axes=([-3, -2, -1], [-3, -2, -1])) / self._norm()
 
-    def decay(self, alpha):
+    def decay(self, alpha: float) -> np.ndarray:
         """The rate in 1/s at which each amplitude falls with small Gilbert damping: (k,), to first order in alpha.
 
         alpha omega sum |phi|^2 / (i sum m0.(phi* x phi)): large where the precession is a narrow ellipse.
@@ -60,7 +60,7 @@ class Modes:
         return np.sum(self._dual() * self.shape, axis=(1, 2, 3))
 
 
-def find(film=Film(), field=(0.0, 0.0), state=None, k=12):
+def find(film: Film = Film(), field: ArrayLike = (0.0, 0.0), state: np.ndarray | None = None, k: int = 12) -> Modes:
     """The k slowest normal modes of an equilibrium: `Modes`.
 
     film: the `Film`; its damping plays no part. field: mu0*H in T. state: a minimum of the energy in it,
@@ -110,7 +110,7 @@ def find(film=Film(), field=(0.0, 0.0), state=None, k=12):
     return Modes(omega[order] * film.gamma0 * film.Ms / (2 * np.pi), shape, _parity(shape), state)
 
 
-def load():
+def load() -> Modes:
     """The first 64 normal modes of standard problem 4's S-state, which ship with the book."""
     with np.load(shipped("modes.npz"), allow_pickle=False) as z:
         frequency, parity, half = (z[name] for name in ("frequency", "parity", "half"))
@@ -120,7 +120,7 @@ def load():
     return Modes(frequency, np.einsum("kayx,ayxc->kyxc", u, _basis(state)), parity, state)
 
 
-def save(modes, path):
+def save(modes: Modes, path: str | Path) -> None:
     """Write modes as `load` reads them: two components, the lower half of the film, 16 bits a number."""
     u = np.einsum("kyxc,ayxc->kayx", modes.shape, _basis(modes.state))[:, :, :modes.state.shape[0] // 2]
     with atomic(path) as file:

@@ -22,7 +22,8 @@ _END = re.compile(rb"\s*#[ \t]*end[ \t]*:[ \t]*data\b", re.I)
 _TIME = re.compile(r"^\s*#\s*desc\s*:\s*(?:total simulation time|time \(s\))\s*:[ \t]*(\S*)", re.I | re.M)
 
 
-def write(path, m, cell, time=None, title="m", representation="binary 4"):
+def write(path: str | Path, m: np.ndarray, cell: tuple[float, float, float], time: float | None = None, title: str = "m",
+          representation: str = "binary 4") -> None:
     """Write a state as OVF 2.0, whole or not at all.
 
     m: array (ny, nx, 3), row 0 at y = 0. cell: (dx, dy, dz) in m. time: in s, or None.
@@ -62,7 +63,7 @@ def write(path, m, cell, time=None, title="m", representation="binary 4"):
         file.write(f"# End: Data {representation.title()}\n# End: Segment\n".encode())
 
 
-def read(path):
+def read(path: str | Path) -> tuple[np.ndarray, tuple[float, float, float], float | None]:
     """Read an OVF file, 2.0 or 1.0, text or binary; return (m, cell, time).
 
     m: (ny, nx, 3), row 0 at y = 0, as stored: unit vectors from mumax3, but A/m from OOMMF, whose files

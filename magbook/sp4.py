@@ -21,7 +21,7 @@ S_STATE = {"mean": (0.966648, 0.125873, 0.0), "exchange": 9.06824e-20, "demag": 
 """Mean m and energies in J of the S-state on 256 x 64 cells, computed with fidimag 3.0."""
 
 
-def reference(name, field):
+def reference(name: str, field: int) -> np.ndarray:
     """A published or independent solution for field 1 or 2: a structured array, one row a time.
 
     name: "fidimag" (fidimag 3.0, dopri5 at 1e-8, 256 x 64 cells: t_ns, mx, my, mz) or "mumag" (mean and standard

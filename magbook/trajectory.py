@@ -1,17 +1,19 @@
 """A trajectory: the states that a film passes through, and the field that drove it. Chapter 1 introduces it."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from . import applied, ovf
+from .applied import Field
 from .files import atomic
-from .film import Film
+from .film import Film, unit
 
 
 @dataclass(eq=False)
@@ -19,7 +21,7 @@ class Trajectory:
     """Times, states and the applied field of one run.
 
     t: (nt,) in s. m: (nt, ny, nx, 3) unit vectors, row 0 at y = 0; zero outside the film's mask.
-    field: mu0*H in tesla, (3,) if constant, else (nt, 3), its value at each time.
+    field: mu0*H in tesla, (3,) if constant, else (nt, 3), its value at each time; a pair or a function of t in s becomes one of them.
     film: the `Film`. info: how it was made (solver, number of field evaluations, seconds).
     """
 
@@ -34,6 +36,10 @@ class Trajectory:
         if self.m.shape != (nt, self.film.ny, self.film.nx, 3):
             raise ValueError(f"m: got shape {self.m.shape}; (nt, ny, nx, 3) = "
                              f"{(nt, self.film.ny, self.film.nx, 3)} is needed for {nt} times and {self.film}")
+        if callable(self.field):
+            self.field = applied.sample(self.field, self.t)
+        elif np.shape(self.field) == (2,):
+            self.field = applied.vector(self.field)
         if np.shape(self.field) not in ((3,), (nt, 3)):
             raise ValueError(f"field: got shape {np.shape(self.field)}; (3,) or (nt, 3) = {(nt, 3)} is needed")
 
@@ -41,11 +47,11 @@ class Trajectory:
         return len(self.t)
 
     @cached_property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """The film average of m over the magnetic cells, (nt, 3)."""
         return self.m[:, self.film.inside].mean(axis=1, dtype=np.float64)
 
-    def at(self, t):
+    def at(self, t: float) -> np.ndarray:
         """The stored state (ny, nx, 3) nearest to the time t in s. Raises ValueError outside the run."""
         step = (self.t[-1] - self.t[0]) / max(len(self) - 1, 1)
         if not self.t[0] - step <= t <= self.t[-1] + step:
@@ -54,7 +60,7 @@ class Trajectory:
 
     # ------------------------------------------------------------------ one file
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write everything to one `.npz` file, whole or not at all."""
         film = {name: getattr(self.film, name) for name in ("size", "cells", "Ms", "A", "alpha", "gamma0")}
         with atomic(path) as file:
@@ -62,7 +68,7 @@ class Trajectory:
                      film=json.dumps(film), info=json.dumps(self.info))
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Trajectory":
         """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
         try:
             with np.load(path, allow_pickle=False) as z:
@@ -75,10 +81,8 @@ class Trajectory:
 
     # ------------------------------------------------------------------ xarray
 
-    def to_xarray(self):
+    def to_xarray(self) -> xr.Dataset:
         """An `xarray.Dataset` with dimensions t, y, x, component, coordinates and units."""
-        import xarray as xr
-
         driven = ("component",) if np.ndim(self.field) == 1 else ("t", "component")
         return xr.Dataset(
             {"m": (("t", "y", "x", "component"), self.m, {"long_name": "magnetization / Ms", "units": "1"}),
@@ -91,7 +95,7 @@ class Trajectory:
 
     # ------------------------------------------------------------------ OVF 2.0
 
-    def to_ovf(self, folder, representation="binary 4"):
+    def to_ovf(self, folder: str | Path, representation: str = "binary 4") -> list[Path]:
         """Write one OVF 2.0 file a state, `m000000.ovf` and on, into a folder; return their paths."""
         paths = [Path(folder) / f"m{i:06d}.ovf" for i in range(len(self))]
         cell = (self.film.dx, self.film.dy, self.film.thickness)
@@ -100,12 +104,12 @@ class Trajectory:
         return paths
 
     @classmethod
-    def from_ovf(cls, paths, field=(0.0, 0.0, 0.0), **material):
+    def from_ovf(cls, paths: str | Path | Iterable[str | Path], field: Field = (0.0, 0.0, 0.0), **material: Any) -> "Trajectory":
         """Read OVF files, one a state, as mumax3, OOMMF or `to_ovf` write them.
 
         paths: a folder (its `*.ovf` and `*.omf` in order of name) or a list of files.
-        field: the applied field mu0*H in tesla, which OVF files do not hold: a pair, a triple, or one triple for each
-            file, (nt, 3). material: as `Film` takes it.
+        field: the applied field mu0*H in tesla, which OVF files do not hold: a pair, a triple, a function of t in s, or one
+            triple for each file, (nt, 3). material: as `Film` takes it.
         Vectors are scaled to unit length, since OOMMF writes them in A/m; cells that are zero in the first file
         are outside the film. Raises ValueError where the files do not fit together or hold no time.
         """
@@ -121,9 +125,9 @@ class Trajectory:
             if its_time is None and len(paths) > 1:
                 raise ValueError(f"{path}: it holds no simulation time")
         ny, nx = m[0].shape[:2]
-        length = np.linalg.norm(m, axis=-1, keepdims=True)
-        film = Film((nx * cell[0][0], ny * cell[0][1], cell[0][2]), (nx, ny), mask=length[0, ..., 0] > 0, **material)
-        m = np.divide(m, length, out=np.zeros_like(m), where=length > 0)
+        film = Film((nx * cell[0][0], ny * cell[0][1], cell[0][2]), (nx, ny), mask=np.any(m[0], axis=-1), **material)
+        m = unit(np.array(m))
         states = np.stack([film.state(one, name=str(path)) for path, one in zip(paths, m)]).astype(np.float32)
-        field = np.asarray(field, float) if np.ndim(field) == 2 else applied.vector(field)
+        if not callable(field):
+            field = np.asarray(field, float) if np.ndim(field) == 2 else applied.vector(field)
         return cls(np.array([t or 0.0 for t in time]), states, field, film, {"solver": "read from OVF"})

@@ -130,7 +130,7 @@ def test_applied_vector():
 
 
 BAD_FIELDS = [None, 0.1, "x", "0.1", ("a", "b"), (1,), (1, 2, 3, 4), [], [[0, 0]], (np.nan, 0), (0, np.inf),
-              (0, 0, -np.inf), (1j, 0), {}, object()]
+              (0, 0, -np.inf), (1j, 0), {}, range]
 
 
 @pytest.mark.parametrize("field", BAD_FIELDS, ids=str)

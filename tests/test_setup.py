@@ -3,8 +3,11 @@
 import re
 import tomllib
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import magbook
 
 
 def requirements(root):
@@ -18,6 +21,10 @@ def requirements(root):
 def test_a_range_is_said_once(root):
     names = [canonicalize_name(requirement.name) for requirement in requirements(root)]
     assert len(set(names)) == len(names), sorted(names)
+
+
+def test_the_version_to_cite_is_the_package_s(root):
+    assert yaml.safe_load((root / "CITATION.cff").read_text())["version"] == magbook.__version__
 
 
 def test_the_lock_file_satisfies_the_requirements(root):

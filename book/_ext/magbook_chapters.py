@@ -6,6 +6,8 @@ chapter's own code: the package, its data and the lock file.
 
 import asyncio
 import hashlib
+import json
+import math
 import os
 import time
 from pathlib import Path
@@ -48,25 +50,31 @@ def executed(chapter, kept):
 def execute(chapters, kept, say=print):
     """Execute those of the `chapters` (paths) that `kept` doesn't have; return the errors by chapter."""
     stale = [Path(chapter) for chapter in chapters if executed(chapter, kept) is None]
-    stale.sort(key=lambda path: path.stat().st_size, reverse=True)  # the longest first, by and large
-    return asyncio.run(_execute_all(stale, get_cache(str(kept)), say))
+    times = Path(kept).parent / "seconds.json"  # of the last time, whatever has changed since
+    known = json.loads(times.read_text()) if times.exists() else {}
+    stale.sort(key=lambda path: (known.get(path.name, math.inf), path.stat().st_size), reverse=True)  # the longest first
+    errors = asyncio.run(_execute_all(stale, get_cache(str(kept)), known, say))
+    if stale:
+        times.write_text(json.dumps(known))
+    return errors
 
 
-async def _execute_all(chapters, cache, say):
+async def _execute_all(chapters, cache, known, say):
     places, errors = asyncio.Semaphore(min(2, os.cpu_count())), {}
 
     async def one(chapter):
         async with places:
             notebook = nbformat.read(chapter, as_version=4)
+            # A time in a cell's metadata would make it another notebook. The kernel's warnings concern no reader of ours.
             client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(chapter.parent)}},
-                                    record_timing=False)  # a time in a cell's metadata would make it another notebook
+                                    record_timing=False, extra_arguments=["--log-level=ERROR"])
             start = time.perf_counter()
             try:
                 await client.async_execute(env=os.environ | ONE_CORE | {"MAGBOOK_BUILD": "1"})
             except Exception as error:  # a cell's, a cell's that doesn't end, a kernel's that dies
                 errors[chapter] = error
                 return
-            seconds = time.perf_counter() - start
+            seconds = known[chapter.name] = time.perf_counter() - start
             say(f"{chapter.name}: executed in {seconds:.0f} s")
             bundle = CacheBundleIn(notebook, str(chapter), data={"execution_seconds": seconds})
             cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)

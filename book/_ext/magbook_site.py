@@ -74,7 +74,7 @@ def prepare(app, config):
     if not config.html_theme_options.get("repository_url"):
         config.html_theme_options.pop("launch_buttons", None)  # nobody could start anything: the book has no address
     kept = magbook_chapters.folder(app.srcdir)
-    for old in kept.parent.iterdir() if kept.parent.is_dir() else ():
+    for old in kept.parent.glob("*/"):
         if old != kept:
             shutil.rmtree(old, ignore_errors=True)
     # Sphinx also reads every page again when this value is another than last time.
