@@ -165,14 +165,16 @@ def _field_sliders(signal):
 class _Follow(anywidget.AnyWidget):
     """Makes the figures of a panel as wide as the panel, which in half a window is 360 px.
 
-    A figure widget is first drawn before it has a place, 700 px wide, and follows nothing but changes of the window. The
-    panel grows when its figures are drawn, and this then says "resize" for the window.
+    A figure widget is first drawn before it has a place, 700 px wide, and follows nothing but changes of the window. So
+    whenever a figure was drawn or the panel's size changed, this says "resize" for the window.
     """
 
     _esm = """export default { render({ el }) {
-      const size = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+      const tell = () => requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
+      const size = new ResizeObserver(tell);
       requestAnimationFrame(() => size.observe(el.parentElement ?? el));  // by then the panel is around it
-      return () => size.disconnect();
+      document.addEventListener("plotlywidget-after-render", tell);
+      return () => { size.disconnect(); document.removeEventListener("plotlywidget-after-render", tell); };
     } };"""
 
 
