@@ -1,9 +1,11 @@
-"""The chapters in JupyterLab: each runs without an error, its panels answer hand and keyboard, and it saves and closes.
+"""The chapters in JupyterLab: panels answer hand and keyboard, solutions are folded, and a chapter saves and closes.
 
-The server works on a copy. Two chapters run at once, and one page shows them all. Notebooks are opened, run, saved and
-closed by the commands behind the menus, panels are moved by mouse and keys.
+The server works on a copy, on chapters as they were executed for the site. Here run the cells with a panel, and those
+that they rest on. One page shows all chapters. Notebooks are opened, run, saved and closed by the commands behind the
+menus, panels are moved by mouse and keys.
 """
 
+import ast
 import json
 import os
 import secrets
@@ -14,20 +16,31 @@ import sys
 import time
 from urllib.request import urlopen
 
+import magbook_chapters
 import nbformat
 import pytest
 
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question in the corner, no other host
-SECONDS = 300  # for a chapter, while another one runs
+SECONDS = 300  # for a chapter, while other tests run
 
 OPEN = """async path => {
     const widget = await jupyterapp.commands.execute("docmanager:open", {path});
     await widget.context.ready;
     await widget.sessionContext.ready;
     (window.chapters ??= {})[path] = {widget};
-    jupyterapp.commands.execute("notebook:run-all-cells").then(() => { chapters[path].done = true; });
 }"""
-SHOW = """async path => { await jupyterapp.commands.execute("docmanager:open", {path}); }"""
+RUN = """([path, cells]) => {
+    const {content} = chapters[path].widget;
+    const run = async () => {
+        for (const index of cells) {
+            content.deselectAll();
+            content.activeCellIndex = index;
+            await jupyterapp.commands.execute("notebook:run-cell");
+        }
+        chapters[path].done = true;
+    };
+    run();
+}"""
 CELLS = "path => chapters[path].widget.content.widgets.map(cell => [cell.model.type, cell.model.sharedModel.source])"
 SCROLL = """async ([path, index]) => {
     const {content} = chapters[path].widget;
@@ -68,19 +81,15 @@ class Lab:
     """A page of JupyterLab, on a server of its own, with the chapters in `folder`."""
 
     def __init__(self, page, folder):
-        self.page, self.folder, self.started = page, folder, set()
+        self.page, self.folder = page, folder
 
-    def start(self, name):
-        """Open a chapter and run all cells; do not wait."""
-        if name not in self.started:
-            self.started.add(name)
-            self.page.evaluate(OPEN, name)
-
-    def wait(self, name):
-        """Wait until a chapter has run, show it, and return its cells' kinds and sources."""
+    def open(self, name):
+        """Open a chapter, run what its panels need, and return its cells' kinds and sources."""
+        self.page.evaluate(OPEN, name)
+        cells = self.page.evaluate(CELLS, name)
+        self.page.evaluate(RUN, [name, needed(cells)])
         self.page.wait_for_function("path => chapters[path].done", arg=name, timeout=SECONDS * 1000)
-        self.page.evaluate(SHOW, name)
-        return self.page.evaluate(CELLS, name)
+        return cells
 
     def output(self, name, index):
         """The output of a cell with a panel, scrolled into view: what is far from view is not drawn."""
@@ -93,10 +102,48 @@ class Lab:
         self.page.wait_for_function("path => chapters[path].widget.isDisposed", arg=name)
 
 
+def has_panel(source):
+    return "mb.panels." in source or "mb.Explorer" in source
+
+
+def names(source):
+    """The names that a cell binds, those of things that it changes, and those that it uses."""
+    bound, changed, used = set(), set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            changed |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return bound, changed, used
+
+
+def needed(cells):
+    """The indices of the code cells with a panel, and of those that make what these use."""
+    wanted, found = set(), []
+    for index, (kind, source) in reversed(list(enumerate(cells))):
+        if kind != "code" or source.lstrip().startswith("%") or "MAGBOOK_REPOSITORY" in source:
+            continue
+        bound, changed, used = names(source)
+        if has_panel(source) or (bound | changed) & wanted:
+            found.insert(0, index)
+            wanted = wanted - bound | used
+    return found
+
+
 @pytest.fixture(scope="module")
-def lab(browser, root, tmp_path_factory):
+def lab(browser, root, tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(root / "book", folder / "book")
+    chapters = [item.callspec.params["chapter"] for item in request.session.items if "lab" in item.fixturenames]
+    kept = magbook_chapters.folder(root)
+    magbook_chapters.execute(chapters, kept)
+    for chapter in chapters:
+        if executed := magbook_chapters.executed(chapter, kept):
+            nbformat.write(executed[0], folder / "book" / chapter.name)
     settings = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(QUIET))
@@ -215,14 +262,16 @@ PANELS = {"mb.panels.field": field, "mb.panels.compare": compare, "mb.panels.err
           "mb.panels.Losses": losses, "mb.Explorer": explorer}
 
 
-def test_chapter(lab, chapter, request):
-    all_of_them = [item.callspec.params["chapter"].name for item in request.session.items if "lab" in item.fixturenames]
-    for name in all_of_them[all_of_them.index(chapter.name):][:2]:
-        lab.start(name)
+def test_what_a_panel_needs():
+    cells = ["import magbook as mb\nimport re", "a = 1\nb = 2", "c = {}", "c['b'] = b", "d = 3", "b = 5", "mb.panels.field(c)"]
+    assert needed([("code", cell) for cell in cells] + [("markdown", "mb.panels.field")]) == [0, 1, 2, 3, 6]
+
+
+def test_chapter(lab, chapter):
     name = chapter.name
-    cells = lab.wait(name)
+    cells = lab.open(name)
     for index, (kind, source) in enumerate(cells):
-        if kind == "code" and ("mb.panels." in source or "mb.Explorer" in source):
+        if kind == "code" and has_panel(source):
             check = next(check for panel, check in PANELS.items() if panel in source)
             check(lab.page, lab.output(name, index))
     solutions = next(index for index, (_, source) in enumerate(cells) if ":class: dropdown" in source)

@@ -1,0 +1,122 @@
+"""Applied fields: vectors, polar coordinates, the fan, and signals in time."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from magbook import applied, llg
+from magbook.film import Film
+
+SIGNALS = [applied.step((-30e-3, 5e-3), at=1e-10, rise=2e-11, before=(10e-3, 0)), applied.pulse((0, 30e-3), 50e-12, at=1e-11, rise=4e-12),
+           applied.ramp((40e-3, 0), (-40e-3, 0), 1e-9, back=True), applied.rotating(30e-3, 2e9, 90.0, (0, -5e-3)),
+           applied.noise(20e-3, 2e-9, seed=3), applied.piecewise([0, 1e-10, 1e-10, 3e-10], [(0, 0), (1e-2, 0), (0, 1e-2), (0, 0, 5e-3)])]
+
+
+# ---------------------------------------------------------------------------- vectors
+
+
+def test_polar_there_and_back():
+    strength, direction = np.array([[22e-3, 41e-3], [5e-3, 1.0]]), np.array([0.0, 359.5])
+    b = applied.from_polar(strength, direction)
+    assert b.shape == (2, 2, 3) and not b[..., 2].any()
+    back = applied.to_polar(b)
+    np.testing.assert_allclose(back[0], strength, rtol=1e-12)
+    np.testing.assert_allclose(back[1], [[0, 359.5]] * 2, atol=1e-9)
+    np.testing.assert_allclose(applied.from_polar(25e-3, 170), (-24.62e-3, 4.341e-3, 0), atol=1e-5)  # standard problem 4
+    np.testing.assert_allclose(applied.to_polar((-35.5e-3, -6.3e-3)), (36.05e-3, 190.06), rtol=1e-3)
+
+
+def test_a_constant_field_is_sampled():
+    t = np.linspace(0, 1e-9, 7)
+    np.testing.assert_array_equal(applied.sample((1e-3, 2e-3), t), [[1e-3, 2e-3, 0]] * 7)
+
+
+@pytest.mark.parametrize("bad, says", [((np.nan, 0), "every component must be finite"), ((1, 2, 3, 4), "got shape"),
+                                       ((0, 2e4), "looks like H in A/m"), ("x", "mu0.H in tesla is needed")])
+def test_what_a_function_gives_is_checked_at_each_time(bad, says):
+    field = lambda t: bad if t > 1e-10 else (0, 0)
+    with pytest.raises((ValueError, TypeError), match=rf"^field: .*{says}.* \(at t = 2e-10 s\)"):
+        applied.sample(field, [0, 1e-10, 2e-10])
+
+
+# ---------------------------------------------------------------------------- signals
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=str)
+def test_a_signal_is_a_field_in_time_that_says_what_it_is(signal):
+    b = applied.sample(signal, np.linspace(0, 3e-9, 50))
+    assert b.shape == (50, 3) and np.ptp(b, axis=0).max() > 1e-3
+    again = pickle.loads(pickle.dumps(signal))
+    assert again == signal and repr(again) == repr(signal) and hash(again) == hash(signal)
+    assert any(unit in repr(signal) for unit in ("mT", "table"))
+    assert list(signal.breaks) == sorted(set(signal.breaks))
+
+
+def test_a_step():
+    late = applied.step((-30e-3, 0), at=1e-10, rise=2e-11, before=(10e-3, 0))
+    np.testing.assert_allclose(applied.sample(late, [0, 1e-10, 1.1e-10, 1.2e-10, 1e-9])[:, 0], [10e-3, 10e-3, -10e-3, -30e-3, -30e-3], atol=1e-12)
+    assert late.breaks == (1e-10, 1.2e-10)
+    sharp = applied.step((-30e-3, 0), at=1e-10)
+    np.testing.assert_allclose(applied.sample(sharp, [0.9999e-10, 1e-10])[:, 0], [0, -30e-3])
+    assert repr(sharp) == "step to (-30, 0) mT at 100 ps, rise 0 ps, from (0, 0) mT"
+
+
+@pytest.mark.parametrize("rise", [0, 1e-11, 5e-11])
+def test_the_area_of_a_pulse_is_field_times_width(rise):
+    pulse = applied.pulse((0, 30e-3), width=50e-12, at=20e-12, rise=rise, bias=(-10e-3, 0))
+    t = (np.arange(40_000) + 0.5) * 5e-15  # to 0.2 ns
+    b = applied.sample(pulse, t)
+    np.testing.assert_array_equal(b[:, 0], -10e-3)
+    np.testing.assert_allclose(b[:, 1].sum() * 5e-15, 30e-3 * 50e-12, rtol=1e-6)
+    np.testing.assert_allclose(b[:, 1].max(), 30e-3, rtol=1e-3)
+
+
+def test_a_ramp_there_and_back():
+    ramp = applied.ramp((40e-3, 0), (-40e-3, 10e-3), 1e-9, back=True)
+    b = applied.sample(ramp, [0, 0.25e-9, 1e-9, 1.75e-9, 2e-9, 9e-9])
+    np.testing.assert_allclose(b[:, 0], [40e-3, 20e-3, -40e-3, 20e-3, 40e-3, 40e-3], atol=1e-12)
+    np.testing.assert_allclose(b[:, 1], [0, 2.5e-3, 10e-3, 2.5e-3, 0, 0], atol=1e-12)
+
+
+def test_a_rotating_field_turns_left_once_a_period():
+    t = np.linspace(0, 1e-9, 201)
+    strength, angle = applied.to_polar(applied.sample(applied.rotating(30e-3, 2e9, direction=90), t))
+    np.testing.assert_allclose(strength, 30e-3, rtol=1e-12)
+    np.testing.assert_allclose(np.unwrap(np.deg2rad(angle)), np.pi / 2 + 2 * np.pi * 2e9 * t, atol=1e-9)
+    back = applied.to_polar(applied.sample(applied.rotating(30e-3, -2e9, direction=90), t))[1]
+    np.testing.assert_allclose(np.unwrap(np.deg2rad(back)), np.pi / 2 - 2 * np.pi * 2e9 * t, atol=1e-9)
+
+
+def test_noise_has_its_strength_and_nothing_above_its_cutoff():
+    t = np.arange(1000) * 2e-12
+    b = applied.sample(applied.noise(20e-3, 2e-9, cutoff=3e9, seed=5), t)
+    assert np.sqrt(np.mean(np.sum(b**2, axis=1))) == pytest.approx(20e-3, rel=1e-9) and not b[:, 2].any()
+    power = np.abs(np.fft.rfft(b[:, :2], axis=0))**2
+    waves = np.fft.rfftfreq(1000, 2e-12)
+    assert power[waves > 3.01e9].sum() < 1e-20 * power.sum() and power[(waves > 0) & (waves < 3.01e9)].min() > 1e-6 * power.max()
+    np.testing.assert_allclose(applied.noise(20e-3, 2e-9, seed=5)(3.3e-10), applied.noise(20e-3, 2e-9, seed=5)(2.33e-9), atol=1e-12)
+    assert applied.noise(20e-3, 2e-9, seed=5) == applied.noise(20e-3, 2e-9, seed=5) != applied.noise(20e-3, 2e-9, seed=6)
+    np.testing.assert_allclose(applied.noise(20e-3, 2e-9)(0.0), (1.39876e-3, 0.38682e-3, 0), atol=1e-8)  # on every machine
+
+
+@pytest.mark.parametrize("make, name", [
+    (lambda: applied.step((0, 0), rise=-1e-12), "rise"), (lambda: applied.step((0, np.inf)), "field"),
+    (lambda: applied.step((0, 0), at=np.nan), "at"), (lambda: applied.pulse((0, 0), width=0), "width"),
+    (lambda: applied.pulse((0, 0), width=1e-12, rise=2e-12), "width"), (lambda: applied.ramp((0, 0), (0, 1), 0.0), "duration"),
+    (lambda: applied.piecewise([0, 2e-9, 1e-9], [(0, 0)] * 3), "times"), (lambda: applied.piecewise([0, 1e-9], [(0, 0)]), "times"),
+    (lambda: applied.piecewise([], []), "times"), (lambda: applied.piecewise([0], [(0, 0, 0, 0)]), "field"),
+    (lambda: applied.rotating(1e-3, np.inf), "strength, frequency, direction"), (lambda: applied.rotating(1e5, 1e9), "field"),
+    (lambda: applied.noise(-1e-3, 1e-9), "strength"), (lambda: applied.noise(1e-3, 1e-10), "cutoff"),
+    (lambda: applied.noise(1e-3, "1 ns"), "duration")])
+def test_what_is_no_signal(make, name):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: got"):
+        make()
+
+
+def test_the_film_answers_a_step_at_once_as_a_constant_field():
+    film, options = Film((64e-9, 32e-9, 3e-9), (16, 8)), dict(duration=1e-10, progress=False)
+    b = (-60e-3, 20e-3)
+    one, other = llg.simulate(b, film, **options), llg.simulate(applied.step(b), film, **options)
+    np.testing.assert_array_equal(one.m, other.m)
+    assert other.field.shape == (11, 3) and np.array_equal(other.field, [one.field] * 11)
