@@ -4,8 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.stats import qmc
 
 from magbook import applied, llg
+from magbook.applied import fan
 from magbook.film import Film
 
 SIGNALS = [applied.step((-30e-3, 5e-3), at=1e-10, rise=2e-11, before=(10e-3, 0)), applied.pulse((0, 30e-3), 50e-12, at=1e-11, rise=4e-12),
@@ -14,6 +16,12 @@ SIGNALS = [applied.step((-30e-3, 5e-3), at=1e-10, rise=2e-11, before=(10e-3, 0))
 
 
 # ---------------------------------------------------------------------------- vectors
+
+
+def polar(fields):
+    """Direction in degrees and strength in T, by another formula than the module's."""
+    z = fields[:, 0] + 1j * fields[:, 1]
+    return np.degrees(np.angle(z)) % 360, np.abs(z)
 
 
 def test_polar_there_and_back():
@@ -38,6 +46,77 @@ def test_what_a_function_gives_is_checked_at_each_time(bad, says):
     field = lambda t: bad if t > 1e-10 else (0, 0)
     with pytest.raises((ValueError, TypeError), match=rf"^field: .*{says}.* \(at t = 2e-10 s\)"):
         applied.sample(field, [0, 1e-10, 2e-10])
+
+
+# ---------------------------------------------------------------------------- the fan
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_the_papers_fan(sampling):
+    fields = fan(1024, sampling=sampling)
+    angle, strength = polar(fields)
+    assert fields.shape == (1024, 3) and not fields[:, 2].any()
+    for values, low, high in ((angle, 158, 202), (strength, 22e-3, 41e-3)):
+        assert values.min() >= low and values.max() <= high
+        assert np.ptp(values) > 0.98 * (high - low)
+        # uniform: no tenth holds much more than a tenth
+        assert np.histogram(values, 10, (low, high))[0].max() < 140
+    assert abs(np.corrcoef(angle, strength)[0, 1]) < 0.1
+    assert len(fan()) == 200
+
+
+def test_another_fan():
+    angle, strength = polar(fan(200, angle=30, opening=10, strength=(0.1, 0.2)))
+    assert 25 <= angle.min() < 27 and 33 < angle.max() <= 35 and 0.1 <= strength.min() and strength.max() <= 0.2
+    assert len(np.unique(polar(fan(10, opening=0))[0].round(9))) == 1
+    assert np.allclose(polar(fan(10, strength=(0.03, 0.03)))[1], 0.03)
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_a_larger_fan_begins_with_the_smaller(sampling):
+    large = fan(300, sampling=sampling)
+    for n in (1, 2, 20, 200, 256):
+        assert np.array_equal(fan(n, sampling=sampling), large[:n])
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_the_seed_decides(sampling):
+    a, b, c = (fan(50, seed=s, sampling=sampling) for s in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.isclose(a, c).all(axis=1).any()
+    np.random.seed(0)  # noqa: NPY002
+    assert np.array_equal(fan(50, seed=1, sampling=sampling), a)  # nothing global
+
+
+PINNED = {  # mT
+    "random": [[-29.277379934637, 8.192690304408], [-40.102532348318, 4.943247221840], [-32.903445499697, 1.218508650516]],
+    "sobol": [[-28.921227279556, 5.980706658516], [-34.473353761873, -6.572154903154], [-32.253393160814, 10.658262684265]]}
+
+
+def test_the_seed_gives_these_fields_on_any_machine():
+    """Written down, so that another generator, or another order of its numbers, is noticed."""
+    np.testing.assert_allclose(fan()[[0, 1, 199], :2] * 1e3, PINNED["random"], atol=1e-9)
+    np.testing.assert_allclose(fan(sampling="sobol")[[0, 1, 199], :2] * 1e3, PINNED["sobol"], atol=1e-9)
+
+
+def test_sobol_is_more_even():
+    def discrepancy(sampling, seed):
+        angle, strength = polar(fan(200, seed=seed, sampling=sampling))
+        return qmc.discrepancy(np.clip(np.stack([(angle - 158) / 44, (strength - 22e-3) / 19e-3], 1), 0, 1))
+
+    even = [discrepancy("sobol", s) for s in range(5)]
+    assert max(even) < 0.3 * min(discrepancy("random", s) for s in range(5))
+
+
+BAD = [("n", v) for v in (0, -1, 2.5, "a", None)] + [
+    ("strength", v) for v in ((0.04, 0.02), (-0.01, 0.02), (0.02,), (0.02, np.nan), (0, np.inf), 0.02, "ab", None)] + [
+    ("opening", v) for v in (-1, 361, np.nan, "a", None)] + [("angle", v) for v in (np.nan, np.inf, "a", None)] + [
+    ("sampling", v) for v in ("halton", None, 3)]
+
+
+@pytest.mark.parametrize("name, value", BAD)
+def test_what_is_not_a_fan(name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: got"):
+        fan(**{"n": 4, name: value})
 
 
 # ---------------------------------------------------------------------------- signals
@@ -67,7 +146,7 @@ def test_the_area_of_a_pulse_is_field_times_width(rise):
     pulse = applied.pulse((0, 30e-3), width=50e-12, at=20e-12, rise=rise, bias=(-10e-3, 0))
     t = (np.arange(40_000) + 0.5) * 5e-15  # to 0.2 ns
     b = applied.sample(pulse, t)
-    np.testing.assert_array_equal(b[:, 0], -10e-3)
+    np.testing.assert_allclose(b[:, 0], -10e-3, rtol=1e-12)
     np.testing.assert_allclose(b[:, 1].sum() * 5e-15, 30e-3 * 50e-12, rtol=1e-6)
     np.testing.assert_allclose(b[:, 1].max(), 30e-3, rtol=1e-3)
 

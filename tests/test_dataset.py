@@ -12,11 +12,10 @@ import numpy as np
 import psutil
 import pytest
 import zarr
-from scipy.stats import qmc
 from zarr.storage import LocalStore
 
 import magbook
-from magbook import dataset, llg, sp4
+from magbook import applied, dataset, llg, sp4
 from magbook.applied import fan
 from magbook.dataset import check, generate, load, split, split_states
 from magbook.film import Film
@@ -54,34 +53,6 @@ def polar(fields):
     return np.degrees(np.arctan2(fields[:, 1], fields[:, 0])) % 360, np.hypot(fields[:, 0], fields[:, 1])
 
 
-@pytest.mark.parametrize("sampling", ["random", "sobol"])
-def test_the_papers_fan(sampling):
-    fields = fan(1024, sampling=sampling)
-    angle, strength = polar(fields)
-    assert fields.shape == (1024, 3) and not fields[:, 2].any()
-    for values, low, high in ((angle, 158, 202), (strength, 22e-3, 41e-3)):
-        assert values.min() >= low and values.max() <= high
-        assert np.ptp(values) > 0.98 * (high - low)
-        # uniform: no tenth holds much more than a tenth
-        assert np.histogram(values, 10, (low, high))[0].max() < 140
-    assert abs(np.corrcoef(angle, strength)[0, 1]) < 0.1
-    assert len(fan()) == 200
-
-
-def test_another_fan():
-    angle, strength = polar(fan(200, angle=30, opening=10, strength=(0.1, 0.2)))
-    assert 25 <= angle.min() < 27 and 33 < angle.max() <= 35 and 0.1 <= strength.min() and strength.max() <= 0.2
-    assert len(np.unique(polar(fan(10, opening=0))[0].round(9))) == 1
-    assert np.allclose(polar(fan(10, strength=(0.03, 0.03)))[1], 0.03)
-
-
-@pytest.mark.parametrize("sampling", ["random", "sobol"])
-def test_a_larger_fan_begins_with_the_smaller(sampling):
-    large = fan(300, sampling=sampling)
-    for n in (1, 2, 20, 200, 256):
-        assert np.array_equal(fan(n, sampling=sampling), large[:n])
-
-
 def test_named_sets(monkeypatch):
     asked = {}
     monkeypatch.setattr(dataset, "generate", lambda path, fields, seed: asked.update({path.name: (fields, seed)}))
@@ -96,46 +67,6 @@ def test_named_sets(monkeypatch):
     assert seed == 2020 and np.array_equal(fields, fan(200, seed=2020, angle=186, opening=14))
     others = np.concatenate([asked["large"][0], [sp4.FIELD_1, sp4.FIELD_2]])
     assert np.linalg.norm(fields[:, None] - others, axis=-1).min() > 0  # none of the fields that test
-
-
-@pytest.mark.parametrize("sampling", ["random", "sobol"])
-def test_the_seed_decides(sampling):
-    a, b, c = (fan(50, seed=s, sampling=sampling) for s in (1, 1, 2))
-    assert np.array_equal(a, b) and not np.isclose(a, c).all(axis=1).any()
-    np.random.seed(0)  # noqa: NPY002
-    assert np.array_equal(fan(50, seed=1, sampling=sampling), a)  # nothing global
-
-
-PINNED = {  # mT
-    "random": [[-29.277379934637, 8.192690304408], [-40.102532348318, 4.943247221840], [-32.903445499697, 1.218508650516]],
-    "sobol": [[-28.921227279556, 5.980706658516], [-34.473353761873, -6.572154903154], [-32.253393160814, 10.658262684265]]}
-
-
-def test_the_seed_gives_these_fields_on_any_machine():
-    """Written down, so that another generator, or another order of its numbers, is noticed."""
-    np.testing.assert_allclose(fan()[[0, 1, 199], :2] * 1e3, PINNED["random"], atol=1e-9)
-    np.testing.assert_allclose(fan(sampling="sobol")[[0, 1, 199], :2] * 1e3, PINNED["sobol"], atol=1e-9)
-
-
-def test_sobol_is_more_even():
-    def discrepancy(sampling, seed):
-        angle, strength = polar(fan(200, seed=seed, sampling=sampling))
-        return qmc.discrepancy(np.clip(np.stack([(angle - 158) / 44, (strength - 22e-3) / 19e-3], 1), 0, 1))
-
-    even = [discrepancy("sobol", s) for s in range(5)]
-    assert max(even) < 0.3 * min(discrepancy("random", s) for s in range(5))
-
-
-BAD = [("n", v) for v in (0, -1, 2.5, "a", None)] + [
-    ("strength", v) for v in ((0.04, 0.02), (-0.01, 0.02), (0.02,), (0.02, np.nan), (0, np.inf), 0.02, "ab", None)] + [
-    ("opening", v) for v in (-1, 361, np.nan, "a", None)] + [("angle", v) for v in (np.nan, np.inf, "a", None)] + [
-    ("sampling", v) for v in ("halton", None, 3)]
-
-
-@pytest.mark.parametrize("name, value", BAD)
-def test_what_is_not_a_fan(name, value):
-    with pytest.raises((ValueError, TypeError), match=f"^{name}: got"):
-        fan(**{"n": 4, name: value})
 
 
 # ---------------------------------------------------------------------------- the split
@@ -756,3 +687,39 @@ def test_states_as_they_are_stored():
     assert back.dtype == np.float32 and np.abs(back - m).max() < 1.6e-5
     assert dataset.as_float(np.int16([dataset.SCALE, -dataset.SCALE, 0])).tolist() == [1, -1, 0]
     assert dataset.as_float(m) is m and dataset.as_float(m.astype(float)).dtype == np.float32
+
+
+# ---------------------------------------------------------------------------- fields in time
+
+SIGNALS = [applied.rotating(40e-3, 5e9), (-30e-3, 4e-3), applied.pulse((0, 60e-3), 3e-11, at=1e-11)]
+
+
+def driven(path, executor, fields=SIGNALS):
+    return generate(path, fields, FILM, duration=1e-10, executor=executor, progress=False)
+
+
+def test_a_data_set_of_fields_in_time(tmp_path, threads):
+    data = driven(tmp_path / "set", threads)
+    assert data["field"].dims == ("run", "t", "component") and data["field"].shape == (3, 10, 3)
+    for i, b in enumerate(SIGNALS):
+        np.testing.assert_array_equal(data["field"][i], applied.sample(b, data["t"].values))
+        want = llg.simulate(b, FILM, duration=1e-10, progress=False)
+        run = dataset.trajectory(data, i)
+        np.testing.assert_allclose(run.m, want.m[1:], atol=2e-5)
+        np.testing.assert_array_equal(run.field, np.broadcast_to(want.field, (11, 3))[1:])
+    assert data.attrs["manifest"]["signals"] == [repr(b) if callable(b) else repr(applied.vector(b)) for b in SIGNALS]
+
+
+def test_it_resumes_and_refuses_other_signals(tmp_path, threads):
+    m = driven(tmp_path / "set", threads)["m"].values
+    dataset.states_file(tmp_path / "set", 1).unlink()
+    np.testing.assert_array_equal(driven(tmp_path / "set", threads)["m"].values, m)
+    for other in ([applied.rotating(40e-3, 4e9), *SIGNALS[1:]], [(-30e-3, 4e-3)] * 3):
+        with pytest.raises(ValueError, match="differs in .*fields"):
+            driven(tmp_path / "set", threads, other)
+
+
+def test_a_function_that_no_other_process_can_have_is_named(tmp_path, threads):
+    with pytest.raises(TypeError, match="^fields: field 1, <function .*lambda.*cannot be sent to another process"):
+        driven(tmp_path / "set", threads, [(0, 0), lambda t: (0, 0)])
+    assert not (tmp_path / "set").exists()
