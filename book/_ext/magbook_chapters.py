@@ -10,6 +10,7 @@ import json
 import math
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -53,14 +54,16 @@ def execute(chapters, kept, say=print):
     times = Path(kept).parent / "seconds.json"  # of the last time, whatever has changed since
     known = json.loads(times.read_text()) if times.exists() else {}
     stale.sort(key=lambda path: (known.get(path.name, math.inf), path.stat().st_size), reverse=True)  # the longest first
-    errors = asyncio.run(_execute_all(stale, get_cache(str(kept)), known, say))
-    if stale:
-        times.write_text(json.dumps(known))
+    if not stale:
+        return {}
+    with ThreadPoolExecutor(1) as thread:  # the caller's may have a loop of its own, as under the browser's tests
+        errors = thread.submit(asyncio.run, _execute_all(stale, kept, known, say)).result()
+    times.write_text(json.dumps(known))
     return errors
 
 
-async def _execute_all(chapters, cache, known, say):
-    places, errors = asyncio.Semaphore(min(2, os.cpu_count())), {}
+async def _execute_all(chapters, kept, known, say):
+    cache, places, errors = get_cache(str(kept)), asyncio.Semaphore(2), {}
 
     async def one(chapter):
         async with places:
