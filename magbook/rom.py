@@ -167,7 +167,7 @@ class ReducedOrderModel:
             if not np.isfinite(values).all():
                 raise ValueError(f"{name}: it holds numbers that are not finite")
         if (fields.shape[1] - 1) * self.every > self.dynamics.last * (1 + 1e-9):
-            raise ValueError(f"duration: {(fields.shape[1] - 1) * self.every:g} s is asked for; this model knows nothing after "
+            raise ValueError(f"duration: got {(fields.shape[1] - 1) * self.every:g} s; this model knows nothing after "
                              f"{self.dynamics.last:g} s")
         c = self.dynamics.rollout(first, fields[..., :2])
         away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.largest), axis=1)

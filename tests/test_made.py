@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import magbook as mb
-from magbook import applied, baselines, dataset, files, metrics, pca
+from magbook import applied, autoencoder, baselines, dataset, files, metrics, pca
+from magbook.dynamics import Dynamics, Ensemble
 from magbook.files import shipped
 from magbook.made import COMMANDS, ch5, ch7, common
 from magbook.made.common import Command, plan
@@ -199,6 +200,51 @@ def test_training_and_test_fields_of_the_atlas_are_apart():
     # those of chapter 5 are among them, so that the same fields compare all models
     np.testing.assert_array_equal(tested[:22], ch5.known_and_tested()[1])
     np.testing.assert_array_equal(tested[2:22], applied.fan(200)[dataset.split(200)["test"]])
+
+
+def test_the_atlas_is_put_together_on_validation_fields(monkeypatch):
+    """Where its two parts meet, and how wide its band is: the film jumps here, which no spline can, and networks are off everywhere."""
+    film = mb.Film((32e-9, 16e-9, 3e-9), (16, 8))
+    monkeypatch.setattr(ch7, "Film", lambda: film)
+    monkeypatch.setattr(ch7, "film_average", lambda rom, c: c.astype(float))
+    encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8))
+    fields, validation = applied.fan(100), applied.fan(130)[100:]
+    rng = np.random.default_rng(0)
+
+    def true(b):
+        """Smooth in the field, but for a jump at 180 degrees."""
+        t = np.linspace(0, 1, 101)
+        jump = np.sign(b[:, 1, None])
+        return np.stack([t * b[:, 0, None] / 0.03, t * jump, t**2 * b[:, 1, None] / 0.01], axis=-1)
+
+    class Guess(Dynamics):
+        """The truth, and an error of its own at each field."""
+
+        every, last, latent = 1e-11, 1e-9, 3
+        start = np.zeros(3, np.float32)
+
+        def __init__(self, seed):
+            self.off = 0.05 * np.random.default_rng(seed).standard_normal((len(validation), 1, 3)) * np.linspace(0, 1, 101)[:, None]
+
+        def rollout(self, first, b):
+            place = [np.linalg.norm(validation[:, :2] - one, axis=1).argmin() for one in b[:, 0]]
+            return (true(b[:, 0]) + self.off[place]).astype(np.float32)
+
+    mean = true(validation)[:, 1:] + 1e-3 * rng.standard_normal((30, 100, 3))
+    rom = ch7.assemble(encoder, decoder, Ensemble([Guess(k) for k in range(4)]), true(fields)[:, 1:].astype(np.float32), fields,
+                       {"field": validation, "mean": mean})
+    first, b = np.zeros((30, 1, 3), np.float32), common.hold(validation)
+    error = lambda c: metrics.film_average_error(c[:, 1:].astype(float), mean)
+    whole, networks, spline = (error(one.rollout(first, b)) for one in (rom.dynamics, rom.dynamics.fast, rom.dynamics.slow))
+    for alone in (networks, spline):
+        assert whole.mean() < 0.95 * alone.mean()
+    # it asks the networks where the jump is, the spline elsewhere
+    fast = rom.dynamics.asks_fast(validation)
+    assert 0 < fast.sum() < 30 and np.abs(validation[fast, 1]).mean() < np.abs(validation[~fast, 1]).mean()
+    members = rom.dynamics.rollouts(first, b)[:, :, 1:]
+    inside = np.abs(members.mean(axis=0) - mean) <= rom.dynamics.coverage * members.std(axis=0, ddof=1)
+    assert inside.mean() == pytest.approx(0.9, abs=1e-3)
+    assert rom.largest == pytest.approx(np.abs(true(fields)).max()) and rom.film is film
 
 
 # ---------------------------------------------------------------------------- samples of what ships

@@ -415,7 +415,7 @@ def test_what_an_atlas_does_not_know(which, request):
             ask(FIELD, unit_vectors(8, 16), duration=2e-10)
         with pytest.raises(ValueError, match="^field: it changes in time; an atlas knows constant fields alone"):
             ask(turning, duration=2e-10)
-        with pytest.raises(ValueError, match="^duration: 2.1e-10 s is asked for; this model knows nothing after 2e-10 s"):
+        with pytest.raises(ValueError, match="^duration: got 2.1e-10 s; this model knows nothing after 2e-10 s"):
             ask(FIELD, duration=2.1e-10)
     known.simulate(FIELD, llg.s_state(FILM), duration=2e-10)  # the one that it knows may be given
     known.simulate(lambda t: FIELD, duration=2e-10)  # as a function that does not change
