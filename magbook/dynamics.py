@@ -23,7 +23,7 @@ class Dynamics:
 
     history: int = 0
     last: float = np.inf
-    coverage: float = np.nan
+    coverage: float = 2.0
     every: float
     latent: int
 

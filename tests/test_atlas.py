@@ -235,6 +235,7 @@ def learn(folder=None, **options):
     return train(LATENTS, FIELDS, T, VALIDATION, START, folder, **SHORT | options)
 
 
+@pytest.mark.slow
 def test_it_learns_a_function_of_field_and_time():
     one, history = learn(epochs=50, batch=32, detail=1.0)
     assert isinstance(one, Atlas) and one.every == pytest.approx(1e-11) and one.last == pytest.approx(3e-10)
@@ -244,6 +245,7 @@ def test_it_learns_a_function_of_field_and_time():
     assert min(row["error"] for row in history) == pytest.approx(each.mean(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_the_same(tmp_path):
     class Stopped(Exception):
         pass

@@ -171,6 +171,7 @@ def test_the_history_is_of_the_validation_states_and_the_best_comes_back(trained
     assert best["validation"] == pytest.approx(losses(VALIDATION, out).mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_the_same(tmp_path, trained):
     class Stopped(Exception):
         pass
@@ -244,6 +245,7 @@ def test_no_epochs():
     assert history == [] and encoder.input_shape == decoder.output_shape == (None, 8, 16, 3)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_says_so():
     with pytest.raises(RuntimeError, match="the loss is nan .* after epoch 1; a lower learning rate is needed"):
         train(STATES[:16], VALIDATION, epochs=3, **SMALL | {"learning_rate": 1e30}, warmup=None)

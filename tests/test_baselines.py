@@ -83,6 +83,7 @@ def test_smooth_values_are_met_better_by_smoother_methods():
     assert error["spline"] < error["linear interpolation"] < error["nearest field"] < error["mean trajectory"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_more_fields_are_better(name):
     if name == "mean trajectory":

@@ -8,6 +8,8 @@ import ast
 import magbook_chapters
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 120  # beside another chapter
 
 # For each chapter the numbers it glues into its prose, with the range (low, high) in which the prose holds.

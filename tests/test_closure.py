@@ -102,6 +102,7 @@ def learn(basis, c, folder=None, **options):
     return train(basis, *c, folder, **SHORT | {"epochs": 3} | options)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_the_same(tmp_path, basis, c):
     class Stopped(Exception):
         pass

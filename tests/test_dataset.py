@@ -118,6 +118,7 @@ def test_split_of_states_leaks():
 # ---------------------------------------------------------------------------- what is stored
 
 
+@pytest.mark.slow
 def test_content_is_what_simulate_gives(tmp_path, threads):
     data = make(tmp_path / "set", threads)
     start = llg.s_state(FILM)
@@ -439,6 +440,7 @@ def complete_files(path):
     return sorted(p for p in Path(path).glob("m/c/*/0/0/0/0") if p.is_file())
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path, threads):
     """SIGKILL at several moments: nothing is computed twice, nothing is lost, nothing is left running."""
     path, rng, seen, killed = tmp_path / "set", np.random.default_rng(5), {}, 0
@@ -473,6 +475,7 @@ def test_killed_and_resumed(tmp_path, threads):
         assert p.read_bytes() == (tmp_path / "undisturbed" / p.relative_to(path)).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_an_error_that_says_so(tmp_path):
     process, path = start_slow(tmp_path, tmp_path / "set", n=8, pause=0.5), tmp_path / "set"
     deadline = time.monotonic() + 90
@@ -521,6 +524,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, threads, small_disk):
     filler = small_disk / "filler"
     filler.write_bytes(b"0" * 780_000)
@@ -541,6 +545,7 @@ def test_a_disk_that_is_really_full(tmp_path, threads, small_disk):
 # ---------------------------------------------------------------------------- executors
 
 
+@pytest.mark.slow
 def test_own_processes(tmp_path, threads):
     """As most will run it. Small solvers start slowly: what counts here is that the result is the same."""
     data = generate(tmp_path / "set", fan(3), workers=2, **SHORT)
@@ -553,6 +558,7 @@ def test_an_executor_is_not_shut_down(tmp_path, threads):
     assert threads.submit(lambda: 3).result() == 3
 
 
+@pytest.mark.slow
 def test_a_local_dask_cluster(tmp_path, threads):
     distributed = pytest.importorskip("distributed")
     cluster = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
@@ -658,6 +664,7 @@ def test_small_is_made_once_and_cached(tmp_path, small_small):
 # ---------------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 def test_memory_of_a_run_at_full_size(tmp_path):
     """All processes together, at 256 x 64 cells: far below 2 GB."""
     command = [sys.executable, "-m", "magbook", "generate", "--fields", "2", "--workers", "2", "--out", tmp_path / "set"]

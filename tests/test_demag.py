@@ -131,6 +131,7 @@ def test_against_quadrature_of_the_surface_charges(cell):
         np.testing.assert_allclose(want[[0, 1], 2], 0, atol=1e-12)  # why N_xz and N_yz are not stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [(1, 1, 100), (20, 1, 1), (1, 30, 0.5)])
 def test_very_elongated_cells(cell):
     n = tensor((40, 40), tuple(d * 1e-9 for d in cell))

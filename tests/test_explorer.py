@@ -69,6 +69,7 @@ def half(rom):
     return rom
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["atlas", "paper"])
 def test_decoder_agrees_with_keras(script, name):
     header, rom = hand_over(script, name), load_rom(name)
@@ -80,6 +81,7 @@ def test_decoder_agrees_with_keras(script, name):
     np.testing.assert_allclose(header["start"], rom.encode(llg.s_state()), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rollout_and_averages_agree_with_keras(script):
     hand_over(script, "atlas")
     rom, field = load_rom("atlas"), [1e3 * b for b in sp4.FIELD_2[:2]]
@@ -175,6 +177,7 @@ STUB = """async ([header, weights]) => {  // a widget as anywidget hands it over
 }"""
 
 
+@pytest.mark.slow
 def test_it_hears_python_and_tells_it(script):
     header, weights = packing.pack("atlas")
     script.evaluate(STUB, [json.dumps(header), base64.b64encode(weights).decode()])
@@ -215,6 +218,7 @@ def test_what_it_cannot_run_is_refused():
         packing.pack(ReducedOrderModel(encoder, decoder, Unheard(), film=film, fan=FAN))
 
 
+@pytest.mark.slow
 def test_the_page_s_script_is_whole():
     text = packing.script("paper")
     entry = json.loads(text.split("] = ")[1].rstrip(";\n"))

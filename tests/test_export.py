@@ -43,6 +43,7 @@ def box(picture, color):
     return rows.min(), rows.max(), columns.min(), columns.max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", export.ANIMATED)
 def test_animation(run, tmp_path, suffix):
     path = export.save(run, tmp_path / f"run{suffix}", fps=10, arrows=0)
@@ -93,6 +94,7 @@ def test_svg(run, tmp_path):
     assert "100 nm" in several and "x (nm)" not in several
 
 
+@pytest.mark.slow
 def test_pdf_and_a_film_of_any_shape(tmp_path):
     disk = Film(size=(100e-9, 300e-9, 5e-9), cells=(4, 12), mask=lambda x, y: x**2 + y**2 < 50e-9**2)
     m = np.broadcast_to(disk.inside[..., None] * [0.0, 1, 0], (3, 12, 4, 3))
@@ -113,6 +115,7 @@ def test_nothing_of_matplotlib_is_changed(run, tmp_path, monkeypatch):
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run.webm", "run.gif", "run.png"])
 def test_a_full_disk_leaves_what_was_there(run, tmp_path, name):
     path = tmp_path / name

@@ -10,6 +10,8 @@ from magbook import fidimag as backend
 from magbook import llg
 from magbook.film import Film
 
+pytestmark = pytest.mark.slow
+
 FIELD_1, FIELD_2 = (-24.6e-3, 4.3e-3, 0.0), (-35.5e-3, -6.3e-3, 0.0)
 COARSE = Film(cells=(64, 16))
 

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "https://github.com/someone/magbook"
 
 

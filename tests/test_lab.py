@@ -20,6 +20,8 @@ import magbook_chapters
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question in the corner, no other host
 SECONDS = 300  # for a chapter, while other tests run
 

@@ -236,6 +236,7 @@ def random_near_x(film):
     return m / np.linalg.norm(m, axis=-1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_relaxing_is_where_damping_ends():
     """Strongly damped dynamics, left alone, come to the state that relax finds."""
     film = Film((100e-9, 50e-9, 3e-9), (20, 10), alpha=1.0)
@@ -283,6 +284,7 @@ def test_whole_states_against_fidimag(sp4_runs, k):
             assert np.abs(sp4_runs[k].at(t * 1e-9) - m.astype(float)).max() <= 2e-3, f"{t} ns"  # required: 5e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2])
 def test_within_the_published_band(sp4_runs, k, tmp_path):
     """At every time within two standard deviations of the mean of the submissions; field 1 within one.
@@ -493,6 +495,7 @@ AGAINST = {  # film, field, accuracy, tolerance of a mean, of a cell
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AGAINST)
 def test_against_another_integrator(name):
     """The public right-hand side in the hands of SciPy's DOP853 at 1e-10."""
@@ -525,6 +528,7 @@ def test_field_as_a_function_is_the_field(sp4_runs):
 # ---------------------------------------------------------------------------- convergence
 
 
+@pytest.mark.slow
 def test_third_order_in_time():
     film = Film(cells=(64, 16))
     options = dict(film=film, duration=3e-10, precision="double")
@@ -595,6 +599,7 @@ STRESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRESS)
 def test_steps_are_stable_and_right(name):
     """At the default accuracy, from the S-state, 1 ns: finite, and every mean right to 1e-3."""
@@ -611,6 +616,7 @@ STRONG = {"1 T along z": (material("permalloy", (64, 16), (8e-9, 8e-9, 3e-9), 0.
           "20 nm thick, alpha = 0.005": (material("permalloy", (48, 24), (2e-9, 2e-9, 20e-9), 0.005), (-0.1, 0.02))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRONG)
 def test_steps_follow_the_field(name):
     """Where the applied field, not the demagnetizing field, turns m fastest."""
@@ -623,6 +629,7 @@ HARD = {"cobalt, 2 nm": (material("cobalt", (32, 16), (2e-9, 2e-9, 2e-9), 0.001)
         "permalloy, 20 nm thick": (material("permalloy", (48, 24), (2e-9, 2e-9, 20e-9), 0.001), (-0.1, 0.02))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARD)
 def test_where_to_ask_for_more_accuracy(name):
     """Strongly driven and hardly damped: stable, right to a few 1e-2 only, and the setting mends it."""

@@ -44,6 +44,7 @@ def said_by(capsys, *arguments):
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_help_lists_the_commands(root):
     done = command("--help")
     assert done.returncode == 0
@@ -131,6 +132,7 @@ def test_reproduce_stops_at_the_first_failure(planned, monkeypatch):
     assert planned == ["the set large"]
 
 
+@pytest.mark.slow
 def test_a_plan_of_what_ships_is_made_without_a_cache():
     """From the data folder as it is: names that there are, sets first, each with a reason."""
     done = command("reproduce", "--dry-run")
@@ -152,6 +154,7 @@ def test_no_command_is_an_error(capsys):
     assert stopped.value.code == 2 and "command" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_generate_makes_and_resumes(tmp_path):
     arguments = ("generate", "--fields", 3, "--cells", 32, 8, "--workers", 1, "--out", tmp_path / "set")
     done = command(*arguments)
@@ -194,6 +197,7 @@ def test_a_failing_solver_is_one_line(tmp_path, monkeypatch):
         main(["generate", "--fields", "2", "--out", str(tmp_path / "set")])
 
 
+@pytest.mark.slow
 def test_a_folder_that_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     done = command("generate", "--fields", 1, "--cells", 16, 4, "--out", tmp_path / "file" / "set")

@@ -74,6 +74,7 @@ def test_a_mode_moves_as_the_equation_says(film, field):
     np.testing.assert_allclose(np.linalg.norm(found.shape, axis=-1).max(axis=(1, 2)), 1)
 
 
+@pytest.mark.slow
 def test_none_is_left_out(ringing):
     """The 100 slowest of 128, from the dense matrix of the linearized equation, by finite differences."""
     state, basis = ringing.state, modes._basis(ringing.state)
@@ -140,6 +141,7 @@ def test_twice_the_damping_decays_twice_as_fast(ringing):
 # ---------------------------------------------------------------------------- what ships
 
 
+@pytest.mark.slow
 def test_the_shipped_modes():
     film, found = Film(), modes.load()
     assert found.shape.shape == (64, 64, 256, 3) and (np.diff(found.frequency) >= 0).all()

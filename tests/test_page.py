@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import plotly.graph_objects as go
+import pytest
 
 from magbook.show.page import PageRenderer
 
@@ -22,6 +23,7 @@ def test_page_renderer():
     assert json.loads(whole[2])["layout"] == json.loads(fig.to_json())["layout"]
 
 
+@pytest.mark.slow
 def test_renderer_is_chosen_by_the_build_alone():
     ask = ("import plotly.io as pio; before = pio.renderers.default; import magbook.show.look; "
            "print([before, pio.renderers.default])")

@@ -127,6 +127,7 @@ def test_play():
         assert all(fig.data[i].type == new.type for i, new in zip(frame.traces, frame.data))
 
 
+@pytest.mark.slow
 def test_play_is_small():
     """All 101 states of the run with the finest structure."""
     assert size(plots.play(llg.simulate(sp4.FIELD_2, progress=False))) < 1e6

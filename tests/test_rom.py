@@ -421,6 +421,7 @@ def test_what_an_atlas_does_not_know(which, request):
     known.simulate(lambda t: FIELD, duration=2e-10)  # as a function that does not change
 
 
+@pytest.mark.slow
 def test_many_networks_are_used_without_a_word(tmp_path):
     """TensorFlow takes the first calls of several networks for one that is traced over and over, and says so."""
     script = tmp_path / "several.py"
@@ -770,6 +771,7 @@ def test_code_in_a_layer_is_never_run(tmp_path, networks):
     assert not os.path.exists(folder)
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_found_or_harmless(saved, rom):
     path, _ = saved
     whole, rng, m = path.read_bytes(), np.random.default_rng(0), unit_vectors(8, 16)
@@ -874,6 +876,7 @@ def test_onnx_of_a_residual_predictor(networks, tmp_path):
     assert_close(exported(rom, tmp_path)["predictor"](hold(FIELD, nt=5)[0], first[:, 1:]), rom.rollout(first, hold(*[FIELD] * 5, nt=6))[:, 5])
 
 
+@pytest.mark.slow
 def test_onnx_of_field_and_time(hybrid, tmp_path):
     """Also the layers that only this model has: gelu, sine, a film made of its half, and a grid made finer."""
     functions = exported(hybrid, tmp_path)

@@ -15,6 +15,8 @@ import nbformat
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [f"{name}.html" for name in [*re.findall(r"(?:root|file): *(\S+)", (ROOT / "_toc.yml").read_text()), "search"]]
 WIDTHS = [390, 1280]

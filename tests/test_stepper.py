@@ -234,6 +234,7 @@ def test_scale_is_the_standard_deviation(trained):
     assert trained[0].scale == pytest.approx(np.std(LATENTS[0].astype(float)), rel=1e-5) and trained[0].scale > 5
 
 
+@pytest.mark.slow
 def test_a_residual_network_learns():
     options = SHORT | {"steps": 8, "epochs": 3, "dropout": 0.0, "learning_rate": 1e-2}
     stepper, history = train(*LATENTS, VALIDATION, **options, residual=True, every=2e-11)
@@ -243,6 +244,7 @@ def test_a_residual_network_learns():
     assert error < 0.5 and history[-1]["loss"] < 0.2 * history[0]["loss"]
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_the_same(tmp_path, trained):
     class Stopped(Exception):
         pass
@@ -320,12 +322,14 @@ def test_dropout_rests_at_the_end(monkeypatch):
     assert [layer.rate for layer in stepper.network.layers if hasattr(layer, "rate")] == [0.02, 0.02]
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_says_so():
     with warnings.catch_warnings(), pytest.raises(RuntimeError, match="the loss is (nan|inf).*lower learning rate"):
         warnings.simplefilter("error", RuntimeWarning)  # and floods nobody with what NumPy thinks of infinity
         train(*LATENTS, VALIDATION, **SHORT | {"steps": 1, "learning_rate": 1e20}, warmup=None)
 
 
+@pytest.mark.slow
 def test_a_rollout_that_runs_away_counts_as_bad_not_as_no_number():
     options = SHORT | {"steps": 1, "epochs": 1, "updates": 1, "learning_rate": 1e6}
     with warnings.catch_warnings():

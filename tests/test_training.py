@@ -199,6 +199,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4])
 def test_stopped_between_epochs(tmp_path, undisturbed, after):
     def stop(history):
@@ -213,6 +214,7 @@ def test_stopped_between_epochs(tmp_path, undisturbed, after):
     assert_same(tmp_path, model, history, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["best.weights.h5", "epoch-00003.weights.h5", "history.json"])
 def test_stopped_while_an_epoch_is_written(tmp_path, undisturbed, name, monkeypatch):
     replace = os.replace
@@ -246,6 +248,7 @@ t.train(sys.argv[1], model=model, validate=validate)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_killed(tmp_path, undisturbed, root):
     process = subprocess.run([sys.executable, "-c", KILLED, tmp_path, root, root / "tests"], capture_output=True)
@@ -265,6 +268,7 @@ def test_a_finished_training_only_loads(tmp_path, undisturbed):
     assert_equal(model.get_weights(), its_weights)
 
 
+@pytest.mark.slow
 def test_more_epochs_later(tmp_path, undisturbed):
     assert len(train(tmp_path, epochs=2)[1]) == 2
     assert_same(tmp_path, *train(tmp_path), undisturbed)

@@ -176,6 +176,7 @@ def test_a_pickle_is_never_run(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_found_or_harmless(tmp_path):
     """Never another trajectory, never another kind of error."""
     run = example()
