@@ -231,7 +231,7 @@ def test_the_atlas_is_put_together_on_validation_fields(monkeypatch):
             return (true(b[:, 0]) + self.off[place]).astype(np.float32)
 
     mean = true(validation)[:, 1:] + 1e-3 * rng.standard_normal((30, 100, 3))
-    rom = ch7.assemble(encoder, decoder, Ensemble([Guess(k) for k in range(4)]), true(fields)[:, 1:].astype(np.float32), fields,
+    rom = ch7.assemble(encoder, decoder, Ensemble([Guess(k) for k in range(4)]), Guess.start, true(fields)[:, 1:].astype(np.float32), fields,
                        {"field": validation, "mean": mean})
     first, b = np.zeros((30, 1, 3), np.float32), common.hold(validation)
     error = lambda c: metrics.film_average_error(c[:, 1:].astype(float), mean)

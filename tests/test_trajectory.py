@@ -63,8 +63,16 @@ def test_at():
             run.at(t)
 
 
+def test_its_field_in_all_forms(run):
+    make = lambda field: Trajectory(run.t, run.m, field, run.film).field
+    np.testing.assert_array_equal(make((1e-3, 2e-3)), (1e-3, 2e-3, 0))
+    np.testing.assert_array_equal(make(lambda t: (t * 1e8, 0)), [(t * 1e8, 0, 0) for t in run.t])
+    with pytest.raises(ValueError, match="^field: .* at t = 1e-11 s"):
+        make(lambda t: (np.nan if t > 0 else 0, 0))
+
+
 @pytest.mark.parametrize("change", [dict(t=np.zeros(3)), dict(m=np.zeros((4, 5, 3, 3))), dict(m=np.zeros((3, 5, 3))),
-                                    dict(field=np.zeros(2)), dict(field=np.zeros((3, 3))), dict(field=0.1)])
+                                    dict(field=np.zeros(5)), dict(field=np.zeros((3, 3))), dict(field=0.1)])
 def test_what_does_not_fit_together(change):
     run = example()
     arguments = dict(t=run.t, m=run.m, field=run.field, film=run.film) | change
