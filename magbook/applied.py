@@ -5,6 +5,8 @@ that returns one. The signals here are such functions, with names: they print wh
 say in `breaks` at which times they jump or bend.
 """
 
+import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -26,21 +28,21 @@ FAN: dict[str, Any] = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-
 # ---------------------------------------------------------------------------- vectors
 
 
-def vector(field: ArrayLike) -> np.ndarray:
+def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
     """Check an applied field mu0*H in tesla, a pair (x, y) or a triple: a float64 array (3,).
 
-    Raises ValueError or TypeError for anything else, and for numbers that are not finite.
+    Raises ValueError or TypeError for anything else, and for numbers that are not finite. name: what the error calls it.
     """
     try:
         b = np.array(field, dtype=float)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"field: got {field!r}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
+        raise TypeError(f"{name}: got {field!r}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
     if b.shape not in ((2,), (3,)):
-        raise ValueError(f"field: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
+        raise ValueError(f"{name}: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
     if not np.isfinite(b).all():
-        raise ValueError(f"field: got {field!r}; every component must be finite")
+        raise ValueError(f"{name}: got {field!r}; every component must be finite")
     if np.abs(b).max() > 1000:
-        raise ValueError(f"field: got {field!r}; mu0*H in tesla is needed, and this looks like H in A/m")
+        raise ValueError(f"{name}: got {field!r}; mu0*H in tesla is needed, and this looks like H in A/m")
     return np.append(b, 0.0) if b.size == 2 else b
 
 
@@ -116,7 +118,8 @@ class Lines:
 
     def __call__(self, t: float) -> np.ndarray:
         """mu0*H in T, (3,), at the time t in s."""
-        k = int(np.searchsorted(self.times, t, side="right"))  # after a jump at t
+        # after a jump at t, also where rounding has made 5 * 1e-11 a little less than 5e-11
+        k = int(np.searchsorted(self.times, t + 1e-12 * abs(t), side="right"))
         if k == 0 or k == len(self.times):
             return np.array(self.fields[min(k, len(self.times) - 1)])
         begin, end = self.times[k - 1:k + 1]
@@ -159,6 +162,7 @@ class Waves:
 def step(field: ArrayLike, at: float = 0.0, rise: float = 0.0, before: ArrayLike = (0.0, 0.0)) -> Lines:
     """A field that is switched on: `before`, then from `at` on, in s, a straight line to `field` within `rise`, in s."""
     _times(at=at, rise=rise)
+    field, before = vector(field), vector(before, "before")
     text = f"step to {_mT(field)} at {_ps(at)}, rise {_ps(rise)}, from {_mT(before)}"
     return _lines((at, before), (at + rise, field), text=text)
 
@@ -171,7 +175,8 @@ def pulse(field: ArrayLike, width: float, at: float = 0.0, rise: float = 0.0, bi
     _times(at=at, rise=rise, width=width)
     if not 0 < width >= rise:
         raise ValueError(f"width: got {width!r}; s, more than 0 and at least the rise, are needed")
-    top = vector(bias) + vector(field)
+    field, bias = vector(field), vector(bias, "bias")
+    top = bias + field
     text = f"pulse of {_mT(field)}, {_ps(width)} wide at {_ps(at)}, rise {_ps(rise)}, on {_mT(bias)}"
     return _lines((at, bias), (at + rise, top), (at + width, top), (at + width + rise, bias), text=text)
 
@@ -181,6 +186,7 @@ def ramp(start: ArrayLike, end: ArrayLike, duration: float, at: float = 0.0, bac
     _times(at=at, duration=duration)
     if not duration > 0:
         raise ValueError(f"duration: got {duration!r}; s, more than 0, are needed")
+    start, end = vector(start, "start"), vector(end, "end")
     text = f"ramp from {_mT(start)} to {_mT(end)}{' and back' if back else ''} in {_ps(duration)}{' each' if back else ''}"
     return _lines((at, start), (at + duration, end), *[(at + 2 * duration, start)] * back, text=text)
 
@@ -190,7 +196,10 @@ def piecewise(times: ArrayLike, fields: ArrayLike) -> Lines:
 
     Where a time stands twice the field jumps. Raises ValueError for times that decrease, naming the argument.
     """
-    times = np.asarray(times, float)
+    try:
+        times, fields = np.asarray(times, float), [vector(b, "fields") for b in fields]
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error) if str(error).startswith("fields: ") else f"times, fields: got {times!r}, {fields!r}; {error}") from error
     if times.ndim != 1 or len(times) != len(fields) or not len(times) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
         raise ValueError(f"times: got {times!r}; finite times in s that do not decrease, one for each of the {len(fields)} fields, "
                          "are needed")
@@ -204,7 +213,7 @@ def rotating(strength: float, frequency: float, direction: float = 0.0, bias: Ar
     """
     if not _numbers(strength, frequency, direction):
         raise ValueError(f"strength, frequency, direction: got {(strength, frequency, direction)!r}; finite numbers are needed")
-    (x, y, _), b = vector(from_polar(strength, direction)), vector(bias)
+    (x, y, _), b = vector(from_polar(strength, direction), "strength"), vector(bias, "bias")
     text = f"{strength * 1e3:g} mT rotating at {frequency / 1e9:g} GHz from {direction:g}° on {_mT(bias)}"
     return Waves((float(frequency),), ((x, y, 0.0),), ((-y, x, 0.0),), tuple(b.tolist()), text)
 
@@ -216,16 +225,38 @@ def noise(strength: float, duration: float, cutoff: float = 3e9, seed: int = 0, 
     multiples of 1/duration. seed: the same seed gives the same field on any machine. It is added to a constant `bias`.
     """
     _times(duration=duration)
-    if not (_numbers(strength, cutoff) and strength >= 0):
+    if not duration > 0:
+        raise ValueError(f"duration: got {duration!r}; s, more than 0, are needed")
+    if not (_numbers(strength) and strength >= 0):
         raise ValueError(f"strength: got {strength!r}; mu0*H in T, not below 0, is needed")
-    n = int(np.floor(cutoff * duration * (1 + 1e-9)))
-    if n < 1:
-        raise ValueError(f"cutoff: got {cutoff!r}; at least 1/duration = {1 / duration if duration else np.inf:g} Hz is needed")
+    if not (_numbers(cutoff) and cutoff * duration >= 1 - 1e-9):
+        raise ValueError(f"cutoff: got {cutoff!r}; at least 1/duration = {1 / duration:g} Hz is needed")
+    if not (isinstance(seed, (int, np.integer)) and seed >= 0):
+        raise ValueError(f"seed: got {seed!r}; a whole number, not below 0, is needed")
+    bias, n = vector(bias, "bias"), int(np.floor(cutoff * duration * (1 + 1e-9)))
     waves = np.random.default_rng(seed).standard_normal((2, n, 2))
     waves *= strength / np.sqrt(np.sum(waves**2) / 2)
     cosines, sines = (tuple((x, y, 0.0) for x, y in one.tolist()) for one in waves)
-    text = f"noise of {strength * 1e3:g} mT up to {cutoff / 1e9:g} GHz, seed {seed}, on {_mT(bias)}"
-    return Waves(tuple((np.arange(1, n + 1) / duration).tolist()), cosines, sines, tuple(vector(bias).tolist()), text)
+    text = f"noise of {strength * 1e3:g} mT up to {cutoff / 1e9:g} GHz in {_ps(duration)}, seed {seed}, on {_mT(bias)}"
+    return Waves(tuple((np.arange(1, n + 1) / duration).tolist()), cosines, sines, tuple(bias.tolist()), text)
+
+
+def describe(field: Field) -> str:
+    """A text that tells a field from every other, for the manifest of a data set.
+
+    Of a signal what it prints, and a hash of all its numbers; of a function its module and name. Raises TypeError for what has
+    neither, such as an object whose `repr` is its place in memory.
+    """
+    if not callable(field):
+        return repr(vector(field).tolist())
+    if isinstance(field, (Lines, Waves)):
+        numbers = dataclasses.astuple(dataclasses.replace(field, text=""))
+        return f"{field!r} [{hashlib.sha256(repr(numbers).encode()).hexdigest()[:12]}]"
+    if hasattr(field, "__qualname__"):
+        return f"{field.__module__}.{field.__qualname__}"
+    if " at 0x" in repr(field):
+        raise TypeError(f"field: got {field!r}; give its class a `__repr__` that says which field it is")
+    return repr(field)
 
 
 def _lines(*points, text):

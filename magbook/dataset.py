@@ -101,7 +101,7 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
                 if p.kind is p.KEYWORD_ONLY and name != "progress"}
     manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": defaults | settings,
-                "seed": seed, "version": __version__} | ({"signals": [repr(b) for b in fields]} if driven else {})
+                "seed": seed, "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
     path = Path(path)
     m = _create(path, manifest, film, stored if driven else stored[:, 0], t[1:])
     for partial in path.glob("**/*.partial"):  # what a kill left of a write

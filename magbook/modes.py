@@ -20,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator, cg, eigs
 
 from . import applied
 from .files import atomic, shipped
-from .film import MU0, Film
+from .film import MU0, Film, unit
 from .llg import demag_field, effective_field, exchange_field, max_torque, s_state
 
 
@@ -131,8 +131,7 @@ def save(modes: Modes, path: str | Path) -> None:
 def _basis(m):
     """Two unit vectors perpendicular to m in each cell, (2, ny, nx, 3): the first in the film's plane, e1 x e2 = m."""
     other = np.where(np.abs(m[..., 2:]) > 0.9, [1.0, 0, 0], [0, 0, 1.0])
-    first = np.cross(other, m)
-    first /= np.maximum(np.linalg.norm(first, axis=-1, keepdims=True), 1e-30)  # outside of the mask it is 0
+    first = unit(np.cross(other, m))
     return np.stack([first, np.cross(m, first)])
 
 

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import eigsh
 from ._keras import keras, layers
 from .dataset import as_float
 from .files import shipped
+from .film import unit as to_unit
 
 
 @dataclass(eq=False)
@@ -32,7 +33,7 @@ class PCA:
         """States (..., ny, nx, 3) of coefficients (..., k). unit: scale the vectors to unit length."""
         c = np.asarray(c, np.float32)
         m = np.tensordot(c, self.components[:c.shape[-1]], axes=1) + self.mean
-        return m / np.linalg.norm(m, axis=-1, keepdims=True) if unit else m
+        return to_unit(m) if unit else m
 
 
 def load() -> PCA:

@@ -38,7 +38,7 @@ class Trajectory:
                              f"{(nt, self.film.ny, self.film.nx, 3)} is needed for {nt} times and {self.film}")
         if callable(self.field):
             self.field = applied.sample(self.field, self.t)
-        elif np.shape(self.field) == (2,):
+        elif np.shape(self.field) in ((2,), (3,)):
             self.field = applied.vector(self.field)
         if np.shape(self.field) not in ((3,), (nt, 3)):
             raise ValueError(f"field: got shape {np.shape(self.field)}; (3,) or (nt, 3) = {(nt, 3)} is needed")

@@ -151,6 +151,14 @@ def test_the_area_of_a_pulse_is_field_times_width(rise):
     np.testing.assert_allclose(b[:, 1].max(), 30e-3, rtol=1e-3)
 
 
+def test_a_jump_on_a_sample_is_seen_there():
+    """5 * 1e-11 is a little less than 5e-11."""
+    t = np.arange(101) * 1e-11
+    for k in range(1, 100):
+        for at in (k * 1e-11, float(f"{k}e-11")):
+            np.testing.assert_array_equal(applied.sample(applied.step((1e-3, 0), at=at), t)[:, 0], 1e-3 * (np.arange(101) >= k))
+
+
 def test_a_ramp_there_and_back():
     ramp = applied.ramp((40e-3, 0), (-40e-3, 10e-3), 1e-9, back=True)
     b = applied.sample(ramp, [0, 0.25e-9, 1e-9, 1.75e-9, 2e-9, 9e-9])
@@ -181,13 +189,15 @@ def test_noise_has_its_strength_and_nothing_above_its_cutoff():
 
 @pytest.mark.parametrize("make, name", [
     (lambda: applied.step((0, 0), rise=-1e-12), "rise"), (lambda: applied.step((0, np.inf)), "field"),
-    (lambda: applied.step((0, 0), at=np.nan), "at"), (lambda: applied.pulse((0, 0), width=0), "width"),
+    (lambda: applied.step((0, 0), at=np.nan), "at"), (lambda: applied.step((0, 0), before=(0, np.nan)), "before"), (lambda: applied.pulse((0, 0), width=0), "width"),
     (lambda: applied.pulse((0, 0), width=1e-12, rise=2e-12), "width"), (lambda: applied.ramp((0, 0), (0, 1), 0.0), "duration"),
     (lambda: applied.piecewise([0, 2e-9, 1e-9], [(0, 0)] * 3), "times"), (lambda: applied.piecewise([0, 1e-9], [(0, 0)]), "times"),
-    (lambda: applied.piecewise([], []), "times"), (lambda: applied.piecewise([0], [(0, 0, 0, 0)]), "field"),
-    (lambda: applied.rotating(1e-3, np.inf), "strength, frequency, direction"), (lambda: applied.rotating(1e5, 1e9), "field"),
+    (lambda: applied.piecewise([], []), "times"), (lambda: applied.piecewise([0], [(0, 0, 0, 0)]), "fields"), (lambda: applied.piecewise([0], 3), "times, fields"),
+    (lambda: applied.piecewise("ab", [(0, 0)] * 2), "times, fields"), (lambda: applied.ramp((0, 0), "x", 1e-9), "end"),
+    (lambda: applied.rotating(1e-3, np.inf), "strength, frequency, direction"), (lambda: applied.rotating(1e5, 1e9), "strength"), (lambda: applied.rotating(1e-3, 1e9, bias="x"), "bias"),
     (lambda: applied.noise(-1e-3, 1e-9), "strength"), (lambda: applied.noise(1e-3, 1e-10), "cutoff"),
-    (lambda: applied.noise(1e-3, "1 ns"), "duration")])
+    (lambda: applied.noise(1e-3, "1 ns"), "duration"), (lambda: applied.noise(1e-3, 0), "duration"),
+    (lambda: applied.noise(1e-3, 1e-9, "3 GHz"), "cutoff"), (lambda: applied.noise(1e-3, 1e-9, seed="a"), "seed")])
 def test_what_is_no_signal(make, name):
     with pytest.raises((ValueError, TypeError), match=f"^{name}: got"):
         make()

@@ -714,7 +714,7 @@ def test_a_data_set_of_fields_in_time(tmp_path, threads):
         run = dataset.trajectory(data, i)
         np.testing.assert_allclose(run.m, want.m[1:], atol=2e-5)
         np.testing.assert_array_equal(run.field, np.broadcast_to(want.field, (11, 3))[1:])
-    assert data.attrs["manifest"]["signals"] == [repr(b) if callable(b) else repr(applied.vector(b)) for b in SIGNALS]
+    assert data.attrs["manifest"]["signals"] == [applied.describe(b) for b in SIGNALS]
 
 
 def test_it_resumes_and_refuses_other_signals(tmp_path, threads):
@@ -724,6 +724,37 @@ def test_it_resumes_and_refuses_other_signals(tmp_path, threads):
     for other in ([applied.rotating(40e-3, 4e9), *SIGNALS[1:]], [(-30e-3, 4e-3)] * 3):
         with pytest.raises(ValueError, match="differs in .*fields"):
             driven(tmp_path / "set", threads, other)
+
+
+def late(t):
+    return (-30e-3, 4e-3) if t > 2e-11 else (0, 0)
+
+
+def test_signals_that_differ_between_the_samples_are_others(tmp_path, threads):
+    spike = lambda size: applied.piecewise([0, 12e-12, 15e-12, 18e-12, 1e-10], [(0, 0), (0, 0), (size, 0), (0, 0), (0, 0)])
+    driven(tmp_path / "set", threads, [spike(90e-3)])
+    with pytest.raises(ValueError, match="differs in signals"):
+        driven(tmp_path / "set", threads, [spike(-90e-3)])
+
+
+def test_a_function_of_a_module_resumes_in_another_process(tmp_path, threads):
+    driven(tmp_path / "set", threads, [late])
+    again = type(late)(late.__code__, late.__globals__, "late", late.__defaults__)  # the same function, elsewhere in memory
+    again.__module__, again.__qualname__ = late.__module__, late.__qualname__
+    assert applied.describe(again) == applied.describe(late) == f"{__name__}.late"
+
+    class Nameless:
+        def __call__(self, t):
+            return 0, 0
+
+    with pytest.raises(TypeError, match="__repr__"):
+        applied.describe(Nameless())
+
+
+def test_a_set_of_constant_fields_is_kept_as_ever(tmp_path, threads):
+    """Sets that were made before fields in time were stored load and resume."""
+    data = generate(tmp_path / "set", [(-30e-3, 4e-3), (-25e-3, 0)], executor=threads, **SHORT)
+    assert data["field"].dims == ("run", "component") and "signals" not in data.attrs["manifest"]
 
 
 def test_a_function_that_no_other_process_can_have_is_named(tmp_path, threads):

@@ -96,10 +96,10 @@ def _models(known, fields, runs) -> Iterator:
         yield name, (like(run, unit(one)) for run, one in zip(runs, m)), None
 
 
-def table() -> xr.DataArray:
-    """Chapter 5's table, errors (model, field, metric): what ships, and every model that a module of this package registered.
+def table() -> tuple[np.ndarray, xr.DataArray]:
+    """Chapter 5's table: fields (22, 3) in T, standard problem 4's two and the 20 test fields, and errors (model, field, metric).
 
-    The coordinate `field` numbers the fields, `mu0H` holds them in T: standard problem 4's two, and the 20 test fields.
+    It holds what ships, and every model that a module of this package registered, which is computed here.
     """
     with np.load(shipped("errors.npz"), allow_pickle=False) as z:
         names, metric, fields, error = list(z["model"]), z["metric"], z["field"], z["error"]
@@ -109,8 +109,7 @@ def table() -> xr.DataArray:
         rom = make()
         rows = [metrics.compare(rom.simulate(b), llg.simulate(b, rom.film, progress=False), rom) for b in fields]
         names, error = [*names, name], np.concatenate([error, [[[row[one] for one in metric] for row in rows]]])
-    return xr.DataArray(error.astype(float), dims=("model", "field", "metric"),
-                        coords={"model": names, "metric": metric, "mu0H": (("field", "component"), fields)})
+    return fields, xr.DataArray(error.astype(float), dims=("model", "field", "metric"), coords={"model": names, "metric": metric})
 
 
 @command(writes={

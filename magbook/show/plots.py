@@ -388,8 +388,8 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     traces.append(go.Scatter(x=_short(at[:, 0]), y=_short(at[:, 1]), text=[label for *_, label in named], mode="text",
                              textfont_size=11, cliponaxis=False, **quiet))
     mt = fields * 1e3
-    polar = np.stack([np.hypot(*mt.T), np.degrees(np.arctan2(mt[:, 1], mt[:, 0])) % 360], axis=-1)
-    lines = [f"{r:.1f} mT at {a:.1f}°" for r, a in polar]
+    polar = applied.to_polar(mt)
+    lines = [f"{r:.1f} mT at {a:.1f}°" for r, a in zip(*polar)]
     if text is not None:
         lines = [f"{line}<br>{extra}" for line, extra in zip(lines, text)]
     lines = np.array(lines, dtype=object)
