@@ -116,7 +116,7 @@ RANGES = {
         "small_modes": (0.15, 0.2), "small_autoencoder": (2.5, 4),
     },
     "07_better": {
-        "odd": (1e-6, 1e-3), "limit": (0.03, 0.04), "share_rough": (0.4, 0.55), "smoothest": (0, 0.003), "roughest": (0.3, 1),
+        "odd": (1e-6, 1e-3), "limit": (0.03, 0.04), "share_rough": (0.4, 0.55), "low": (0.001, 0.003), "high": (0.3, 0.5),
         "paper_1": (0, 0.012), "paper_2": (0.015, 0.022), "paper_median": (0.015, 0.02), "paper_95": (0.09, 0.11),
         "spline8_1": (0.0007, 0.0013), "spline8_2": (0.045, 0.06), "spline8_median": (0.003, 0.0045), "spline8_95": (0.05, 0.07),
         "networks8_1": (0.001, 0.002), "networks8_2": (0.018, 0.028), "networks8_median": (0.0035, 0.005), "networks8_95": (0.02, 0.035),

@@ -391,6 +391,7 @@ def test_nowhere(tmp_path):
 SLOW = """
 import sys, time, pathlib
 import magbook.dataset as d, magbook.llg as llg
+from magbook import applied
 from magbook.film import Film
 
 def solver(field, film=None, start=None, duration=0, every=0, *, progress=True):
@@ -401,7 +402,7 @@ def solver(field, film=None, start=None, duration=0, every=0, *, progress=True):
 if __name__ == "__main__":
     import slow
     film = Film((64e-9, 32e-9, 3e-9), (16, 8))
-    d.generate(sys.argv[1], d.fan({n}), film, duration=4e-11, solver=slow.solver, workers=2, progress=False)
+    d.generate(sys.argv[1], applied.fan({n}), film, duration=4e-11, solver=slow.solver, workers=2, progress=False)
 """
 
 

@@ -43,7 +43,7 @@ def field(film: Film = Film(cells=(128, 32)), duration: float = 1e-9, every: flo
     panel = widgets.VBox()
     solve = lambda: llg.simulate(chosen(), film, duration=duration, every=every, progress=False)
     panel.run = solve()
-    picture, curves = _live(plots.film(panel.run.m[0], film)), _live(plots.means(panel.run))
+    picture, curves = _Figure(plots.film(panel.run.m[0], film)), _Figure(plots.means(panel.run))
     curves.add_vline(0, line_width=1, line_color=look.GREY)
 
     def show_moment(_=None):
@@ -65,7 +65,26 @@ def field(film: Film = Film(cells=(128, 32)), duration: float = 1e-9, every: flo
     return panel
 
 
-class Losses(go.FigureWidget):
+class _Figure(go.FigureWidget):
+    """A figure that can change, and follows its window's width; no tool bar where it would lie on a colour wheel.
+
+    plotly's own opens its channel to the page with no data in it, and sends the data afterwards. A page that draws in between
+    stays blank for good, as half of them do where many cells run at once. This one opens when it is filled.
+    """
+
+    def __init__(self, figure: go.Figure, **options):
+        self._filled = False
+        super().__init__(figure, **options)
+        self._config = {"responsive": True, "displaylogo": False, "displayModeBar": not (figure.layout.meta or {}).get("wheel")}
+        self._filled = True
+        self.open()
+
+    def open(self) -> None:
+        if self._filled:
+            super().open()
+
+
+class Losses(_Figure):
     """A figure that draws a training while it runs: show it, and pass it as `callback=` to `train`.
 
     of: the quantities of the history that it shows.
@@ -94,7 +113,7 @@ def compare(rom: "ReducedOrderModel | None" = None, duration: float = 1e-9, sign
         panel.run, panel.fast, said.value = _both(rom, chosen(), duration)
         return plots.means(panel.run, panel.fast, labels=["solver", "networks"])
 
-    curves = _live(compute())
+    curves = _Figure(compute())
     for slider in sliders:
         slider.observe(lambda _: _replace(curves, compute()), "value")
     panel.children = [widgets.HBox(sliders, layout=_ROW), said, curves, _Follow()]
@@ -111,7 +130,7 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
     """
     rom, fields = _or_atlas(rom), np.asarray(fields, float)
     labels = ["solver", "networks"]
-    chart, said, panel = _live(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
+    chart, said, panel = _Figure(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
 
     def compute(field):
         panel.run, panel.fast, text = _both(rom, field, duration)
@@ -119,7 +138,7 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
         both = panel.run, panel.fast
         return plots.means(*both, labels=labels), plots.states(both, times, labels=labels)
 
-    curves, pictures = map(_live, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
+    curves, pictures = map(_Figure, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
 
     def show(field):
         for live, figure in zip((curves, pictures), compute(field)):
@@ -176,13 +195,6 @@ class _Follow(anywidget.AnyWidget):
       document.addEventListener("plotlywidget-after-render", tell);
       return () => { size.disconnect(); document.removeEventListener("plotlywidget-after-render", tell); };
     } };"""
-
-
-def _live(figure):
-    """A figure that can change, and follows its window's width; no tool bar where it would lie on a colour wheel."""
-    live = go.FigureWidget(figure)
-    live._config = {"responsive": True, "displaylogo": False, "displayModeBar": not (figure.layout.meta or {}).get("wheel")}
-    return live
 
 
 def _replace(live, figure):

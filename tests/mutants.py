@@ -1,0 +1,101 @@
+"""Do the tests notice? Forty small mistakes, a sign, a factor, an index, made one at a time in a copy of the package.
+
+    python tests/mutants.py [number ...]
+
+runs, for each mistake, the tests of the module (with those that `make check` leaves out only where the fast ones see nothing),
+and says which mistakes nobody saw. It takes a quarter of an hour on two cores, and is no part of `make test`.
+"""
+
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MISTAKES = [  # module, what stands there, what is put in its place
+    ("film", "dy = property(lambda self: self.size[1] / self.ny", "dy = property(lambda self: self.size[1] / self.nx"),
+    ("film", "(np.arange(self.nx) + 0.5) * self.dx", "np.arange(self.nx) * self.dx"),
+    ("film", "m[~self.inside] = 0\n        return m", "return m"),
+    ("film", "if needed > 0.9 * available", "if needed > 9 * available"),
+    ("film", "y = self.x - self.size[0] / 2, self.y - self.size[1] / 2", "y = self.x - self.size[0] / 2, self.y"),
+    ("demag", "weight = {-1: -1, 0: 2, 1: -1}", "weight = {-1: -1, 0: 2, 1: 1}"),
+    ("demag", "odd = np.array([1, 1, 1, -1])", "odd = np.array([1, 1, 1, 1])"),
+    ("demag", "m[1, j, i] = -(n[3, j, i] * x + n[1, j, i] * y)", "m[1, j, i] = -(n[3, j, i] * x - n[1, j, i] * y)"),
+    ("demag", "_second_differences(_f, z, y, x, dz, dy, dx)", "_second_differences(_f, z, x, y, dz, dy, dx)"),
+    ("demag", "r2 - 3 * pz**2", "r2 - 3 * px**2"),
+    ("demag", "n[:3, 0, 1:2] -= without[:, 1:2]", "n[:3, 0, 1:2] -= without[:, 2:3]"),
+    ("demag", "next_fast_len(2 * n - 1, real=True)", "next_fast_len(2 * n - 2, real=True)"),
+    ("llg", "return 2 * film.A / (MU0 * film.Ms) * h", "return film.A / (MU0 * film.Ms) * h"),
+    ("llg", '"exchange": -scale / 2 *', '"exchange": -scale *'),
+    ("llg", "gy = hy + alpha * (mz * hx - mx * hz)", "gy = hy - alpha * (mz * hx - mx * hz)"),
+    ("llg", "stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x])", "stencil[2, 2] * (m[2, y - 1, x] + m[2, y - 1, x])"),
+    ("llg", "film.gamma0 * film.Ms / (1 + film.alpha**2) * step", "film.gamma0 * film.Ms * step"),
+    ("llg", "self.integrate(start, [new] + past[:2], range(1, 1 - len(past[:2]) - 1, -1), zeeman)",
+     "self.integrate(start, [new] + past[:1], range(1, 1 - len(past[:1]) - 1, -1), zeeman)"),
+    ("llg", "(np.arange(self.substeps) + 0.5) * self.step / self.substeps", "np.arange(self.substeps) * self.step / self.substeps"),
+    ("llg", "m = ((4 - s) * m - 4 * length * descent) / (4 + s)", "m = ((4 - s) * m - 4 * length * descent) / 4"),
+    ("llg", "return film.Ms * np.moveaxis(h, 0, -1) * film.inside[..., None]", "return film.Ms * np.moveaxis(h, 0, -1)"),
+    ("llg", "a[c, y, x] += (a[c, y, x] - m[c, y, x]) / 4", "a[c, y, x] += (a[c, y, x] - m[c, y, x]) / 3"),
+    ("metrics", "axis=axis, dtype=float) / np.sum(reference**2", "axis=axis, dtype=float) / np.sum(m**2"),
+    ("metrics", "return t[i] + (t[i + 1] - t[i]) * values[i] / (values[i] - values[i + 1])", "return t[i]"),
+    ("metrics", "above = np.flatnonzero(~(np.asarray(error) <= level))\n    return t[above[0]]",
+     "above = np.flatnonzero(~(np.asarray(error) <= level))\n    return t[above[-1]]"),
+    ("metrics", "later = reference.t > 0", "later = reference.t >= 0"),
+    ("metrics", "np.max(twist) > 2 * np.pi", "np.max(twist) > np.pi"),
+    ("metrics", "np.diff(energy) > tolerance *", "np.diff(energy) < tolerance *"),
+    ("rom", "away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.largest), axis=1)",
+     "away = ~(np.abs(c).max(axis=-1) <= 2 * self.largest)"),
+    ("rom", "np.maximum(low - size, size - high)", "np.maximum(low - size, high - size)"),
+    ("rom", "m[:len(first)] = first", "m[:len(first) - 1] = first[:-1]"),
+    ("rom", "m[..., ~self.film.inside, :] = 0\n", "pass\n"),
+    ("stepper", "x[:, :2] = fields[:, k - HISTORY]", "x[:, :2] = fields[:, 0]"),
+    ("atlas", "t = self.every * np.arange(1, fields.shape[1])", "t = self.every * np.arange(fields.shape[1] - 1)"),
+    ("dataset", "i[i % 10 == 9]", "i[i % 10 >= 8]"),
+    ("dataset", "run.m[1:] * np.float32(SCALE)", "run.m[:-1] * np.float32(SCALE)"),
+    ("dataset", "stored = data[\"m\"][:, ::every]", "stored = data[\"m\"][:, every - 1::every]"),
+    ("dataset", "todo = state[\"missing\"] + state[\"damaged\"]", "todo = state[\"missing\"]"),
+    ("applied", "top = bias + field", "top = field"),
+    ("applied", "((-y, x, 0.0),)", "((y, -x, 0.0),)"),
+]
+
+
+def seen(number: int) -> str | None:
+    """Which tests noticed the mistake, "fast" or "slow"; None for neither."""
+    module, right, wrong = MISTAKES[number]
+    with tempfile.TemporaryDirectory(prefix="magbook-mutant-") as folder:
+        files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        for file in files:
+            if (ROOT / file).exists() and not file.startswith("book/0"):
+                (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / file, Path(folder) / file)
+        path = Path(folder) / f"magbook/{module}.py"
+        text = path.read_text()
+        assert text.count(right) == 1, f"{number}: {module} holds {right!r} {text.count(right)} times"
+        path.write_text(text.replace(right, wrong))
+        for lane in ("not slow", "slow"):
+            run = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", lane,
+                                  f"tests/test_{module}.py"], cwd=folder, env={**os.environ, "PYTHONPATH": folder},
+                                 capture_output=True, text=True)
+            if run.returncode == 1:
+                return lane.replace("not slow", "fast")
+            assert run.returncode in (0, 5), run.stdout[-2000:] + run.stderr[-2000:]
+    return None
+
+
+def main() -> None:
+    """Make the mistakes, two at a time."""
+    chosen = [int(one) for one in sys.argv[1:]] or range(len(MISTAKES))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        found = dict(zip(chosen, pool.map(seen, chosen)))
+    for number, lane in found.items():
+        module, right, wrong = MISTAKES[number]
+        print(f"{number:2d} {lane or 'NOT SEEN':8s} {module}: {' '.join(right.split())[:60]} -> {' '.join(wrong.split())[:60]}")
+    print(f"{sum(lane is not None for lane in found.values())} of {len(found)} seen")
+
+
+if __name__ == "__main__":
+    main()
