@@ -231,6 +231,7 @@ def test_dropout_rests_at_the_end(monkeypatch):
     assert rates == [{0.2}] * 7 + [{0}] * 3 and dropouts(encoder, decoder) == {0.2}
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_all_states():
     """The loss of the one update is that of the first weights; of states as a data set stores them, without dropout."""
     stored = np.rint(STATES[:5] * SCALE).astype(np.int16)

@@ -287,6 +287,7 @@ def test_damage_is_found_and_mended(tmp_path, threads, i, damage):
     assert stamps(tmp_path / "set", others) == before and file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_any_flipped_bit_is_found(tmp_path, threads):
     make(tmp_path / "set", threads, n=1)
     file, rng = chunk(tmp_path / "set", 0), np.random.default_rng(0)

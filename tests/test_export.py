@@ -66,6 +66,7 @@ def test_animation(run, tmp_path, suffix):
         assert Image.open(path).info["duration"] == 100 and Image.open(path).info["loop"] == 0
 
 
+@pytest.mark.slow
 def test_animation_of_some_states(run, tmp_path):
     pictures = frames(export.save(run, tmp_path / "some.gif", times=run.t[::5], width=301))
     assert pictures.shape[0] == 3 and pictures.shape[2] == 302
@@ -106,6 +107,7 @@ def test_pdf_and_a_film_of_any_shape(tmp_path):
     assert colors <= {tuple(color) for color in picture.reshape(-1, 3)}
 
 
+@pytest.mark.slow
 def test_nothing_of_matplotlib_is_changed(run, tmp_path, monkeypatch):
     monkeypatch.setitem(matplotlib.rcParams, "savefig.bbox", "tight")
     monkeypatch.setitem(matplotlib.rcParams, "font.size", 30)

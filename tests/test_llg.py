@@ -185,6 +185,7 @@ def independent_torque(m, film, field=(0.0, 0.0, 0.0)):
     return largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torque", [1e-4, 1e-7, 1e-9])
 def test_relax_reaches_the_torque(torque):
     film = Film((100e-9, 40e-9, 5e-9), (12, 5))
@@ -214,6 +215,7 @@ def test_s_state_ignores_damping():
         assert np.array_equal(llg.s_state(SP4.replace(**change)), m)
 
 
+@pytest.mark.slow
 def test_s_state_from_two_sides():
     """From another start, and down from saturation along (1, 1, 1): the same state."""
     film = Film(cells=(64, 16))
@@ -303,6 +305,7 @@ def test_within_the_published_band(sp4_runs, k, tmp_path):
         assert (off <= sigma).mean() >= (1.0 if k == 1 else 0.85), message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k, zero", [(1, 0.13847e-9), (2, 0.13678e-9)])
 def test_first_zero_of_mx(k, zero):
     fine = run(FIELDS[k], duration=1.5e-10, every=1e-12)

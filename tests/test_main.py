@@ -64,6 +64,7 @@ def test_a_command_s_help_is_its_docstring_said_once(name, capsys):
     assert said_by(capsys, "--help").count(doc) == 1
 
 
+@pytest.mark.slow
 def test_the_commands_that_are_always_there_need_no_keras():
     """To make a data set, or to ask for help with it, does not wait for Keras."""
     script = "import sys; from magbook.__main__ import main\ntry: main([{!r}, '--help'])\nexcept SystemExit: sys.exit('keras' in sys.modules)"

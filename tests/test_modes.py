@@ -93,6 +93,7 @@ def test_none_is_left_out(ringing):
     np.testing.assert_allclose(ringing.frequency, np.sort(omega[omega > 0])[:100] / (2 * np.pi), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_modes_of_an_even_state_are_even_or_odd(ringing):
     np.testing.assert_array_equal(np.abs(ringing.parity), 1)
     for shape, parity in zip(ringing.shape, ringing.parity):
@@ -101,6 +102,7 @@ def test_modes_of_an_even_state_are_even_or_odd(ringing):
     assert (tilted.parity == 0).all()
 
 
+@pytest.mark.slow
 def test_the_same_modes_each_time(ringing):
     again = modes.find(FILM, state=ringing.state, k=12)
     np.testing.assert_allclose(again.shape, ringing.shape[:12], atol=1e-5)
@@ -161,6 +163,7 @@ def test_save_and_load(ringing, tmp_path, monkeypatch):
     np.testing.assert_allclose(again.shape, ringing.shape, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_shipped_ringdown():
     found = modes.load()
     with np.load(shipped("ringdown.npz"), allow_pickle=False) as z:

@@ -77,6 +77,7 @@ def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
     assert "9.0 mT in strength" in said.value
 
 
+@pytest.mark.slow
 def test_error_map_computes_the_field_that_is_clicked():
     fields = np.array([[-30e-3, 2e-3, 0], [-35e-3, -5e-3, 0], [-45e-3, 8e-3, 0]])
     errors = {"L2": np.array([0.1, 0.3, 0.2]), "angle": np.array([4.0, 2.0, 1.0])}
@@ -104,6 +105,7 @@ def test_losses_follow_a_training():
     assert [list(trace.x) for trace in curves.data] == [[1, 2], [1, 2]]
 
 
+@pytest.mark.slow
 def test_explorer_is_an_ordinary_widget():
     one, other = Explorer(untrained(), "latent"), Explorer(untrained(), ["latent"], latent=[1, 2, 3])
     seen = []
@@ -116,6 +118,7 @@ def test_explorer_is_an_ordinary_widget():
     assert one.model == Explorer(untrained(), "latent").model, "the same weights are loaded once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, value", [("latent", [1.0, 2.0]), ("latent", [1.0, np.nan, 2.0]), ("field", (1e-3,)),
                                          ("field", (np.inf, 0)), ("time", -1e-12)])
 def test_explorer_refuses_what_it_cannot_show(name, value):
@@ -126,6 +129,7 @@ def test_explorer_refuses_what_it_cannot_show(name, value):
     assert getattr(panel, name) == before
 
 
+@pytest.mark.slow
 def test_explorer_names_the_argument_that_is_wrong():
     with pytest.raises(ValueError, match="panels"):
         Explorer(untrained(), "pad")

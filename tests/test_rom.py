@@ -585,6 +585,7 @@ KINDS = {"stepper": lambda start: stepping(every=2e-11), "residual": lambda star
          "ensemble of hybrids": lambda start: Ensemble([Hybrid(spline_of(start), atlas_of(start, k), 0.3) for k in (0, 5)])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("half", [False, True])
 def test_round_trip(tmp_path, halves, kind, half):
@@ -737,6 +738,7 @@ def test_a_kind_that_is_no_dynamics_is_refused(saved, kind, monkeypatch):
     refused(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"unheard_of": 1}, {"network": None}, {"network": 3}, {"scale": None}])
 def test_a_dynamics_with_other_fields_is_refused(saved, change):
     path, arrays = saved
@@ -812,6 +814,7 @@ def test_what_a_caller_does_to_the_list_changes_nothing(names):
     assert "mine" not in rom_module.registered()
 
 
+@pytest.mark.slow
 def test_what_ships_and_a_file_go_first(names, tmp_path, rom, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rom.save("resting")
@@ -871,6 +874,7 @@ def test_an_onnx_predictor_steps_through_time(rom, onnx):
     np.testing.assert_allclose(states, want, atol=1e-5 * np.abs(want).max(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_onnx_of_a_residual_predictor(networks, tmp_path):
     rom, first = model(networks, Stepper(stepper.build(3, residual=True), 3.0, True)), random(5, 5, 3)
     assert_close(exported(rom, tmp_path)["predictor"](hold(FIELD, nt=5)[0], first[:, 1:]), rom.rollout(first, hold(*[FIELD] * 5, nt=6))[:, 5])
