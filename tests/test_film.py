@@ -148,6 +148,13 @@ def test_memory_is_refused():
         check_memory(1e15, "the moon")
 
 
+def test_a_tenth_of_the_memory_is_left_free(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1e9}))
+    check_memory(0.89e9, "nearly all")
+    with pytest.raises(MemoryError, match="all of it needs about 0.9 GB; 1.0 GB are available"):
+        check_memory(0.91e9, "all of it")
+
+
 def test_a_huge_grid_allocates_nothing():
     """A Film is only numbers, and a state of it is refused before its array is made."""
     film, before = Film(cells=HUGE), psutil.Process().memory_info().rss

@@ -119,6 +119,7 @@ def test_kinds_of_reversal():
     large[4] = 6.5
     assert kind(down, small) == "domains" and kind(down, large) == "360° walls"
     assert kind(np.linspace(1, 0.5, 9), large) == "never switches"
+    assert kind(down, np.full(9, 6.0)) == "domains" and kind(down, np.full(9, 6.3)) == "360° walls"  # 2 pi is 6.28
 
 
 # ---------------------------------------------------------------------------- energy

@@ -506,6 +506,26 @@ def drifting():
     return Stepper(network, 2.0)
 
 
+@dataclass(eq=False)
+class Excursion(Dynamics):
+    """Out of all bounds at one time, and back."""
+
+    latent: int = 3
+    every: float = 1e-11
+
+    def rollout(self, first, fields):
+        c = np.repeat(first, fields.shape[1], axis=1)
+        c[:, 4] = 100
+        return c
+
+
+def test_what_comes_back_from_a_runaway_is_not_believed(networks):
+    rom = model(networks, Excursion(), largest=10, fan=None)
+    with pytest.warns(RuntimeWarning, match="ran away"):
+        c = rom.rollout(np.ones((1, 3)), np.zeros((8, 2)))
+    assert np.isfinite(c[:4]).all() and np.isnan(c[4:]).all()
+
+
 def test_a_rollout_that_runs_away(networks):
     rom = model(networks, drifting(), largest=10, fan=None)
     fields = hold((-30e-3, 0), (30e-3, 0), (15e-3, 0), (0, 30e-3), nt=13)
