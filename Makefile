@@ -52,12 +52,12 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-# The chapters are executed for the site first. Two of three workers then mostly wait for browsers: the third has the cores.
+# The chapters are executed for the site first. The tests in a browser begin, and the others run beside them.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) book
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: setup
 	$(BIN)/jupyter lab book

@@ -331,7 +331,8 @@ def _pack(name, value, arrays, dtype):
         arrays |= {f"{name}.{i}": w.astype(dtype) for i, w in enumerate(value.get_weights())}
         return {"network": json.loads(value.to_json()), "weights": name}
     if isinstance(value, np.ndarray):
-        arrays[name] = value
+        small = value.astype(dtype)  # where that loses nothing, as in what was rounded before
+        arrays[name] = small if np.array_equal(small, value) else value
         return {"array": name}
     if isinstance(value, list):
         return [_pack(f"{name}.{i}", one, arrays, dtype) for i, one in enumerate(value)]

@@ -86,7 +86,7 @@ def assemble(encoder: keras.Model, decoder: keras.Model, networks: Dynamics, sta
     start: (latent,). latents: (n, nt, latent) of the training fields (n, 3). validation: "field" and "mean" of the validation fields.
     """
     amplitudes, patterns = atlas.compress(latents)
-    spline = Spline(fields[:, :2], amplitudes.astype(np.float32), patterns.astype(np.float32), start)
+    spline = Spline(fields[:, :2], half(amplitudes), half(patterns), start)
     both = Hybrid(spline, networks, 0.0)
     rom = ReducedOrderModel(encoder, decoder, both, largest=np.abs(latents).max(), film=Film(), fan=applied.FAN)
     b, mean = validation["field"], validation["mean"]
