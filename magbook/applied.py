@@ -48,18 +48,25 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
 
 def from_polar(strength: ArrayLike, direction: ArrayLike) -> np.ndarray:
     """Vectors (..., 3) in the plane of the film, of strengths mu0*H in T and directions in degrees from +x towards +y."""
-    strength, angle = np.broadcast_arrays(np.asarray(strength, float), np.deg2rad(direction))
+    strength, direction = _array("strength", strength), _array("direction", direction)
+    strength, angle = np.broadcast_arrays(strength, np.deg2rad(direction))
     return np.stack([strength * np.cos(angle), strength * np.sin(angle), np.zeros(angle.shape)], axis=-1)
 
 
 def to_polar(fields: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Strength in the plane in T, and direction in degrees from 0 to 360, (...) each, of vectors (..., 2 or 3)."""
-    x, y = np.moveaxis(np.asarray(fields, float)[..., :2], -1, 0)
+    fields = _array("fields", fields)
+    if fields.shape[-1:] not in ((2,), (3,)):
+        raise ValueError(f"fields: got shape {fields.shape}; vectors (..., 2 or 3) are needed")
+    x, y = np.moveaxis(fields[..., :2], -1, 0)
     return np.hypot(x, y), np.rad2deg(np.arctan2(y, x)) % 360
 
 
 def sample(field: Field, t: Sequence[float] | np.ndarray) -> np.ndarray:
     """A field at the times t (nt,) in s: (nt, 3), in T. Raises as `vector` does, and says at which time."""
+    t = _array("t", t)
+    if t.ndim != 1:
+        raise ValueError(f"t: got shape {t.shape}; times in s, (nt,), are needed")
     if not callable(field):
         return np.repeat(vector(field)[None], len(t), axis=0)
     values = np.empty((len(t), 3))
@@ -257,6 +264,13 @@ def describe(field: Field) -> str:
     if " at 0x" in repr(field):
         raise TypeError(f"field: got {field!r}; give its class a `__repr__` that says which field it is")
     return repr(field)
+
+
+def _array(name, values):
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: got {values!r}; numbers are needed") from error
 
 
 def _lines(*points, text):

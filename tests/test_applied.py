@@ -188,6 +188,8 @@ def test_noise_has_its_strength_and_nothing_above_its_cutoff():
 
 
 @pytest.mark.parametrize("make, name", [
+    (lambda: applied.from_polar("a", 3), "strength"), (lambda: applied.from_polar(1e-3, [None, {}]), "direction"),
+    (lambda: applied.to_polar(3.0), "fields"), (lambda: applied.to_polar("ab"), "fields"), (lambda: applied.sample((0, 0), 5), "t"),
     (lambda: applied.step((0, 0), rise=-1e-12), "rise"), (lambda: applied.step((0, np.inf)), "field"),
     (lambda: applied.step((0, 0), at=np.nan), "at"), (lambda: applied.step((0, 0), before=(0, np.nan)), "before"), (lambda: applied.pulse((0, 0), width=0), "width"),
     (lambda: applied.pulse((0, 0), width=1e-12, rise=2e-12), "width"), (lambda: applied.ramp((0, 0), (0, 1), 0.0), "duration"),
