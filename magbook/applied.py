@@ -64,13 +64,13 @@ def to_polar(fields: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 def sample(field: Field, t: Sequence[float] | np.ndarray) -> np.ndarray:
     """A field at the times t (nt,) in s: (nt, 3), in T. Raises as `vector` does, and says at which time."""
-    t = _array("t", t)
-    if t.ndim != 1:
-        raise ValueError(f"t: got shape {t.shape}; times in s, (nt,), are needed")
+    times = _array("t", t)
+    if times.ndim != 1:
+        raise ValueError(f"t: got shape {times.shape}; times in s, (nt,), are needed")
     if not callable(field):
-        return np.repeat(vector(field)[None], len(t), axis=0)
-    values = np.empty((len(t), 3))
-    for i, s in enumerate(t):
+        return np.repeat(vector(field)[None], len(times), axis=0)
+    values = np.empty((len(times), 3))
+    for i, s in enumerate(times):
         try:
             values[i] = vector(field(s))
         except (ValueError, TypeError) as error:
