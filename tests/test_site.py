@@ -19,7 +19,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [f"{name}.html" for name in [*re.findall(r"(?:root|file): *(\S+)", (ROOT / "_toc.yml").read_text()), "search"]]
-WIDTHS = [390, 1280]
 HEAVIEST = 2e6  # bytes of a page and all that its first view loads
 
 
@@ -73,8 +72,7 @@ def page(browser, origins):
     context.close()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("origin", ["http", "file"])
+@pytest.mark.parametrize("origin, width", [("http", 1280), ("file", 390)])
 @pytest.mark.parametrize("name", PAGES)
 def test_page(page, origins, name, origin, width):
     page.set_viewport_size({"width": width, "height": 900})
