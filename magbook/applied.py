@@ -194,7 +194,7 @@ def ramp(start: ArrayLike, end: ArrayLike, duration: float, at: float = 0.0, bac
     if not duration > 0:
         raise ValueError(f"duration: got {duration!r}; s, more than 0, are needed")
     start, end = vector(start, "start"), vector(end, "end")
-    text = f"ramp from {_mT(start)} to {_mT(end)}{' and back' if back else ''} in {_ps(duration)}{' each' if back else ''}"
+    text = f"ramp from {_mT(start)} to {_mT(end)}{' and back' if back else ''} in {_ps(duration)}{' each' if back else ''} from {_ps(at)} on"
     return _lines((at, start), (at + duration, end), *[(at + 2 * duration, start)] * back, text=text)
 
 

@@ -290,7 +290,7 @@ def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float
     if not duration / every < 2**53:
         raise ValueError(f"duration: got {duration:g} s, which is too many samples, one each {every:g} s")
     samples = round(duration / every)
-    if samples < 1 or abs(samples * every - duration) > 1e-6 * every:
+    if samples < 1 or abs(samples * every - duration) > max(1e-6 * every, 1e-12 * duration):
         raise ValueError(f"duration: got {duration:g} s, which is not a multiple of every = {every:g} s; "
                          f"{max(samples, 1) * every:g} s would be")
     size = {"single": 4, "double": 8}[precision]

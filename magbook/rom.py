@@ -201,6 +201,7 @@ class ReducedOrderModel:
         if len(t) <= 1 + self.dynamics.history:
             raise ValueError(f"duration: got {duration:g} s; more than {self.dynamics.history * self.every:g} s is needed")
         fields = np.stack([applied.sample(b, t) for b in given])
+        _warn_between(given, t, fields)
         if self.fan:
             self._warn_outside(fields)
         return given, fields, start
@@ -285,6 +286,9 @@ def model(name: str) -> Callable:
         @rom.model("repeat the last state")
         def repeat(): ...
     """
+    if not isinstance(name, str) or name in SHIPPED:
+        raise ValueError(f"name: got {name!r}; a text is needed, and not that of a model that ships")
+
     def register(function):
         MODELS[name] = function
         return function
@@ -381,6 +385,20 @@ def _mT(b):
 def _single(field):
     """Is it one field, and not a list of them?"""
     return callable(field) or (len(field) > 0 and not callable(field[0]) and np.ndim(field[0]) == 0)
+
+
+def _warn_between(given, t, fields):
+    """Warn of fields in time that leave, between two samples, the range of both: a model sees the samples alone."""
+    for field, sampled in zip(given, fields):
+        if callable(field):
+            between = np.stack([applied.sample(field, t[:-1] + share * np.diff(t)) for share in (0.125, 0.375, 0.625, 0.875)])
+            low, high = np.minimum(sampled[:-1], sampled[1:]), np.maximum(sampled[:-1], sampled[1:])
+            off = np.maximum(low - between, between - high)
+            if off.max() > 0.05 * max(np.abs(sampled).max(), np.abs(between).max()):
+                k = int(off.max(axis=(0, 2)).argmax())
+                warnings.warn(f"field: between {t[k]:g} s and {t[k + 1]:g} s it does what its values at these times do not show, by up to "
+                              f"{off.max() * 1e3:.1f} mT; this model sees the field at its own times alone", UserWarning, stacklevel=4)
+                return
 
 
 def _list(field):

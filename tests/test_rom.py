@@ -493,6 +493,22 @@ def test_the_edge_of_the_fan_is_inside(rom, field):
     assert warned(rom.latents, field, duration=5e-11) == []
 
 
+def test_a_pulse_between_two_samples_is_not_overlooked_in_silence(networks):
+    rom = model(networks, fan=None)
+    short = applied.pulse((0, 20e-3), width=4e-12, at=63e-12, bias=(-30e-3, 5e-3))
+    (message,) = warned(rom.latents, short, duration=1e-10)
+    assert message.startswith("UserWarning: field: between 6e-11 s and 7e-11 s it does what its values at these times do not show, by up to 20.0 mT")
+    for seen in (applied.rotating(30e-3, 3e9), applied.step((-30e-3, 0), at=5e-11), applied.ramp((0, 0), (-30e-3, 0), 1e-10),
+                 applied.pulse((0, 20e-3), width=3e-11, at=2e-11, rise=1e-11)):
+        assert warned(rom.latents, seen, duration=1e-10) == []
+
+
+@pytest.mark.parametrize("name", ["paper", "atlas", 3])
+def test_a_name_that_is_taken_or_none(name):
+    with pytest.raises(ValueError, match="^name: got"):
+        rom_module.model(name)
+
+
 def test_without_a_fan_no_field_is_outside(networks):
     assert warned(model(networks, fan=None).latents, (0.5, 0), duration=5e-11) == []
 
@@ -838,8 +854,8 @@ def test_what_a_caller_does_to_the_list_changes_nothing(names):
 def test_what_ships_and_a_file_go_first(names, tmp_path, rom, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rom.save("resting")
+    rom_module.model("resting")(lambda: pytest.fail("it was made"))
     for name in (*SHIPPED, "resting"):
-        rom_module.model(name)(lambda: pytest.fail("it was made"))
         assert load_rom(name).latent == (3 if name == "resting" else 16)
 
 
