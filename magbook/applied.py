@@ -31,7 +31,7 @@ FAN: dict[str, Any] = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-
 def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
     """Check an applied field mu0*H in tesla, a pair (x, y) or a triple: a float64 array (3,).
 
-    Raises ValueError or TypeError for anything else, and for numbers that are not finite. name: what the error calls it.
+    name: what the error calls it. Raises ValueError or TypeError for anything else, and for numbers that are not finite.
     """
     try:
         b = np.array(field, dtype=float)

@@ -110,7 +110,8 @@ class ReducedOrderModel:
         state at t = 0, (ny, nx, 3); by default the film's S-state. duration: s.
         The start is given, and the next `dynamics.history` states come from the solver, in the paper four. What follows
         is the dynamics', decoded and scaled to unit length. A field outside the fan of the training gives a warning that
-        says by how much. Raises ValueError for what the dynamics cannot answer, naming the argument.
+        says by how much, and so does one that does between two of the model's times what its values there do not show.
+        Raises ValueError for what the dynamics cannot answer, naming the argument.
         """
         runs = (self._trajectory(*one) for one in self._runs(*self._arguments(field, start, duration)))
         return next(runs) if _single(field) else runs
@@ -170,6 +171,9 @@ class ReducedOrderModel:
             raise ValueError(f"duration: got {(fields.shape[1] - 1) * self.every:g} s; this model knows nothing after "
                              f"{self.dynamics.last:g} s")
         c = self.dynamics.rollout(first, fields[..., :2])
+        if c.shape != (*fields.shape[:2], self.latent) or not np.allclose(c[:, :needed[0]], first, rtol=1e-5, atol=1e-5):  # a mean is rounded
+            raise ValueError(f"dynamics: its rollout, of shape {c.shape}, should be {(*fields.shape[:2], self.latent)} and begin with "
+                             "`first`")
         away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.largest), axis=1)
         if away.any():
             c = np.where(away[..., None], np.float32(np.nan), c)
@@ -242,7 +246,7 @@ class ReducedOrderModel:
         header = {"format": FORMAT, **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
                   "info": self.info}
         with atomic(path) as file:
-            np.savez_compressed(file, **arrays, header=np.array(json.dumps(header)), inside=self.film.inside)
+            np.savez_compressed(file, **arrays, header=np.array(json.dumps(header, default=lambda value: np.asarray(value).tolist())), inside=self.film.inside)
 
     @classmethod
     def load(cls, path: str | Path) -> "ReducedOrderModel":
@@ -338,7 +342,7 @@ def _pack(name, value, arrays, dtype):
         small = value.astype(dtype)  # where that loses nothing, as in what was rounded before
         arrays[name] = small if np.array_equal(small, value) else value
         return {"array": name}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_pack(f"{name}.{i}", one, arrays, dtype) for i, one in enumerate(value)]
     return value
 

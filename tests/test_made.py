@@ -52,6 +52,13 @@ def small(tmp_path, monkeypatch):
     return data, ran, commands
 
 
+def cached():
+    """What the commands read from the cache is there."""
+    for path in (files.cache() / "tiny/zarr.json", files.cache() / "other/zarr.json", common.folder("fitted/epoch")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
 def run(small):
     """Run what the plan says, and say what that was."""
     todo = plan()
@@ -74,6 +81,7 @@ def test_a_command_is_declared_where_it_is_defined(small):
 
 def test_what_a_command_wrote_is_entered(small):
     data, ran, commands = small
+    cached()
     commands["collect"]()
     commands["compare"]()
     assert ran == ["collect", "compare"]
@@ -85,6 +93,15 @@ def test_what_a_command_wrote_is_entered(small):
         # with the checksums of the files that it read, as they were then; what lies in the cache has none
         assert there[name]["reads"] == {"collected.txt": digest["collected.txt"]}
     assert shipped("two.txt").read_text() == "two.txt 2"
+
+
+def test_what_the_cache_lacks_is_said_before_any_work(small):
+    _, ran, commands = small
+    for name, says in (("fit-it", "^fit-it reads set/tiny, set/other, which the cache lacks; generate --set tiny makes it"),
+                       ("compare", "^compare reads training/fitted, which the cache lacks; fit-it makes it")):
+        with pytest.raises(FileNotFoundError, match=says):
+            commands[name]()
+    assert ran == []
 
 
 def test_a_command_that_fails_enters_nothing(small):
@@ -99,6 +116,7 @@ def test_a_command_that_fails_enters_nothing(small):
 def test_what_is_up_to_date_is_not_stale(small):
     commands = small[2]
     assert [one.stale() for one in commands.values()] == ["collected.txt is missing", "", "one.txt is missing"]
+    cached()
     commands["collect"]()
     commands["compare"]()
     assert [one.stale() for one in commands.values()] == ["", "", ""]
@@ -106,6 +124,7 @@ def test_what_is_up_to_date_is_not_stale(small):
 
 def test_why_a_command_is_stale(small):
     data, _, commands = small
+    cached()
     commands["collect"]()
     commands["compare"]()
     (data / "two.txt").write_text("spoiled")
@@ -122,6 +141,7 @@ def test_why_a_command_is_stale(small):
 def test_a_file_of_unknown_origin_is_stale(small):
     """An entry that does not say what its file was made from."""
     data, _, commands = small
+    cached()
     commands["collect"]()
     for name in ("one.txt", "two.txt"):
         (data / name).write_text("from somewhere")

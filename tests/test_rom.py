@@ -535,6 +535,21 @@ class Excursion(Dynamics):
         return c
 
 
+@pytest.mark.parametrize("answer", [lambda first, fields: first, lambda first, fields: np.zeros((len(first), fields.shape[1], 3))])
+def test_a_dynamics_that_gives_something_else_is_told_so(networks, answer):
+    rom = model(networks, Excursion(), fan=None)
+    rom.dynamics.rollout = answer
+    with pytest.raises(ValueError, match="^dynamics: its rollout, of shape .* begin with `first`"):
+        rom.rollout(np.ones((1, 3)), np.zeros((8, 2)))
+
+
+def test_numbers_of_numpy_are_saved_as_numbers(networks, tmp_path):
+    rom = model(networks, fan=FAN | {"strength": np.array([22e-3, 41e-3])}, info={"seed": np.int64(3)})
+    rom.save(tmp_path / "rom.npz")
+    back = load_rom(tmp_path / "rom.npz")
+    assert back.fan == FAN and back.info == {"seed": 3}
+
+
 def test_what_comes_back_from_a_runaway_is_not_believed(networks):
     rom = model(networks, Excursion(), largest=10, fan=None)
     with pytest.warns(RuntimeWarning, match="ran away"):

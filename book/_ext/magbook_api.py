@@ -111,9 +111,10 @@ class Api(SphinxDirective):
         title = nodes.title("", "", nodes.literal("", f"mb.{name}"))
         section = nodes.section("", title, ids=[f"mb.{name}"], classes=["magbook-api"])
         section += self.parse(markdown((ast.get_docstring(tree) or "").split("\n\n")[0], []))
-        values = [f"`{node.targets[0].id} = {ast.unparse(node.value)}`" for node in tree.body
-                  if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-                  and re.fullmatch(r"[A-Z][A-Z0-9_]*", node.targets[0].id) and len(ast.unparse(node.value)) <= LONGEST]
+        constants = [(node.targets[0] if isinstance(node, ast.Assign) else node.target, node.value) for node in tree.body
+                     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value]
+        values = [f"`{name.id} = {ast.unparse(value)}`" for name, value in constants if isinstance(name, ast.Name)
+                  and re.fullmatch(r"[A-Z][A-Z0-9_]*", name.id) and len(ast.unparse(value)) <= LONGEST]
         section += self.parse("\n".join(f"- {value}" for value in values))
         section += entries
         return section

@@ -37,8 +37,20 @@ class Command:
         """As it is called from the command line."""
         return self.function.__name__.replace("_", "-")
 
+    @property
+    def absent(self) -> list[str]:
+        """What it reads and the cache does not hold: data sets as "set/paper", trainings as "training/autoencoder"."""
+        places = {"set": lambda part: cache() / part / "zarr.json", "training": folder}
+        parts = [(name, *name.split("/")) for name in self.reads if "/" in name]
+        return [name for name, kind, part in parts if not places[kind](part).exists()]
+
     def __call__(self) -> None:
-        """Run it, and enter what it wrote into the manifest: with its checksum, and the checksums of what it read."""
+        """Run it, and enter what it wrote into the manifest: with its checksum, and the checksums of what it read.
+
+        Raises FileNotFoundError, before any work starts, where the cache lacks what it reads.
+        """
+        if self.absent:
+            raise FileNotFoundError(f"{self.name} reads {', '.join(self.absent)}, which the cache lacks; {made_by(self.absent[0])} makes it")
         self.function()
         there = manifest()
         reads = {name: there[name]["sha256"] for name in self.reads if name in there}
@@ -74,6 +86,12 @@ def command(reads: Iterable[str] = (), writes: dict[str, str] | None = None, kee
     return declare
 
 
+def made_by(name: str) -> str:
+    """What makes a data set, "set/paper", or the name of the command that leaves a training, "training/autoencoder"."""
+    kind, part = name.split("/")
+    return f"generate --set {part}" if kind == "set" else next(one.name for one in COMMANDS.values() if part in one.keeps)
+
+
 def plan() -> dict[str, str]:
     """What must run, in order, to bring `data/` up to date: names of commands, or of data sets ("set/large"), and why."""
     why, renewed = {}, set()
@@ -82,17 +100,13 @@ def plan() -> dict[str, str]:
         if reason and one.writes:
             why[one.name] = reason
             renewed |= set(one.writes)
-    wanted = [name for name in why]
+    wanted = list(why)
     while wanted:  # what these need from the cache, and what that needs
-        for name in COMMANDS[wanted.pop()].reads:
-            kind, _, folder = name.partition("/")
-            if kind == "set" and not (cache() / folder / "zarr.json").exists():
-                why[name] = "it is not in the cache"
-            if kind == "training" and not (cache() / "training" / folder).exists():
-                maker = next(one for one in COMMANDS.values() if folder in one.keeps)
-                if maker.name not in why:
-                    why[maker.name] = f"{name} is not in the cache"
-                    wanted.append(maker.name)
+        for name in COMMANDS[wanted.pop()].absent:
+            maker = name if name.startswith("set/") else made_by(name)
+            if maker not in why:
+                why[maker] = "it is not in the cache" if maker == name else f"{name} is not in the cache"
+                wanted += [maker] * (maker in COMMANDS)
     order = [name for name in why if name.startswith("set/")] + [name for name in COMMANDS if name in why]
     return {name: why[name] for name in order}
 
