@@ -3,7 +3,6 @@
 import ipywidgets
 import numpy as np
 import pytest
-from plotly.callbacks import InputDeviceState, Points
 
 from magbook import autoencoder, panels, simulate, stepper
 from magbook.dynamics import Dynamics
@@ -68,10 +67,10 @@ def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
     rom = untrained()
     panel = panels.compare(rom, duration=1e-10)
     (angle, strength), said, curves = panel.children[0].children, panel.children[1], panel.children[2]
-    drawn = [np.array(trace.y) for trace in curves.data if trace.y is not None]
+    drawn = [np.array(trace.y) for trace in curves.figure.data if trace.y is not None]
     assert "outside" not in said.value
     angle.value = 175
-    assert any(not np.array_equal(a, b.y) for a, b in zip(drawn, curves.data))
+    assert any(not np.array_equal(a, b.y) for a, b in zip(drawn, curves.figure.data))
     np.testing.assert_allclose(panel.fast.field, panel.run.field)
     strength.value = 50
     assert "9.0 mT in strength" in said.value
@@ -85,24 +84,24 @@ def test_error_map_computes_the_field_that_is_clicked():
     chart, said, curves, pictures = panel.children[:4]
     np.testing.assert_array_equal(panel.run.field, fields[1])  # the worst
     assert len(panel.fast) == len(panel.run) == 11 and "outside" not in said.value
-    before = [np.array(trace.y) for trace in curves.data], pictures.data[0].source
-    dots = next(trace for trace in chart.data if trace.marker.coloraxis)
-    dots._dispatch_on_click(Points(point_inds=[2]), InputDeviceState())
+    before = [np.array(trace.y) for trace in curves.figure.data], pictures.figure.data[0].source
+    dots = next(i for i, trace in enumerate(chart.figure.data) if trace.marker.coloraxis)
+    chart._handle_custom_msg([[dots, 2]], [])
     np.testing.assert_array_equal(panel.run.field, fields[2])
     assert said.value.startswith("mu0*H = (-45.0, 8.0) mT") and "outside" in said.value
-    assert not np.array_equal(before[0][0], curves.data[0].y)
-    assert before[1] != pictures.data[0].source
+    assert not np.array_equal(before[0][0], curves.figure.data[0].y)
+    assert before[1] != pictures.figure.data[0].source
     panel.show(fields[1])
-    np.testing.assert_allclose(before[0][0], curves.data[0].y)
+    np.testing.assert_allclose(before[0][0], curves.figure.data[0].y)
 
 
 def test_losses_follow_a_training():
     curves = panels.Losses()
     history = [{"epoch": 1, "loss": 2.0, "error": 0.5}]
     curves(history)
-    assert [list(trace.y) for trace in curves.data] == [[2.0], [0.5]]
+    assert [list(trace.y) for trace in curves.figure.data] == [[2.0], [0.5]]
     curves([*history, {"epoch": 2, "loss": 1.0, "error": 0.4}])
-    assert [list(trace.x) for trace in curves.data] == [[1, 2], [1, 2]]
+    assert [list(trace.x) for trace in curves.figure.data] == [[1, 2], [1, 2]]
 
 
 @pytest.mark.slow

@@ -1,14 +1,19 @@
 """Live panels: turn a knob, and the solver or a network answers. Chapter 1 introduces the first."""
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+import traitlets
 from numpy.typing import ArrayLike
+from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
 
 from .. import applied, llg, metrics
 from ..film import Film
@@ -43,48 +48,76 @@ def field(film: Film = Film(cells=(128, 32)), duration: float = 1e-9, every: flo
     panel = widgets.VBox()
     solve = lambda: llg.simulate(chosen(), film, duration=duration, every=every, progress=False)
     panel.run = solve()
-    picture, curves = _Figure(plots.film(panel.run.m[0], film)), _Figure(plots.means(panel.run))
-    curves.add_vline(0, line_width=1, line_color=look.GREY)
 
-    def show_moment(_=None):
+    def pictures():
         t = panel.run.t[moment.value] * 1e9
         clock.value = f"{t:.2f} ns"
-        _replace(picture, plots.film(panel.run.m[moment.value], film))
-        curves.layout.shapes[0].update(x0=t, x1=t)
+        return (plots.film(panel.run.m[moment.value], film),
+                plots.means(panel.run).add_vline(t, line_width=1, line_color=look.GREY))
+
+    picture, curves = map(Figure, pictures())
+
+    def show_moment(_):
+        for live, figure in zip((picture, curves), pictures()):
+            live.show(figure)
 
     def show_run(_):
         panel.run = solve()
-        _replace(curves, plots.means(panel.run))
-        show_moment()
+        show_moment(_)
 
     for slider in sliders:
         slider.observe(show_run, "value")
     moment.observe(show_moment, "value")
     panel.children = [widgets.HBox(sliders, layout=_ROW), widgets.HBox([player, moment, clock], layout=_ROW),
-                      picture, curves, _Follow()]
+                      picture, curves]
     return panel
 
 
-class _Figure(go.FigureWidget):
-    """A figure that can change, and follows its window's width; no tool bar where it would lie on a colour wheel.
+class _Library(anywidget.AnyWidget):
+    """plotly.js, 5 MB, as a page asks for it: once, and not with each figure."""
 
-    plotly's own opens its channel to the page with no data in it, and sends the data afterwards. A page that draws in between
-    stays blank for good, as half of them do where many cells run at once. This one opens when it is filled.
+    _esm = "export default {}"
+    source = traitlets.Bytes().tag(sync=True)
+
+
+class Figure(anywidget.AnyWidget):
+    """A figure that can change: `show` another one in its place. It is as wide as the cell that it stands in.
+
+    Not plotly's own FigureWidget: that one sends each change by itself, and a page that begins to draw too early or is
+    busy loses some, so that panels stayed blank or old. Here the whole figure is one trait.
+    figure: the plotly figure that is shown.
     """
 
+    _esm = Path(__file__).with_name("figure.js")
+    drawn = traitlets.Unicode().tag(sync=True)
+    library = traitlets.Instance(_Library).tag(sync=True, **widgets.widget_serialization)
+    _shared: _Library | None = None
+
     def __init__(self, figure: go.Figure, **options):
-        self._filled = False
-        super().__init__(figure, **options)
-        self._config = {"responsive": True, "displaylogo": False, "displayModeBar": not (figure.layout.meta or {}).get("wheel")}
-        self._filled = True
-        self.open()
+        if Figure._shared is None or Figure._shared.comm is None:  # a notebook may have closed all its widgets
+            Figure._shared = _Library(source=get_plotlyjs().encode())
+        super().__init__(library=Figure._shared, **options)
+        self.show(figure)
 
-    def open(self) -> None:
-        if self._filled:
-            super().open()
+    def show(self, figure: go.Figure) -> None:
+        """Show another figure."""
+        self.figure = figure
+        # A tool bar would lie on a colour wheel
+        config = {"displayModeBar": not (figure.layout.meta or {}).get("wheel")}
+        self.drawn = json.dumps({**figure.to_plotly_json(), "config": config}, cls=PlotlyJSONEncoder)
+
+    def on_click(self, trace: int, answer: Callable[[int], None]) -> None:
+        """Call `answer` with the index of a point of that trace when it is clicked."""
+
+        def clicked(_, points, buffers):
+            for curve, point in points[:1]:
+                if curve == trace:
+                    answer(point)
+
+        self.on_msg(clicked)
 
 
-class Losses(_Figure):
+class Losses(Figure):
     """A figure that draws a training while it runs: show it, and pass it as `callback=` to `train`.
 
     of: the quantities of the history that it shows.
@@ -95,7 +128,7 @@ class Losses(_Figure):
         self._of = of
 
     def __call__(self, history: list[dict]) -> None:
-        _replace(self, plots.losses(history, of=self._of))
+        self.show(plots.losses(history, of=self._of))
 
 
 def compare(rom: "ReducedOrderModel | None" = None, duration: float = 1e-9, signal: Signal | None = None) -> widgets.VBox:
@@ -113,10 +146,10 @@ def compare(rom: "ReducedOrderModel | None" = None, duration: float = 1e-9, sign
         panel.run, panel.fast, said.value = _both(rom, chosen(), duration)
         return plots.means(panel.run, panel.fast, labels=["solver", "networks"])
 
-    curves = _Figure(compute())
+    curves = Figure(compute())
     for slider in sliders:
-        slider.observe(lambda _: _replace(curves, compute()), "value")
-    panel.children = [widgets.HBox(sliders, layout=_ROW), said, curves, _Follow()]
+        slider.observe(lambda _: curves.show(compute()), "value")
+    panel.children = [widgets.HBox(sliders, layout=_ROW), said, curves]
     return panel
 
 
@@ -130,7 +163,7 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
     """
     rom, fields = _or_atlas(rom), np.asarray(fields, float)
     labels = ["solver", "networks"]
-    chart, said, panel = _Figure(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
+    chart, said, panel = Figure(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
 
     def compute(field):
         panel.run, panel.fast, text = _both(rom, field, duration)
@@ -138,16 +171,16 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
         both = panel.run, panel.fast
         return plots.means(*both, labels=labels), plots.states(both, times, labels=labels)
 
-    curves, pictures = map(_Figure, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
+    curves, pictures = map(Figure, compute(fields[int(np.nanargmax(next(iter(errors.values()))))]))
 
     def show(field):
         for live, figure in zip((curves, pictures), compute(field)):
-            _replace(live, figure)
+            live.show(figure)
 
-    dots = next(trace for trace in chart.data if trace.marker.coloraxis)
-    dots.on_click(lambda _, points, state: [show(fields[i]) for i in points.point_inds[:1]])
+    dots = next(i for i, trace in enumerate(chart.figure.data) if trace.marker.coloraxis)
+    chart.on_click(dots, lambda i: show(fields[i]))
     panel.show = show
-    panel.children = [chart, said, curves, pictures, _Follow()]
+    panel.children = [chart, said, curves, pictures]
     return panel
 
 
@@ -179,26 +212,3 @@ def _field_sliders(signal):
         return vector if signal is None else signal(vector)
 
     return [angle, strength], chosen
-
-
-class _Follow(anywidget.AnyWidget):
-    """Makes the figures of a panel as wide as the panel, which in half a window is 360 px.
-
-    A figure widget is first drawn before it has a place, 700 px wide, and follows nothing but changes of the window. So
-    whenever a figure was drawn or the panel's size changed, this says "resize" for the window.
-    """
-
-    _esm = """export default { render({ el }) {
-      const tell = () => requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
-      const size = new ResizeObserver(tell);
-      requestAnimationFrame(() => size.observe(el.parentElement ?? el));  // by then the panel is around it
-      document.addEventListener("plotlywidget-after-render", tell);
-      return () => { size.disconnect(); document.removeEventListener("plotlywidget-after-render", tell); };
-    } };"""
-
-
-def _replace(live, figure):
-    """Give the traces of a live figure the data of another figure of the same kind."""
-    with live.batch_update():
-        for old, new in zip(live.data, figure.data, strict=True):
-            old.update({name: value for name, value in new.to_plotly_json().items() if name != "type"})
