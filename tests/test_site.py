@@ -112,6 +112,7 @@ def test_a_page_is_light_and_soon_there(page, origins, name):
     later = re.compile(r"plotly|explore-(?!module)")  # what comes with a figure, and the networks' weights
     weight = sum(size for file, size in loaded.items() if not later.match(file))
     assert weight < HEAVIEST, sorted(loaded.items(), key=lambda item: -item[1])[:10]
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")  # on a busy machine after "load"
     first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     assert first < 3000, f"ms: below 1000 where no other test runs, {first:.0f} here"
 
@@ -121,7 +122,8 @@ def test_a_page_is_accessible(page, origins, name):
     from axe_playwright_python.sync_playwright import Axe
     page.goto(f"{origins['http']}/{name}", wait_until="load")
     draw(page)
-    drawn = {"exclude": [[".main-svg"], ["mjx-container"]]}  # named by what holds them
+    # Drawings are named by what holds them; code is coloured alike on all pages, and its many words take long
+    drawn = {"exclude": [[".main-svg"], ["mjx-container"], *([[".highlight"]] if name != PAGES[1] else [])]}
     looks = [("light", 1280, {}), ("dark", 390, {"runOnly": ["color-contrast", "scrollable-region-focusable"]})]
     for theme, width, options in looks:
         page.set_viewport_size({"width": width, "height": 900})
