@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from . import applied, dataset, demag, files, film, llg, metrics, ovf, sp4, trajectory
+from . import applied, dataset, demag, files, film, llg, metrics, multirate, ovf, sp4, trajectory
 from .film import PERMALLOY, Film
 from .llg import energies, relax, s_state, simulate
 from .trajectory import Trajectory
@@ -18,7 +18,7 @@ _LATER = {module.name: prefix + module.name for folder, prefix in (("", "."), ("
           if not module.name.startswith("_") and module.name not in globals()}
 _FROM = {"Explorer": ".show.explorer", "ReducedOrderModel": ".rom", "load_rom": ".rom"}
 
-__all__ = ["PERMALLOY", "Film", "Trajectory", "applied", "dataset", "demag", "energies", "files", "film", "llg", "metrics", "ovf",
+__all__ = ["PERMALLOY", "Film", "Trajectory", "applied", "dataset", "demag", "energies", "files", "film", "llg", "metrics", "multirate", "ovf",
            "relax", "s_state", "simulate", "sp4", "trajectory", *_LATER, *_FROM]
 
 

@@ -1,28 +1,28 @@
 """The Landau-Lifshitz-Gilbert equation of a thin film: fields, energies, time integration, relaxation.
 
-Chapter 1 derives every piece. The equation, in its explicit (Landau-Lifshitz) form:
+Chapter 1 derives every piece; `multirate` takes the steps. The equation, in its explicit (Landau-Lifshitz) form:
 
     dm/dt = -gamma0/(1 + alpha^2) [m x H + alpha m x (m x H)],   H = H_exchange + H_demag + H_zeeman
 
-The first half of this module says what the terms are, in NumPy and double precision, with states
-(ny, nx, 3) and fields in A/m. The second half integrates them fast, with arrays (3, ny + 2, nx + 2).
+The terms are in NumPy and double precision, with states (ny, nx, 3) and fields in A/m.
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Real
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import applied
 from ._progress import bar
 from .applied import Field
-from .demag import Demag, near_stencil, tensor
+from .demag import Demag
 from .files import shipped
 from .film import MU0, Film, check_memory
+from .multirate import Multirate, one_thread
 from .trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the terms of the equation
@@ -90,187 +90,6 @@ def max_torque(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> floa
 
 
 # ---------------------------------------------------------------------------- integration in time
-#
-# Units from here on: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). States carry a border of zeros: a
-# missing neighbour then adds m = 0 to the sum, and since m x m = 0 that is the free boundary.
-#
-# Exchange is stiff but local, the demagnetizing field is slow but global. So they get different steps
-# (a multirate method). And the demagnetizing field is split once more: the part that a five-point stencil
-# can tell (`near_stencil`) joins the exchange, which costs nothing, and what is left is slower still.
-
-
-compiled = numba.njit(cache=True, fastmath=True, error_model="numpy")
-
-
-@compiled
-def _stage(out, u, weight, m, slow, stencil, alpha):
-    """out = u + weight dm/dtau(m), one stage of a Runge-Kutta step.
-
-    m, u, out: (3, ny + 2, nx + 2). slow: (3, ny, nx), the slow field. stencil: (3, 3), one row a component: own cell,
-    neighbours along x, along y. Fast because it is one loop, so that every number is read once, and because
-    out is another array than m and u, so that the compiler works on 8 or 16 cells at a time.
-    """
-    for j in range(slow.shape[1]):
-        for i in range(slow.shape[2]):
-            y, x = j + 1, i + 1
-            mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-            hx = (slow[0, j, i] + stencil[0, 0] * mx + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1])
-                  + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x]))
-            hy = (slow[1, j, i] + stencil[1, 0] * my + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1])
-                  + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x]))
-            hz = (slow[2, j, i] + stencil[2, 0] * mz + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1])
-                  + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x]))
-            # m x h + alpha m x (m x h) = m x g with g = h + alpha m x h
-            gx = hx + alpha * (my * hz - mz * hy)
-            gy = hy + alpha * (mz * hx - mx * hz)
-            gz = hz + alpha * (mx * hy - my * hx)
-            out[0, y, x] = u[0, y, x] - weight * (my * gz - mz * gy)
-            out[1, y, x] = u[1, y, x] - weight * (mz * gx - mx * gz)
-            out[2, y, x] = u[2, y, x] - weight * (mx * gy - my * gx)
-
-
-@compiled
-def _mix(out, knots, w0, w1, w2, uniform):
-    """out = w0 knots[0] + w1 knots[1] + w2 knots[2] + uniform: the slow field in one substep."""
-    for c in range(3):
-        for j in range(out.shape[1]):
-            for i in range(out.shape[2]):
-                out[c, j, i] = w0 * knots[0][c, j, i] + w1 * knots[1][c, j, i] + w2 * knots[2][c, j, i] + uniform[c]
-
-
-@compiled
-def _mix_ends(a, m):
-    """a <- 5/4 a - 1/4 m, where the last stage starts from."""
-    for c in range(3):
-        for y in range(m.shape[1]):
-            for x in range(m.shape[2]):
-                a[c, y, x] += (a[c, y, x] - m[c, y, x]) / 4
-
-
-@compiled
-def _normalize(m, tiny):
-    """|m| = 1 in every cell, in place; tiny keeps the cells outside the mask, which are 0, at 0."""
-    for y in range(m.shape[1]):
-        for x in range(m.shape[2]):
-            mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-            scale = 1 / np.sqrt(mx * mx + my * my + mz * mz + tiny)
-            m[0, y, x], m[1, y, x], m[2, y, x] = mx * scale, my * scale, mz * scale
-
-
-@compiled
-def _substeps(start, knots, weights, zeeman, stencil, alpha, h, work, slow):
-    """The state after one slow step from `start`, in len(weights) substeps; returns one of the arrays of `work`.
-
-    start, work[0..3]: (3, ny + 2, nx + 2), start is left as it is. knots: the slow field at three times, each
-    (3, ny, nx). weights: (n, 3), how to mix them in each substep. zeeman: (n, 3). h: the substep in tau, times
-    1/5, 1/3, 2/3, 3/4. slow: (3, ny, nx), scratch.
-    Each substep is the third-order, five-stage Runge-Kutta method of Guerra and Ullrich (Geosci. Model Dev. 9,
-    2007 (2016)): few others are stable for so large a step a stage where, as here, eigenvalues are nearly
-    imaginary, |omega| h < 3.87.
-    """
-    a, b, c, m = work
-    m[:] = start
-    for n in range(len(weights)):
-        _mix(slow, knots, weights[n, 0], weights[n, 1], weights[n, 2], zeeman[n])
-        _stage(a, m, h[0], m, slow, stencil, alpha)
-        _stage(b, m, h[0], a, slow, stencil, alpha)
-        _stage(c, m, h[1], b, slow, stencil, alpha)
-        _stage(b, m, h[2], c, slow, stencil, alpha)
-        _mix_ends(a, m)
-        _stage(c, a, h[3], b, slow, stencil, alpha)
-        m, c = c, m
-    _normalize(m, m.dtype.type(1e-30))
-    return m
-
-
-class _Stepper:
-    """One slow step at a time: predict, evaluate the slow field there once, correct.
-
-    Within a step the slow field is a polynomial in time. The predictor extrapolates it through its last three
-    values; the corrector steps again, from the same start, with the parabola through the predicted value
-    and the last two. That is third order with one evaluation a step. Extrapolation alone, at half of the
-    price, lets the fast modes grow.
-    """
-
-    def __init__(self, film, start, field_at, step, substeps, dtype):
-        self.film, self.field_at = film, field_at
-        self.step, self.substeps = step, substeps
-        exchange = 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
-        near = near_stencil(tensor(film.cells, (film.dx, film.dy, film.thickness)))
-        self.stencil = (exchange - near).astype(dtype)
-        # What rounding took from the stencil goes into the convolution, so that nothing is lost
-        self.demag = Demag(film, without=exchange - self.stencil.astype(float), dtype=dtype)
-        self.m = np.zeros((3, film.ny + 2, film.nx + 2), dtype)
-        self.state[:] = np.moveaxis(start, -1, 0)
-        self.work = tuple(np.zeros_like(self.m) for _ in range(4))
-        self.slow = np.zeros((3, film.ny, film.nx), dtype)
-        self.past = [self.slow_field()]  # the slow field now, one step ago, two steps ago
-        tau = film.gamma0 * film.Ms / (1 + film.alpha**2) * step / substeps
-        self.h = np.array([1 / 5, 1 / 3, 2 / 3, 3 / 4], dtype) * dtype(tau)
-        self.seconds = {"demag": 0.0, "stencil": 0.0}
-
-    @property
-    def state(self):
-        return self.m[:, 1:-1, 1:-1]
-
-    def slow_field(self):
-        return self.demag.field(self.state)
-
-    def integrate(self, start, knots, times, zeeman):
-        """self.m <- one step on from start; the slow field passes through `knots` at `times`, in steps from now."""
-        dtype = self.m.dtype
-        weights = np.zeros((self.substeps, 3), dtype)
-        weights[:, :len(times)] = _interpolation(tuple(times), self.substeps)
-        knots = tuple(knots) + (knots[-1],) * (3 - len(knots))
-        self.m[:] = _substeps(start, knots, weights, zeeman, self.stencil, dtype.type(self.film.alpha), self.h,
-                              self.work, self.slow)
-
-    def advance(self, t):
-        """From time t in s to t + step."""
-        middles = t + (np.arange(self.substeps) + 0.5) * self.step / self.substeps
-        zeeman = (np.array([self.field_at(s) for s in middles]) / (MU0 * self.film.Ms)).astype(self.m.dtype)
-        start, past = self.m.copy(), self.past
-        clock = [time.perf_counter()]
-        self.integrate(start, past, range(0, -len(past), -1), zeeman)
-        # The first step has no past to predict from, so it is corrected twice
-        for _ in range(1 if len(past) > 1 else 2):
-            clock.append(time.perf_counter())
-            new = self.slow_field()
-            clock.append(time.perf_counter())
-            self.integrate(start, [new] + past[:2], range(1, 1 - len(past[:2]) - 1, -1), zeeman)
-        clock.append(time.perf_counter())
-        self.past = [new] + past[:2]
-        for name, spans in (("stencil", np.diff(clock)[0::2]), ("demag", np.diff(clock)[1::2])):
-            self.seconds[name] += float(spans.sum())
-
-
-@lru_cache(maxsize=32)
-def _interpolation(times, substeps):
-    """Weights (substeps, len(times)) of values at `times` in the mean of their polynomial over each substep."""
-    powers = np.arange(len(times))
-    edges = np.linspace(0, 1, substeps + 1)[:, None] ** (powers + 1) / (powers + 1)
-    vandermonde = np.array(times, float)[:, None] ** powers
-    return np.diff(edges, axis=0) * substeps @ np.linalg.inv(vandermonde)
-
-
-def time_steps(film: Film, every: float, field: ArrayLike = (0.0, 0.0, 0.0), accuracy: float = 1.0) -> tuple[int, int]:
-    """The steps that the integrator takes: (slow steps a sample, substeps a slow step).
-
-    The slow step is at most 0.32/(gamma0 (Ms + H) accuracy), 1.7 ps for permalloy in 40 mT: a third of a radian of the
-    fastest precession that demagnetizing and applied field can drive. It is halved below alpha = 0.01, where damping
-    no longer holds down what extrapolation feeds to the fast modes. The substep obeys the stability limit of the
-    Runge-Kutta method, |omega| h < 3.6 (3.0 for large alpha), at the fastest mode that the grid can hold:
-    omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
-    It is at most a sixth of the slow step, over which the slow field is replaced by its mean.
-    every: s between samples. field: mu0*H in tesla. accuracy: see `simulate`.
-    """
-    applied = np.linalg.norm(field) / MU0
-    slow = 0.32 / (film.gamma0 * (film.Ms + applied) * accuracy) * (1 if film.alpha >= 0.01 else 0.5)
-    steps = int(np.ceil(every / slow - 1e-9))
-    exchange = 2 * film.A / (MU0 * film.Ms) * 4 * ((film.nx > 1) / film.dx**2 + (film.ny > 1) / film.dy**2)
-    fastest = film.gamma0 * (exchange + film.Ms + applied) / np.sqrt(1 + film.alpha**2)
-    limit = (3.6 if film.alpha < 0.15 else 3.0) / max(1.0, accuracy)
-    return steps, max(6, int(np.ceil(every / steps * fastest / limit)))
 
 
 def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float, every: float, accuracy: float,
@@ -311,37 +130,90 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     """Integrate the LLG equation; returns a `Trajectory` with a state at 0, every, 2 every, ... duration.
 
     field: mu0*H in tesla, a pair (x, y) or a triple; or a function of the time in s that returns one, see `applied`.
-        Where it jumps, let it jump at a multiple of every: a jump inside a step is smeared over the step.
+        Steps end where it says in `breaks` that it jumps, and where it is seen to. A function is asked every 0.3 ps
+        (of permalloy) and averaged: shorter than that, it must say in `breaks` where it is.
     film: the `Film`, standard problem 4's by default. start: a state (ny, nx, 3) of unit vectors, or one
         vector for a uniform state; None for the film's S-state (`s_state`).
     duration, every: s. duration must be a multiple of every.
-    accuracy: divides both time steps; the error falls as its third power. At 1 the film average of standard
-        problem 4 on 256 x 64 cells is right to 1e-4 over 1 ns, and the time steps come from `time_steps`.
+    accuracy: divides the largest time steps (`multirate.time_steps`), and its third power the tolerance that they shrink for.
+        At 1 the film average of standard problem 4 is right to 3e-5 over 1 ns, that of other films and materials, and of fields
+        that jump, to some 2e-4. No setting helps where the equation itself lets neighbouring states part: from a
+        random start, or where a thick film falls out of an unstable equilibrium, rounding alone changes the end.
+        `info["estimate"]` adds up what the steps were wrong by; it does not know how the film goes on from there.
     precision: "single", which is exact enough for every figure in this book, or "double".
     progress: show a bar if the run takes over two seconds.
     Raises ValueError or TypeError naming the argument, MemoryError before allocating too much, and
-    FloatingPointError if the state is no longer finite.
+    FloatingPointError if the state is no longer finite. Warns if the energy rises in a constant field.
     Chapter 1 introduces it.
     """
     t, field_at, fields, start = check_run(field, film, start, duration, every, accuracy, precision)
-    # a field in time may peak between samples
-    seen = [field_at(s) for s in np.linspace(0, t[-1], 10 * len(t))] if callable(field) else [fields]
-    steps, substeps = time_steps(film, every, max(seen, key=np.linalg.norm), accuracy)
     dtype = {"single": np.float32, "double": np.float64}[precision]
     clock = time.perf_counter()
-    stepper = _Stepper(film, start, field_at, every / steps, substeps, dtype)
+    clockwork = Multirate(film, start, accuracy, dtype)
+    spacing = 0.05 / (film.gamma0 * film.Ms * accuracy)  # of the times at which a field in time is asked for
     m = np.empty((len(t), film.ny, film.nx, 3), dtype)
     m[0] = start
-    for i in bar(range(1, len(t)), desc="LLG", unit="state", show=progress):
-        for k in range(steps):
-            stepper.advance(t[i - 1] + k * stepper.step)
-        m[i] = np.moveaxis(stepper.state, 0, -1)
-        if not np.isfinite(m[i]).all():
-            raise FloatingPointError(f"the state is no longer finite at t = {t[i]:g} s; try accuracy = {2 * accuracy:g}")
-    info = {"solver": "magbook", "accuracy": accuracy, "precision": precision,
-            "step": stepper.step, "substeps": substeps, "field evaluations": stepper.demag.evaluations,
-            "seconds": {"total": time.perf_counter() - clock, **stepper.seconds}}
+    lowest, risen = np.inf, False
+    with one_thread():
+        for i in bar(range(1, len(t)), desc="LLG", unit="state", show=progress):
+            if callable(field):
+                for piece in _pieces(field, field_at, t[i - 1], t[i], spacing):
+                    clockwork.advance(*piece)
+            else:
+                clockwork.advance(every, fields[None], False)
+                energy = clockwork.energy(fields)
+                risen |= film.alpha > 0 and energy > lowest + 1e-4
+                lowest = min(lowest, energy)
+            m[i] = np.moveaxis(clockwork.state, 0, -1)
+            if not np.isfinite(m[i]).all():
+                raise FloatingPointError(f"the state is no longer finite at t = {t[i]:g} s; try accuracy = {2 * accuracy:g}")
+    if risen:
+        warnings.warn(f"the energy rises in a constant field, which damping forbids: the time step is too long; "
+                      f"try accuracy = {2 * accuracy:g}", RuntimeWarning, stacklevel=2)
+    info = {"solver": "magbook", "accuracy": accuracy, "precision": precision, "field evaluations": clockwork.evaluations,
+            "steps made anew": clockwork.anew, "estimate": clockwork.estimate, "seconds": {"total": time.perf_counter() - clock}}
     return Trajectory(t, m, fields, film, info)
+
+
+def _pieces(field, field_at, begin, end, spacing):
+    """A field in time from begin to end, cut where it jumps or bends: where it says so in `breaks`, or where it is seen to.
+
+    Yields (duration, mu0*H at the middles of equal parts of it (n, 3), whether it jumps at the beginning).
+    """
+    def sample(low, high):
+        n = max(1, int(np.ceil((high - low) / spacing - 1e-6)))
+        middles = low + (np.arange(n) + 0.5) / n * (high - low)
+        return middles, np.array([field_at(s) for s in middles])
+
+    middles, values = sample(begin, end)
+    if hasattr(field, "breaks"):
+        cuts = [s for s in field.breaks if begin <= s < end]
+    else:
+        cuts = _jumps(field_at, np.array([begin, *middles, end]), np.array([field_at(begin), *values, values[-1]]))
+    if not cuts:
+        yield end - begin, values, False
+        return
+    edges = [begin, *(s for s in cuts if s > begin), end]
+    for low, high in zip(edges, edges[1:]):
+        yield high - low, sample(low, high)[1], low in cuts
+
+
+def _jumps(field_at, times, values):
+    """Where a field jumps between two of these times: where it still changes as much, however near one looks."""
+    found = []
+    for k in np.flatnonzero(np.linalg.norm(np.diff(values, axis=0), axis=1) > 1e-4):  # T
+        (low, high), (a, b) = times[k:k + 2], values[k:k + 2]
+        change = np.linalg.norm(b - a)
+        for _ in range(30):
+            middle = (low + high) / 2
+            value = field_at(middle)
+            if np.linalg.norm(value - a) > np.linalg.norm(b - value):
+                high, b = middle, value
+            else:
+                low, a = middle, value
+        if np.linalg.norm(b - a) > 0.5 * change:
+            found.append(high)
+    return found
 
 
 # ---------------------------------------------------------------------------- equilibrium

@@ -34,7 +34,7 @@ RANGES = {
         "torque": (0, 5e-6),
         "omega_max": (11.9, 12.1),
         "limit_ps": (0.23, 0.24),
-        "time_order": (2.8, 3.3),
+        "time_order": (1.4, 2.6),
         "seconds": (0.1, 30),
         "fidimag_1": (0, 1e-4), "fidimag_2": (0, 1e-4),
         "zero_1": (0.1383, 0.1386), "zero_2": (0.1366, 0.1370),

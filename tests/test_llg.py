@@ -1,12 +1,14 @@
 """The solver: against fidimag and the published solutions of standard problem 4, against closed forms, against an
 integrator of another kind, and the properties that the equation has whatever solves it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import psutil
 import pytest
 from scipy.integrate import solve_ivp
 
-from magbook import llg, sp4
+from magbook import applied, llg, multirate, sp4
 from magbook.files import shipped
 from magbook.film import MU0, Film
 
@@ -532,20 +534,19 @@ def test_field_as_a_function_is_the_field(sp4_runs):
 
 
 @pytest.mark.slow
-def test_third_order_in_time():
+def test_errors_fall_with_the_step():
     film = Film(cells=(64, 16))
     options = dict(film=film, duration=3e-10, precision="double")
     exact = run(sp4.FIELD_1, accuracy=16, **options)
     errors = [np.abs(run(sp4.FIELD_1, accuracy=a, **options).m - exact.m).max() for a in (1, 2, 4)]
-    assert errors[0] < 2e-3
-    assert (order(errors) > 2.3).all() and order(errors)[-1] > 2.6, order(errors)
+    assert errors[0] < 2e-4 and order(errors)[0] > 2 and errors[2] < 5e-6, errors
 
 
-def test_third_order_with_a_changing_field():
+def test_errors_fall_with_the_step_in_a_changing_field():
     options = dict(film=TINY, start=smooth(TINY), duration=1e-10, precision="double")
     exact = run(pulse, accuracy=16, **options)
     errors = [np.abs(run(pulse, accuracy=a, **options).m - exact.m).max() for a in (1, 2, 4)]
-    assert (order(errors) > 2.3).all(), order(errors)
+    assert errors[0] < 5e-5 and (order(errors) > 1.3).all(), errors
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -562,7 +563,7 @@ def test_the_split_changes_nothing(monkeypatch):
     options = dict(film=TINY, start=smooth(TINY), accuracy=16, precision="double")
     split = run(BACK, **options)
     for other in (np.zeros((3, 3)), np.array([[0.3, -0.1, 0.05], [0.1, 0.1, 0.0], [0.2, 0.0, 0.2]])):
-        monkeypatch.setattr(llg, "near_stencil", lambda n, other=other: other)
+        monkeypatch.setattr(multirate, "near_stencil", lambda n, other=other: other)
         whole = run(BACK, **options)
         assert not np.array_equal(split.m, whole.m)
         np.testing.assert_allclose(split.m, whole.m, atol=3e-6)
@@ -635,11 +636,88 @@ HARD = {"cobalt, 2 nm": (material("cobalt", (32, 16), (2e-9, 2e-9, 2e-9), 0.001)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARD)
 def test_where_to_ask_for_more_accuracy(name):
-    """Strongly driven and hardly damped: stable, right to a few 1e-2 only, and the setting mends it."""
+    """Strongly driven and hardly damped: stable, right to a few 1e-3 only, which is what single precision leaves."""
     film, field = HARD[name]
-    a, b, c = (run(field, film, duration=1e-9, accuracy=k) for k in (1, 3, 8))
-    before, after = (np.abs(x.mean - c.mean).max() for x in (a, b))
-    assert before < 3e-2 and after < 1e-3, (before, after)
+    a, b = run(field, film, duration=1e-9), run(field, film, duration=1e-9, accuracy=4, precision="double")
+    assert np.abs(a.mean - b.mean).max() < 1e-2
+
+
+NM = 1e-9
+TILTED = (1, 0.1, 0.05)
+RIGHT = {  # film, field, start, duration, how far the film average may be off
+    "iron": (Film((300 * NM, 100 * NM, 5 * NM), (96, 32), Ms=1.7e6, A=2.1e-11, alpha=0.005), (-0.12, 0.02), TILTED, 1e-9, 1e-3),
+    "cobalt": (Film((300 * NM, 100 * NM, 5 * NM), (96, 32), Ms=1.4e6, A=3e-11, alpha=0.01), (-0.12, 0.02), TILTED, 1e-9, 2e-4),
+    "a ring": (Film((200 * NM, 200 * NM, 10 * NM), (64, 64), mask=lambda x, y: (50 * NM < np.hypot(x, y)) & (np.hypot(x, y) < 100 * NM)),
+               (-0.05, 0.01), TILTED, 1e-9, 2e-4),
+    "1 nm cells": (Film((80 * NM, 40 * NM, 3 * NM), (80, 40)), (-0.1, 0.02), TILTED, 0.5e-9, 2e-4),
+    "half a nm": (Film((32 * NM, 16 * NM, 2 * NM), (64, 32)), (-0.1, 0.02), TILTED, 0.3e-9, 2e-4),
+    "20 nm thick": (Film((240 * NM, 120 * NM, 20 * NM), (64, 32)), (-0.15, 0.02), TILTED, 1e-9, 2e-4),
+    "a ramp": (Film(cells=(128, 32)), applied.ramp((0, 0), (-0.05, -0.003), 50e-12), None, 1e-9, 3e-4),
+    "a pulse": (Film(cells=(128, 32), alpha=0.008), applied.pulse((0, 0.1), width=10e-12, at=13e-12), None, 1e-9, 2e-4),
+    "a strong pulse": (Film(cells=(128, 32), alpha=0.008), applied.pulse((0, 1), width=2e-12, at=13.2e-12), None, 1e-9, 2e-4),
+    "a pulse that doesn't say": (Film(cells=(128, 32), alpha=0.008), lambda t: (0, float(13.2e-12 <= t < 15.2e-12)), None, 1e-9, 2e-4),
+    "10 nm thick, 5 nm cells": (Film((320 * NM, 160 * NM, 10 * NM), (64, 32)), (-0.06, 0.005), TILTED, 1e-9, 1e-3),
+    "hardly damped": (Film((224 * NM, 112 * NM, 10 * NM), (64, 32), alpha=0.005), (-0.06, 0.005), TILTED, 1e-9, 2e-4),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_without_turning_anything(name):
+    """Against ourselves with steps four times smaller, in double precision: materials, grids and fields that are hard."""
+    film, field, start, duration, tolerance = RIGHT[name]
+    a, b = run(field, film, start, duration), run(field, film, start, duration, accuracy=4, precision="double")
+    off = np.abs(a.mean - b.mean).max()
+    assert off < tolerance, off
+    assert a.info["steps made anew"] < 20 and 0.02 * off < a.info["estimate"] < 1e-3
+
+
+def test_a_strong_short_pulse_has_its_area():
+    """A macrospin turns about z by gamma0 times the area of the pulse, however the samples lie."""
+    film = Film((5e-9,) * 3, (1, 1), alpha=0.0)
+    for begin, width in ((13.1e-12, 0.2e-12), (13.13e-12, 3.01e-12), (9.9e-12, 0.2e-12)):
+        r = run(applied.pulse((0, 0, 5.0), width=width, at=begin), film, (1, 0, 0), 3e-11, precision="double")
+        turned = np.arctan2(r.m[-1, 0, 0, 1], r.m[-1, 0, 0, 0])
+        area = 2.211e5 * 5.0 / MU0 * width
+        assert turned == pytest.approx((area + np.pi) % (2 * np.pi) - np.pi, abs=1e-4)
+
+
+def test_a_jump_is_found():
+    film = Film((5e-9,) * 3, (1, 1), alpha=0.0)
+    r = run(lambda t: (0, 0, 1.0 if t > 13.337e-12 else 0.0), film, (1, 0, 0), 2e-11, precision="double")
+    turned = np.arctan2(r.m[-1, 0, 0, 1], r.m[-1, 0, 0, 0])
+    assert turned == pytest.approx(2.211e5 / MU0 * (2e-11 - 13.337e-12), abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("thick", [3, 10, 20])
+@pytest.mark.parametrize("alpha", [0.0005, 0.005, 0.01, 0.02])
+def test_noise_never_grows(thick, alpha):
+    """A film at rest with a little noise: energy falls, on every grid. With cells of 5 nm it once rose; see `multirate.time_steps`."""
+    rng = np.random.default_rng(0)
+    for cell in (2, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8):
+        film = Film((24 * cell * NM, 12 * cell * NM, thick * NM), (24, 12), alpha=alpha)
+        start = np.array([1.0, 0, 0]) + 3e-3 * rng.normal(size=(12, 24, 3))
+        start /= np.linalg.norm(start, axis=-1, keepdims=True)
+        r = run((0.1, 0), film, start, 5e-10, every=5e-11)
+        e = np.array([llg.energies(m, film, (0.1, 0))["total"] for m in r.m]) / (MU0 * 8e5**2 * 24 * 12 * film.cell_volume)
+        # the film goes on from the uniform state to its own, so energy falls in any case; rounding is worth 1e-8
+        assert np.diff(e).max() < 3e-7, (cell, e)
+
+
+def test_energy_that_rises_is_said(monkeypatch):
+    monkeypatch.setattr(multirate, "RESONANCE", (0, 0))
+    monkeypatch.setattr(multirate, "TOLERANCE", np.inf)
+    film = Film((320 * NM, 160 * NM, 10 * NM), (64, 32))
+    with pytest.warns(RuntimeWarning, match="the energy rises in a constant field.*accuracy = 2"):
+        run((-0.06, 0.005), film, TILTED, 1e-9)
+
+
+def test_threads_give_the_same():
+    alone = [run((b, 0.005), TINY, smooth(TINY)).m for b in (-0.02, -0.03, -0.04)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda b: run((b, 0.005), TINY, smooth(TINY)).m, (-0.02, -0.03, -0.04)))
+    assert all(np.array_equal(*pair) for pair in zip(alone, together))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.001, 0.02, 1.0])
@@ -654,13 +732,15 @@ def test_the_worst_start_stays_bounded(alpha):
 
 
 def test_steps_follow_the_setting():
-    n, k = llg.time_steps(SP4, 1e-11)
-    n2, k2 = llg.time_steps(SP4, 1e-11, accuracy=2)
-    assert n2 == pytest.approx(2 * n, abs=1) and n2 * k2 >= 2 * n * k - 2
+    slow, fast, _ = multirate.time_steps(SP4)
+    slow2, fast2, _ = multirate.time_steps(SP4, accuracy=2)
+    assert slow2 == pytest.approx(slow / 2) and fast2 == pytest.approx(fast / 2)
     # half the cell, four times the frequency of the stiffest mode
-    n3, k3 = llg.time_steps(SP4.replace(cells=(512, 128)), 1e-11)
-    assert n3 == n and 3.2 < k3 / k < 4.5
-    assert llg.time_steps(SP4, 1e-13)[0] == 1
+    slow3, fast3, _ = multirate.time_steps(SP4.replace(cells=(512, 128)))
+    assert slow3 == slow and 3.2 < fast / fast3 < 4.5
+    # damping holds less down, and a strong field turns faster
+    assert multirate.time_steps(SP4.replace(alpha=0.005))[0] == pytest.approx(slow / 2)
+    assert multirate.time_steps(SP4, field=1.0)[0] == pytest.approx(slow / 2, rel=0.01)
 
 
 # ---------------------------------------------------------------------------- a mask
@@ -778,7 +858,7 @@ def test_bad_input_of_energies():
 
 
 def test_too_much_is_refused_before_allocating(monkeypatch):
-    monkeypatch.setattr(llg, "_Stepper", lambda *a: pytest.fail("it began"))
+    monkeypatch.setattr(llg, "Multirate", lambda *a: pytest.fail("it began"))
     huge, before = Film(cells=(2_000_000, 1_000_000)), psutil.Process().memory_info().rss
     for start in (None, (1, 0, 0)):
         with pytest.raises(MemoryError, match="101 states of 2000000 x 1000000 cells needs about .* GB .*available"):
@@ -800,7 +880,7 @@ def test_memory_of_double_precision_is_counted_as_double(monkeypatch):
 
 
 def test_not_finite_is_an_error(monkeypatch):
-    monkeypatch.setattr(llg._Stepper, "advance", lambda self, t: self.m.fill(np.nan))
+    monkeypatch.setattr(llg.Multirate, "advance", lambda self, *_: self.m.fill(np.nan))
     with pytest.raises(FloatingPointError, match="no longer finite at t = 1e-11 s; try accuracy = 2"):
         run((0, 0), TINY, (1, 0, 0))
 
