@@ -23,8 +23,14 @@ def _silence():
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 with _silence():
-    import keras
+    try:
+        import keras
+    except ImportError as error:
+        raise ImportError(f"the networks need Keras and one of TensorFlow, JAX or PyTorch ({error}); the solver works without. "
+                          "`pip install tensorflow`, or set KERAS_BACKEND to jax or torch") from error
     from keras import layers, ops
+
+    keras.config.set_image_data_format("channels_last")  # what the networks and their files mean, whatever the user's settings
 
     ops.zeros(1)  # it looks for a GPU now, and says what it found
 

@@ -183,7 +183,7 @@ def train(latents: np.ndarray, fields: np.ndarray, t: np.ndarray, validation: tu
         off = model.predict(x_validation, batch_size=4096, verbose=0).reshape(y_validation.shape) - y_validation
         return {"error": np.mean(np.linalg.norm(off, axis=(1, 2)) / np.linalg.norm(y_validation, axis=(1, 2)))}
 
-    settings = dict(network="field and time", shape=latents.shape, widths=widths, detail=detail, batch=batch,
+    settings = dict(network="field and time", shape=latents.shape, data=training.fingerprint(x, y, x_validation, y_validation), widths=widths, detail=detail, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)

@@ -121,7 +121,7 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
             cost += float(ops.sum(loss(m, out, weights, length)))
         return {"error": np.sqrt(wrong / total), "validation": cost / len(validation)}
 
-    settings = dict(network="autoencoder", states=states.shape, latent=latent, filters=filters, weights=weights,
+    settings = dict(network="autoencoder", states=states.shape, data=training.fingerprint(states, validation), latent=latent, filters=filters, weights=weights,
                     length=length, activation=activation, dropout=dropout, without_dropout=without_dropout, updates=updates, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,

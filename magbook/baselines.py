@@ -10,6 +10,7 @@ fields and values that do not fit together, are not finite, or are too few.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,15 +26,15 @@ Answer = Callable[[ArrayLike], np.ndarray]
 
 def mean(fields: ArrayLike, values: ArrayLike) -> Answer:
     """The mean of the training values, whatever the field."""
-    _, values = _training(fields, values)
+    _, _, values = _training(fields, values)
     return lambda new: np.repeat(values.mean(axis=0, keepdims=True), len(coordinates(new)), axis=0)
 
 
 def nearest(fields: ArrayLike, values: ArrayLike) -> Answer:
     """The values at the nearest training field."""
-    x, values = _training(fields, values)
+    at, x, values = _training(fields, values)
     tree = KDTree(x)
-    return lambda new: values[tree.query(coordinates(new))[1]]
+    return lambda new: values[tree.query(at(new))[1]]
 
 
 def linear(fields: ArrayLike, values: ArrayLike) -> Answer:
@@ -41,12 +42,13 @@ def linear(fields: ArrayLike, values: ArrayLike) -> Answer:
 
     The triangles are those of Delaunay's triangulation.
     """
-    x, values = _training(fields, values, least=4)
+    at, x, values = _training(fields, values, least=4)
     inside, beyond = LinearNDInterpolator(x, values.reshape(len(x), -1)), nearest(fields, values)
 
     def predict(new):
-        out = inside(coordinates(new)).reshape(len(new), *values.shape[1:])
-        lost = inside.tri.find_simplex(coordinates(new)) < 0
+        new = np.asarray(new, float)
+        out = inside(at(new)).reshape(len(new), *values.shape[1:])
+        lost = inside.tri.find_simplex(at(new)) < 0
         if lost.any():
             out[lost] = beyond(new[lost])
         return out
@@ -59,9 +61,9 @@ def spline(fields: ArrayLike, values: ArrayLike) -> Answer:
 
     J. Duchon, in Constructive Theory of Functions of Several Variables, Springer (1977), 85.
     """
-    x, values = _training(fields, values, least=4)
+    at, x, values = _training(fields, values, least=4)
     surface = RBFInterpolator(x, values.reshape(len(x), -1), kernel="thin_plate_spline")
-    return lambda new: surface(coordinates(new)).reshape(len(new), *values.shape[1:])
+    return lambda new: surface(at(new)).reshape(len(new), *values.shape[1:])
 
 
 def spline_left_out(fields: ArrayLike, values: ArrayLike) -> np.ndarray:
@@ -70,7 +72,7 @@ def spline_left_out(fields: ArrayLike, values: ArrayLike) -> np.ndarray:
     Without n more splines, by S. Rippa, Adv. Comput. Math. 11, 193 (1999): the coefficient of a field over the diagonal
     element of the inverse of the system that gives all coefficients.
     """
-    x, values = _training(fields, values, least=5)
+    _, x, values = _training(fields, values, least=5)
     inverse = np.linalg.inv(_spline_system(x)[0])[:len(x), :len(x)]
     flat = values.reshape(len(x), -1)
     return (inverse @ flat / np.diag(inverse)[:, None]).reshape(values.shape)
@@ -82,7 +84,7 @@ def spline_coefficients(fields: ArrayLike, values: ArrayLike) -> tuple[np.ndarra
     At a field with coordinates c its value is sum_i a_i r_i^2 log r_i + a_n + a_(n+1) x + a_(n+2) y, where
     (x, y) = (c - middle)/scale and r_i is the distance of (x, y) from the knot i. values: (n, k).
     """
-    x, values = _training(fields, values, least=4)
+    _, x, values = _training(fields, values, least=4)
     system, knots = _spline_system(x)
     return np.linalg.solve(system, np.vstack([values, np.zeros((3, values.shape[1]))])), knots, x.mean(axis=0), x.std()
 
@@ -103,11 +105,11 @@ def kernel_ridge(fields: ArrayLike, values: ArrayLike, width: float = 3.0, ridge
     time, would change nothing but the penalty, since all training fields have the same times.
     L. Exl et al., arXiv:2008.05986, use it with kernels of low rank to step through time.
     """
-    x, values = _training(fields, values)
+    at, x, values = _training(fields, values)
     middle = values.mean(axis=0)
     regression = KernelRidge(kernel="rbf", gamma=1 / (2 * width**2), alpha=ridge)
     regression.fit(x, (values - middle).reshape(len(x), -1))
-    return lambda new: regression.predict(coordinates(new)).reshape(len(new), *values.shape[1:]) + middle
+    return lambda new: regression.predict(at(new)).reshape(len(new), *values.shape[1:]) + middle
 
 
 def weights(method: Callable, fields: ArrayLike, new: ArrayLike, **options: float) -> np.ndarray:
@@ -124,21 +126,31 @@ METHODS = {"mean trajectory": mean, "nearest field": nearest, "linear interpolat
 """The methods of this module, under the names that chapter 5 gives them."""
 
 
-def coordinates(fields: ArrayLike, name: str = "new") -> np.ndarray:
-    """Direction in degrees, from 0 to 360, and strength in mT, (n, 2), of fields mu0*H in T, (n, 2) or (n, 3)."""
+def coordinates(fields: ArrayLike, name: str = "new", middle: float = 180.0) -> np.ndarray:
+    """Direction in degrees and strength in mT, (n, 2), of fields mu0*H in T, (n, 2) or (n, 3).
+
+    middle: directions go from 180 degrees below it to 180 above.
+    """
     fields = np.asarray(fields, float)
     if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
         raise ValueError(f"{name}: got shape {fields.shape}; finite mu0*H in T, (n, 2) or (n, 3), is needed")
     strength, direction = applied.to_polar(fields)
-    return np.stack([direction, strength * 1e3], axis=1)
+    return np.stack([direction - 360 * np.round((direction - middle) / 360), strength * 1e3], axis=1)
 
 
 def _training(fields, values, least=1):
-    x, values = coordinates(fields, "fields"), np.asarray(values)
+    """The coordinates of new fields as a function, those of the training fields, and the values, checked.
+
+    Directions are counted around the mean direction of the training fields, so that a fan around 0 degrees has no seam.
+    """
+    turns = np.deg2rad(coordinates(fields, "fields")[:, 0])
+    middle = np.rad2deg(np.arctan2(np.sin(turns).mean(), np.cos(turns).mean()))
+    at = partial(coordinates, middle=middle)
+    x, values = at(fields, "fields"), np.asarray(values)
     if len(values) != len(x):
         raise ValueError(f"values: got {len(values)} for {len(x)} fields; one for each is needed")
     if len(x) < least:
         raise ValueError(f"fields: got {len(x)}; at least {least} are needed")
     if not np.isfinite(values).all():
         raise ValueError("values: they hold numbers that are not finite")
-    return x, values
+    return at, x, values

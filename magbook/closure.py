@@ -80,7 +80,7 @@ def train(basis: PCA, c: np.ndarray, validation: np.ndarray, folder: str | Path 
         rest = model.predict(validation[:, :latent], batch_size=1024, verbose=0)
         return {"error": relative_l2(basis.decode(np.hstack([validation[:, :latent], rest]), unit=True), reference)}
 
-    settings = dict(network="closure", shape=c.shape, latent=latent, widths=widths, batch=batch,
+    settings = dict(network="closure", shape=c.shape, data=training.fingerprint(c, validation), latent=latent, widths=widths, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)

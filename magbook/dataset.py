@@ -7,11 +7,13 @@ import json
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import xarray as xr
 import zarr
@@ -19,7 +21,7 @@ import zarr
 from . import applied, llg
 from ._progress import bar
 from .applied import Field
-from .files import cache
+from .files import alone, cache
 from .film import Film, check_memory
 from .trajectory import Trajectory
 
@@ -79,6 +81,19 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     """
     from . import __version__  # the package imports this module
 
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(1)  # a worker runs the main script again because that has no main guard: the parent says so
+    settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
+    if workers is not None and not (isinstance(workers, (int, np.integer)) and workers >= 1):
+        raise ValueError(f"workers: got {workers!r}; a whole number of at least 1 is needed, or None")
+    if not (seed is None or isinstance(seed, (int, np.integer))):
+        raise ValueError(f"seed: got {seed!r}; a whole number or None is needed")
+    if not callable(solver):
+        raise TypeError(f"solver: got {solver!r}; a function such as llg.simulate is needed")
+    if not (executor is None or hasattr(executor, "submit")):
+        raise TypeError(f"executor: got {executor!r}; a concurrent.futures.Executor is needed")
+    if callable(fields) or not isinstance(fields, Iterable):
+        raise TypeError(f"fields: got {fields!r}; an array (n, 2) or (n, 3) in T is needed, or a list of fields")
     fields = [b if callable(b) else applied.vector(b) for b in fields]
     if not fields:
         raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
@@ -100,15 +115,21 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     defaults = {name: p.default for name, p in inspect.signature(solver).parameters.items()
                 if p.kind is p.KEYWORD_ONLY and name != "progress"}
     manifest = {"film": film.describe(), "duration": duration, "every": every,
-                "solver": f"{solver.__module__}.{solver.__qualname__}", "settings": defaults | settings,
-                "seed": seed, "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
-    path = Path(path)
-    m = _create(path, manifest, film, stored if driven else stored[:, 0], t[1:])
+                "solver": _name(solver), "settings": defaults | settings,
+                "seed": None if seed is None else int(seed), "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
+    path = Path(path).expanduser()
+    with alone(path):
+        return _fill(path, solver, fields, film, stored if driven else stored[:, 0], t[1:], manifest, arguments, executor, workers, progress)
+
+
+def _fill(path, solver, fields, film, stored, t, manifest, arguments, executor, workers, progress):
+    """Compute what the store lacks, and load it."""
+    m = _create(path, manifest, film, stored, t)
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
         partial.unlink()
     state = check(path)
     todo = state["missing"] + state["damaged"]
-    check_memory(4 * m.nbytes // len(fields) * (workers or os.cpu_count()), "Computing trajectories in parallel")
+    check_memory(4 * m.nbytes // len(fields) * (workers or joblib.cpu_count()), "Computing trajectories in parallel")
     complete = len(state["complete"])
     with bar(total=len(fields), initial=complete, desc="LLG", unit="field", show=progress) as done:
         for i, states in _compute(solver, fields, todo, arguments, executor, workers):
@@ -124,6 +145,11 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     return load(path)
 
 
+def _name(solver):
+    inner = getattr(solver, "func", solver)  # of a functools.partial
+    return f"{inner.__module__}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+
+
 def _create(path, manifest, film, fields, t):
     """The array of states in a new store, or of a store that has the same manifest."""
     if (path / "zarr.json").exists():
@@ -134,7 +160,8 @@ def _create(path, manifest, film, fields, t):
         # the fields are compared themselves, and a new version does not make old trajectories wrong
         compared = [k for k in manifest if k not in ("seed", "version")]
         other = [k for k in compared if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
-        if there and not np.array_equal(store["field"][:], fields):
+        # up to the last digit: Sobol's numbers differ there where a processor multiplies and adds at once
+        if there and not (store["field"].shape == fields.shape and np.allclose(store["field"][:], fields, rtol=1e-12, atol=1e-15)):
             other.append("fields")
         if other:
             raise ValueError(f"{path} holds a data set that differs in {', '.join(other)}; "
@@ -153,10 +180,11 @@ def _create(path, manifest, film, fields, t):
     names = ("run", "t", "component") if fields.ndim == 3 else ("run", "component")
     coordinates = {"field": (fields, names, "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
                    "y": (film.y, ("y",), "m", "y"), "x": (film.x, ("x",), "m", "x")}
+    whole = {"write_empty_chunks": True}  # so that a file that is missing was lost
     for name, (values, names, units, long_name) in coordinates.items():
-        store.create_array(name, data=values, dimension_names=names,
+        store.create_array(name, data=values, dimension_names=names, compressors=[zarr.codecs.Crc32cCodec()], config=whole,
                            attributes={"units": units, "long_name": long_name})
-    store.create_array("inside", data=film.inside, dimension_names=("y", "x"),
+    store.create_array("inside", data=film.inside, dimension_names=("y", "x"), compressors=[zarr.codecs.Crc32cCodec()], config=whole,
                        attributes={"long_name": "where there is magnetic material"})
     store.attrs["manifest"] = manifest
     return m
@@ -167,12 +195,14 @@ def _compute(solver, fields, todo, arguments, executor, workers):
     own = executor is None
     if own:
         # "spawn": a fork of a process with threads, as a notebook's is, can hang
-        executor = concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), initializer=_die_with_parent,
+        # joblib counts the cores that this process may use, in a container too
+        executor = concurrent.futures.ProcessPoolExecutor(workers or joblib.cpu_count(), initializer=_begin_worker,
                                                           mp_context=multiprocessing.get_context("spawn"))
     todo, running = list(todo), {}
+    most = 2 * max(16, getattr(executor, "_max_workers", None) or 0)  # at once: their results wait in memory
     try:
         while todo or running:
-            while todo and len(running) < 32:
+            while todo and len(running) < most:
                 i = todo.pop(0)
                 running[executor.submit(_states, solver, fields[i], arguments)] = i
             done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -189,6 +219,11 @@ def _compute(solver, fields, todo, arguments, executor, workers):
                     raise RuntimeError(f"field {i}, {said} could not be computed: {error}; "
                                        "what is complete is kept") from error
                 yield i, states
+    except BaseException:
+        if own:  # nothing is worth waiting for, and a second Ctrl-C must find nothing to break
+            for process in list((executor._processes or {}).values()):
+                process.kill()
+        raise
     finally:
         for future in running:
             future.cancel()
@@ -202,8 +237,9 @@ def _states(solver, field, arguments):
     return np.rint(run.m[1:] * np.float32(SCALE)).astype(np.int16)
 
 
-def _die_with_parent():
-    """A worker whose parent was killed would wait for work for ever."""
+def _begin_worker():
+    """Ctrl-C is the parent's to answer, and a worker whose parent was killed would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
@@ -245,6 +281,9 @@ def load(name: str | Path) -> xr.Dataset:
         generate_named(name)
     path = _existing(path)
     data = xr.open_zarr(path, chunks=None, consolidated=False)
+    lost = [name for name in ("field", "t", "y", "x", "inside") if not any(file.is_file() for file in (path / name / "c").rglob("*"))]
+    if lost:
+        raise ValueError(f"{path} has lost its {', '.join(lost)}; delete it and make it anew")
     missing = [i for i in range(data.sizes["run"]) if not states_file(path, i).exists()]
     if missing:  # Zarr would read them as zeros
         raise ValueError(f"{path} is not complete: {len(missing)} of {data.sizes['run']} trajectories are missing; "
@@ -272,13 +311,16 @@ def trajectory(data: xr.Dataset, run: int) -> Trajectory:
 def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: int = 1) -> np.ndarray:
     """The states of one part of a data set, in memory, for training: (n, ny, nx, 3) int16, `SCALE` times m.
 
-    data: from `load`. part: "train", "validation" or "test", split by field (`split`), or the indices of runs.
-    every: 2 takes each second state in time, and so on. All 16,000 training states of the paper's set take 1.6 GB.
+    data: from `load`. part: "train", "validation" or "test", split by field (`split`), or the indices of runs, or a
+    boolean array (run,). every: 2 takes each second state in time, and so on. All 16,000 training states of the paper's set take 1.6 GB.
     Raises ValueError, naming the argument, or the run that can't be read.
     """
     n = data.sizes["run"]
     runs = split(n).get(part, []) if isinstance(part, str) else np.atleast_1d(part)
-    if not len(runs) or not all(-n <= i < n for i in runs):
+    runs = np.asarray(runs)
+    if runs.dtype.kind == "b" and runs.shape == (n,):
+        runs = np.flatnonzero(runs)
+    if not len(runs) or runs.dtype.kind not in "iu" or not all(-n <= i < n for i in runs):
         raise ValueError(f"part: got {part!r}; 'train', 'validation', 'test' or indices of runs, of which there are {n}, "
                          "are needed")
     if not (isinstance(every, (int, np.integer)) and every >= 1):

@@ -5,6 +5,7 @@ tensor of two cells (A. J. Newell, W. Williams, D. J. Dunlop, J. Geophys. Res. 9
 Arrays here have the component first, (3, ny, nx): each component is contiguous, as FFTs want it.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 
@@ -128,7 +129,13 @@ def _spectrum(n, shape):
     return scipy.fft.rfft2(padded).real
 
 
-compiled = numba.njit(cache=True, fastmath=True, error_model="numpy", nogil=True)
+def compiled(function: Callable) -> Callable:
+    """Compile a function of loops, and keep what comes out for other processes where there is a place for it."""
+    options = dict(fastmath=True, error_model="numpy", nogil=True)
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
+        return numba.njit(**options)(function)
 
 
 @compiled

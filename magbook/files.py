@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,11 @@ DATA = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent / "data"
 
 def cache() -> Path:
     """The folder for what is too big to ship: $MAGBOOK_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("MAGBOOK_CACHE") or platformdirs.user_cache_dir("magbook"))
+    path = Path(os.environ.get("MAGBOOK_CACHE") or platformdirs.user_cache_dir("magbook"))
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody knows where home is
+        return Path(tempfile.gettempdir()) / "magbook"
 
 
 _UMASK = os.umask(0)
@@ -32,21 +37,44 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     What is written goes to a temporary file beside it, is flushed to the disk, and is then renamed.
     If anything fails (a full disk, an exception, a kill), `path` is as it was before.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    path = path.resolve() if path.is_symlink() else path  # a link goes on leading there
     path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_UMASK  # mkstemp lets nobody else read
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp lets nobody else read
+        with contextlib.suppress(PermissionError):  # some network file systems know no modes
+            os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             raise OSError(error.errno, f"{error.strerror} while writing", str(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes a folder: another waits, and says so. A kill frees it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f".{folder.name}.lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process is at work on {folder}; waiting until it is done", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def shipped(name: str) -> Path:

@@ -1,9 +1,11 @@
 """The film: geometry, grid and material, in SI units. Chapter 1 introduces it."""
 
+import contextlib
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,13 +43,13 @@ class Film:
 
     def __post_init__(self):
         set_ = lambda name, value: object.__setattr__(self, name, value)  # the class is frozen
-        set_("size", tuple(_positive("size", s, "a length in m") for s in _several("size", self.size, 3)))
+        set_("size", tuple(_within("size", s) for s in _several("size", self.size, 3)))
         cells = _several("cells", self.cells, 2)
         if any(not isinstance(n, Real) or n % 1 != 0 or n < 1 for n in cells):  # nan and inf give nan
             raise ValueError(f"cells: got {self.cells}; two whole numbers of at least 1 are needed")
         set_("cells", tuple(int(n) for n in cells))
-        for name, what in (("Ms", "A/m"), ("A", "J/m"), ("gamma0", "m/(A s)")):
-            set_(name, _positive(name, getattr(self, name), what))
+        for name in ("Ms", "A", "gamma0"):
+            set_(name, _within(name, getattr(self, name)))
         if not (isinstance(self.alpha, Real) and np.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"alpha: got {self.alpha!r}; Gilbert damping is a number of at least 0")
         set_("alpha", float(self.alpha))
@@ -133,8 +135,11 @@ def unit(m: np.ndarray) -> np.ndarray:
 
 
 def check_memory(needed: float, what: str) -> None:
-    """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available."""
+    """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available, also to this container."""
     available = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):  # another system, or no limit ("max")
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        available = min(available, limit - used)
     if needed > 0.9 * available:
         raise MemoryError(f"{what} needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are available")
 
@@ -145,7 +150,15 @@ def _several(name, value, n):
     return value
 
 
-def _positive(name, value, what):
+_RANGES = {"size": (1e-12, 1e-3, "a length in m", "nm"), "Ms": (10, 1e8, "A/m", "T"), "A": (1e-18, 1e-8, "J/m", "pJ/m"),
+           "gamma0": (1e-3, 1e8, "m/(A s), mu0 times the gyromagnetic ratio,", "rad/(s T)")}
+"""What a number may be: lowest, highest, its unit, and the unit that one outside was probably given in."""
+
+
+def _within(name, value):
+    low, high, what, other = _RANGES[name]
     if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
         raise ValueError(f"{name}: got {value!r}; {what} greater than 0 is needed")
+    if not low <= value <= high:
+        raise ValueError(f"{name}: got {value!r}; {what} from {low:g} to {high:g} is needed. Was it given in {other}?")
     return float(value)

@@ -21,7 +21,7 @@ from ._progress import bar
 from .applied import Field
 from .demag import Demag
 from .files import shipped
-from .film import MU0, Film, check_memory
+from .film import MU0, Film, check_memory, unit
 from .multirate import Multirate, one_thread
 from .trajectory import Trajectory
 
@@ -93,7 +93,7 @@ def max_torque(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> floa
 
 
 def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float, every: float, accuracy: float,
-              precision: str) -> tuple[np.ndarray, Callable, np.ndarray, np.ndarray]:
+              precision: str, progress: bool = True) -> tuple[np.ndarray, Callable, np.ndarray, np.ndarray]:
     """Check the arguments of `simulate`, whichever solver runs it.
 
     Returns (times of the samples (nt,), field as a function of t -> (3,) tesla, fields at the samples,
@@ -104,6 +104,9 @@ def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float
     for name, value in (("duration", duration), ("every", every), ("accuracy", accuracy)):
         if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: got {value!r}; a number greater than 0 is needed")
+        if not (1e-3 if name == "accuracy" else 1e-18) <= value <= (1e3 if name == "accuracy" else 1e-3):
+            raise ValueError(f"{name}: got {value!r}; " + ("a number from 0.001 to 1000 is needed" if name == "accuracy" else
+                                                           "s are needed, at most 1e-3. Was it given in ns?"))
     if precision not in ("single", "double"):
         raise ValueError(f"precision: got {precision!r}; 'single' or 'double' is needed")
     if not duration / every < 2**53:
@@ -122,7 +125,7 @@ def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float
     else:
         fields = applied.vector(field)
         field_at = lambda s: fields
-    return t, field_at, fields, s_state(film) if start is None else film.state(start, "start")
+    return t, field_at, fields, s_state(film, progress) if start is None else film.state(start, "start")
 
 
 def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, duration: float = 1e-9, every: float = 1e-11, *,
@@ -146,7 +149,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     FloatingPointError if the state is no longer finite. Warns if the energy rises in a constant field.
     Chapter 1 introduces it.
     """
-    t, field_at, fields, start = check_run(field, film, start, duration, every, accuracy, precision)
+    t, field_at, fields, start = check_run(field, film, start, duration, every, accuracy, precision, progress)
     dtype = {"single": np.float32, "double": np.float64}[precision]
     clock = time.perf_counter()
     clockwork = Multirate(film, start, accuracy, dtype)
@@ -225,6 +228,7 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
 
     Steepest descent of the energy that turns each vector about its own torque, so that |m| = 1 at every
     step, with step lengths after Barzilai and Borwein (L. Exl et al., J. Appl. Phys. 115, 17D118 (2014)).
+    An equilibrium that a small push leaves for less energy, such as all moments along the hard axis, is left.
     film: the `Film`. field: mu0*H in tesla. start: (ny, nx, 3), or one vector for a uniform state.
     Raises RuntimeError if the torque is not reached in so many iterations, and says what was.
     """
@@ -236,13 +240,19 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
         raise ValueError(f"iterations: got {iterations!r}; a whole number of at least 1 is needed")
     if not (isinstance(torque, Real) and torque > 0):
         raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
-    before = None
+    before, saddle = None, None
     with bar(desc="relax", unit="step", show=progress) as steps:
         for n in range(iterations):
             mxh = np.cross(m, effective_field(m, film, field)) / film.Ms
             largest = np.linalg.norm(mxh, axis=-1).max()
             if largest <= torque:
-                return m
+                energy = energies(m, film, field)["total"]
+                if saddle and energy > saddle[0] - 1e-6 * abs(saddle[0]):
+                    return saddle[1]  # the push led back, or round to one like it
+                saddle = energy, m
+                m = _pushed(m, film)
+                before = None
+                continue
             descent = np.cross(m, mxh)  # minus the part of h that is perpendicular to m
             if before is None:
                 length = 0.01
@@ -261,18 +271,30 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
                        "allow more iterations or a larger torque")
 
 
-def s_state(film: Film = Film()) -> np.ndarray:
+def _pushed(m, film):
+    """A state, each vector turned by some hundredths of a radian, all together and each by itself; always the same."""
+    push = np.array([0.02, -0.02, 0.02]) + 0.02 * np.random.default_rng(0).standard_normal(m.shape)
+    return unit((m + push) * film.inside[..., None])
+
+
+def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
     """The S-state, equilibrium at zero field reached from (1, 0.25, 0.1): a state (ny, nx, 3).
 
     Standard problem 4's is shipped in `data/sp4_s_state.npz`; another film's is relaxed and kept in memory.
-    It depends on geometry, Ms and A alone.
+    It depends on geometry, Ms and A alone. progress: show a bar if it takes over two seconds.
     """
-    return _s_state(film.replace(alpha=0.0, gamma0=1.0)).copy()
+    if not isinstance(film, Film):
+        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
+    film = film.replace(alpha=0.0, gamma0=1.0)
+    if film not in _s_states:
+        if film == Film(alpha=0.0, gamma0=1.0):
+            with np.load(shipped("sp4_s_state.npz"), allow_pickle=False) as z:
+                _s_states[film] = film.state(z["m"])
+        else:
+            _s_states[film] = relax(film, torque=1e-7, progress=progress)
+        for old in list(_s_states)[:-8]:
+            del _s_states[old]
+    return _s_states[film].copy()
 
 
-@lru_cache(maxsize=8)
-def _s_state(film):
-    if film == Film(alpha=0.0, gamma0=1.0):
-        with np.load(shipped("sp4_s_state.npz"), allow_pickle=False) as z:
-            return film.state(z["m"])
-    return relax(film, torque=1e-7)
+_s_states: dict[Film, np.ndarray] = {}

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import llg
+from .dataset import as_float
 from .film import unit
 from .trajectory import Trajectory
 
@@ -105,7 +106,7 @@ def relative_l2(m: ArrayLike, reference: ArrayLike, axis: tuple[int, ...] = (-4,
 
     Opposite unit vectors everywhere give 2, right angles the root of 2. axis: (-3, -2, -1) gives it at each time, (nt,).
     """
-    m, reference = np.asarray(m), np.asarray(reference)
+    m, reference = _alike(m, reference)
     return np.sqrt(np.sum((m - reference)**2, axis=axis, dtype=float) / np.sum(reference**2, axis=axis, dtype=float))
 
 
@@ -127,14 +128,27 @@ def angle_error(m: ArrayLike, reference: ArrayLike) -> np.ndarray:
 
     By the arctangent of cross and dot product: at small angles the arccosine of the dot product loses half its digits.
     """
-    m, reference = np.asarray(m), np.asarray(reference)
+    m, reference = _alike(m, reference)
     cross = np.linalg.norm(np.cross(m, reference), axis=-1)
     return np.degrees(np.arctan2(cross, np.sum(m * reference, axis=-1)))
 
 
+def _numbers(m):
+    """States as they are, or as floats, where they come in a data set's whole numbers."""
+    m = np.asarray(m)
+    return as_float(m) if m.dtype == np.int16 else m
+
+
+def _alike(m, reference):
+    m, reference = _numbers(m), _numbers(reference)
+    if m.shape != reference.shape:
+        raise ValueError(f"m: got shape {m.shape}; that of the reference, {reference.shape}, is needed")
+    return m, reference
+
+
 def length_error(m: ArrayLike) -> np.ndarray:
     """How far vectors are from unit length, | |m| - 1 |: (...) from states (..., 3). The LLG equation keeps |m| = 1."""
-    return np.abs(np.linalg.norm(m, axis=-1) - 1)
+    return np.abs(np.linalg.norm(_numbers(m), axis=-1) - 1)
 
 
 def horizon(t: ArrayLike, error: ArrayLike, level: float = LEVEL) -> float:

@@ -19,11 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .demag import convolution, convolve, near_stencil, tensor
+from .demag import compiled, convolution, convolve, near_stencil, tensor
 from .film import MU0, Film
 
 TOLERANCE = 7e-5
@@ -34,9 +33,6 @@ It is counted as if the extrapolated field had been used, so what is kept is bet
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
-
-compiled = numba.njit(cache=True, fastmath=True, error_model="numpy", nogil=True)
-
 
 @compiled
 def _stage(out, u, weight, m, slow, stencil, alpha):

@@ -18,9 +18,12 @@ _CONTROL = {4: 1234567.0, 8: 123456789012345.0}
 _UNITS = {"m": 1.0, "nm": 1e-9}
 _FIRST = re.compile(r"\s*#\s*OOMMF(?:\s*:\s*rectangular\s+mesh\s+v|\s+OVF\s+(2)\.0)", re.I)
 _BEGIN = re.compile(rb"^[ \t]*#[ \t]*begin[ \t]*:[ \t]*data\b([^\r\n#]*)[^\n]*\n", re.I | re.M)
-_END = re.compile(rb"\s*#[ \t]*end[ \t]*:[ \t]*data\b", re.I)
+_END = re.compile(rb"#[ \t]*end[ \t]*:[ \t]*data\b", re.I)
+# Labels first, since a title is anybody's: mumax3, Spirit, OOMMF, discretisedfield name what they write in one or the other.
+_MAGNETIZATION = re.compile(r"magnetization|\bm_?[xyz]\b|spin", re.I)
+_OTHER = re.compile(r"^[bhej](_|$)|field|torque|energy|edens|current|regions|geom|anis|force|displacement|velocity", re.I)
 # "Time (s)" stands in the OVF 1.0 files of mumax3 and of OOMMF's older solver.
-_TIME = re.compile(r"^\s*#\s*desc\s*:\s*(?:total simulation time|time \(s\))\s*:[ \t]*(\S*)", re.I | re.M)
+_TIME = re.compile(r"^[ \t]*#[ \t]*desc\s*:\s*(?:total simulation time|time \(s\))\s*:[ \t]*(\S*)", re.I | re.M)
 
 
 def write(path: str | Path, m: np.ndarray, cell: Sequence[float], time: float | None = None, title: str = "m",
@@ -72,7 +75,7 @@ def read(path: str | Path) -> tuple[np.ndarray, tuple[float, float, float], floa
     has none, or the negative one of OOMMF's energy minimizer.
 
     Raises ValueError, naming the file, where it is not OVF, cut short or damaged, lacks a header key, holds
-    a NaN, or is not one layer of three components on a rectangular mesh in m or nm.
+    a NaN, or is not one layer of three components on a rectangular mesh in m or nm; it says which.
     """
     try:
         return _parse(Path(path).read_bytes())
@@ -80,6 +83,17 @@ def read(path: str | Path) -> tuple[np.ndarray, tuple[float, float, float], floa
         raise ValueError(f"{path}: the header has no {key}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def is_magnetization(path: str | Path) -> bool:
+    """Whether a file holds magnetization, by its labels and title, and not a field or an energy. path: an OVF file."""
+    with open(path, "rb") as file:
+        head = file.read(20_000).decode("utf-8", "replace")
+    labels, title = ((re.search(rf"^[ \t]*#[ \t]*{key}[ \t]*:[ \t]*(.*)", head, re.I | re.M) or ("", ""))[1]
+                     for key in ("valuelabels", "title"))
+    if _MAGNETIZATION.search(labels):
+        return True
+    return not (_OTHER.search(title.split(":")[-1].strip()) or _OTHER.search(labels.split(":")[-1].strip())) or "spin" in title.lower()
 
 
 def _parse(raw):
@@ -98,8 +112,9 @@ def _parse(raw):
         header["".join(key.lower().split())] = value.strip()
     for key, known in (("segmentcount", "1"), ("meshtype", "rectangular"), ("valuedim", "3"), ("znodes", "1"),
                        ("meshunit", "m or nm")):
-        if header[key].lower() not in known.split(" or "):
-            raise ValueError(f"{key}: got {header[key]!r}; magbook reads one layer of three components, so {known}")
+        given = header[key].lower()
+        if (str(int(given)) if given.isdigit() else given) not in known.split(" or "):
+            raise ValueError(f"{key}: got {header[key]!r}; {known} is needed, {_REASONS[key]}")
     nx, ny = int(header["xnodes"]), int(header["ynodes"])
     cell = tuple(float(header[f"{a}stepsize"]) * _UNITS[header["meshunit"].lower()] for a in "xyz")
     if min(nx, ny) < 1 or not all(0 < d < np.inf for d in cell):
@@ -111,6 +126,10 @@ def _parse(raw):
         raise ValueError("the data hold a NaN or an infinity")
     time = float((_TIME.search(text) or ["", "-1"])[1])
     return m.reshape(ny, nx, 3), cell, time if time >= 0 else None
+
+
+_REASONS = {"segmentcount": "one state a file", "meshtype": "a mesh of equal cells", "valuedim": "vectors of three components",
+            "znodes": "a film of one layer", "meshunit": "a length"}
 
 
 def _values(raw, start, representation, count, order):
@@ -133,6 +152,6 @@ def _values(raw, start, representation, count, order):
     if values[0] != _CONTROL[dtype.itemsize]:
         raise ValueError(f"control number {values[0]:g} instead of {_CONTROL[dtype.itemsize]:.0f}: "
                          "damaged, or of another byte order")
-    if not _END.match(raw, stop):
+    if not _END.match(raw[stop:stop + 1000].lstrip()):
         raise ValueError("damaged: no line '# End: Data' where the data should end")
     return values[1:].astype(dtype.newbyteorder("="))

@@ -187,7 +187,7 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, folder: st
             wrong = np.linalg.norm(out - test[:, HISTORY:], axis=(1, 2)) / np.linalg.norm(test[:, HISTORY:], axis=(1, 2))
         return {"error": np.mean(np.minimum(np.nan_to_num(wrong, nan=1e3), 1e3))}
 
-    settings = dict(network="predictor", latents=latents.shape, steps=steps, widths=widths, residual=residual,
+    settings = dict(network="predictor", latents=latents.shape, data=training.fingerprint(latents, inputs, test, test_inputs), steps=steps, widths=widths, residual=residual,
                     dropout=dropout, without_dropout=without_dropout, noise=noise, updates=updates, batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,

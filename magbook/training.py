@@ -1,8 +1,9 @@
 """Training a network: seeded, resumable after a kill, the best weights kept. Chapter 3 introduces it."""
 
+import io
 import json
-import os
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if not (isinstance(value, (int, np.integer)) and value >= 1):
             raise ValueError(f"{name}: got {value!r}; a whole number of at least 1 is needed")
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """A short text that other data have not: a folder that holds a training on other data is refused."""
+    total = 0
+    for array in map(np.ascontiguousarray, arrays):
+        total = zlib.crc32(array.view(np.uint8).reshape(-1), zlib.crc32(repr((array.shape, array.dtype.str)).encode(), total))
+    return f"{total:08x}"
 
 
 class Batches(keras.utils.PyDataset):
@@ -119,22 +128,22 @@ def fit(model: keras.Model, batches: Callable, validate: Callable, folder: str |
             if row["error"] < best:
                 best = row["error"]
                 if folder:
-                    _save_weights(model, folder / "best.weights.h5")
+                    _save_weights(model, folder / "best.npz")
                 else:
                     best_weights = model.get_weights()
             if folder:
-                _save_weights(model, folder / f"epoch-{epoch + 1:05d}.weights.h5")
+                _save_weights(model, folder / f"epoch-{epoch + 1:05d}.npz")
                 there = {"settings": settings, "history": history,
                          "random": [keras.ops.convert_to_numpy(v).tolist() for v in _random_states(model)]}
                 with atomic(folder / "history.json") as file:  # last: it says which weights are whole
                     file.write(json.dumps(there, indent=1).encode())
-                (folder / f"epoch-{epoch:05d}.weights.h5").unlink(missing_ok=True)
+                (folder / f"epoch-{epoch:05d}.npz").unlink(missing_ok=True)
             done.update()
             done.set_postfix(loss=f"{loss:.4g}", error=f"{row['error']:.4g}")
             if callback:
                 callback(history)
     if folder and np.isfinite(best):
-        _load_weights(model, folder / "best.weights.h5")
+        _load_weights(model, folder / "best.npz")
     elif best_weights is not None:
         model.set_weights(best_weights)
     return history
@@ -155,7 +164,7 @@ def _resume(model, folder, settings):
     if other:
         raise ValueError(f"{folder} holds a training that differs in {', '.join(other)}; give another folder")
     model.optimizer.build(model.trainable_variables)  # so that its state has a place to be loaded to
-    _load_weights(model, folder / f"epoch-{len(history):05d}.weights.h5")
+    _load_weights(model, folder / f"epoch-{len(history):05d}.npz")
     for variable, value in zip(_random_states(model), random):
         variable.assign(value)
     return history, best
@@ -167,14 +176,24 @@ def _random_states(model):
 
 
 def _save_weights(model, path):
-    """Weights and the optimizer's state, whole or not at all."""
-    partial = path.with_name("partial.weights.h5")  # Keras wants this ending
-    model.save_weights(partial)
-    os.replace(partial, path)
+    """Weights and the optimizer's state, whole or not at all: through memory, since HDF5 does not survive a full disk."""
+    file = io.BytesIO()
+    np.savez(file, *map(keras.ops.convert_to_numpy, _kept(model)))
+    with atomic(path) as disk:
+        disk.write(file.getbuffer())
 
 
 def _load_weights(model, path):
     try:
-        model.load_weights(path)
+        with np.load(path, allow_pickle=False) as z:  # each array has a checksum
+            values = [z[name] for name in z.files]
+        if len(values) != len(_kept(model)):
+            raise ValueError("it holds another network")
+        for variable, value in zip(_kept(model), values):
+            variable.assign(value)
     except Exception as error:  # a damaged file raises several kinds
         raise ValueError(f"{path} is missing or damaged ({error}); delete the folder to start anew") from error
+
+
+def _kept(model):
+    return [*model.weights, *model.optimizer.variables]

@@ -1,6 +1,7 @@
 """A trajectory: the states that a film passes through, and the field that drove it. Chapter 1 introduces it."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ import xarray as xr
 from . import applied, ovf
 from .applied import Field
 from .files import atomic
-from .film import Film, unit
+from .film import Film, check_memory, unit
 
 
 @dataclass(eq=False)
@@ -33,6 +34,9 @@ class Trajectory:
 
     def __post_init__(self):
         nt = len(self.t)
+        self.t, self.m = (_real(name, getattr(self, name)) for name in ("t", "m"))
+        if self.t.ndim != 1 or not np.isfinite(self.t).all() or not (np.diff(self.t) > 0).all():
+            raise ValueError("t: finite times in s that increase, (nt,), are needed")
         if self.m.shape != (nt, self.film.ny, self.film.nx, 3):
             raise ValueError(f"m: got shape {self.m.shape}; (nt, ny, nx, 3) = "
                              f"{(nt, self.film.ny, self.film.nx, 3)} is needed for {nt} times and {self.film}")
@@ -97,7 +101,11 @@ class Trajectory:
 
     def to_ovf(self, folder: str | Path, representation: str = "binary 4") -> list[Path]:
         """Write one OVF 2.0 file a state, `m000000.ovf` and on, into a folder; return their paths."""
-        paths = [Path(folder) / f"m{i:06d}.ovf" for i in range(len(self))]
+        folder = Path(folder).expanduser()
+        paths = [folder / f"m{i:06d}.ovf" for i in range(len(self))]
+        if other := set(folder.glob("m*.ovf")) - set(paths):
+            raise ValueError(f"folder: {folder} holds {min(other).name} and {len(other) - 1} more of another run, which would be read "
+                             "back with this one; give another folder")
         cell = (self.film.dx, self.film.dy, self.film.thickness)
         for path, t, m in zip(paths, self.t, self.m):
             ovf.write(path, m, cell, time=t, representation=representation)
@@ -107,27 +115,64 @@ class Trajectory:
     def from_ovf(cls, paths: str | Path | Iterable[str | Path], field: Field = (0.0, 0.0, 0.0), **material: Any) -> "Trajectory":
         """Read OVF files, one a state, as mumax3, OOMMF or `to_ovf` write them.
 
-        paths: a folder (its `*.ovf` and `*.omf` in order of name) or a list of files.
+        paths: a folder, or a list of files. Of a folder all `*.ovf`, `*.omf` and `*.ohf` are read that hold magnetization.
         field: the applied field mu0*H in tesla, which OVF files do not hold: a pair, a triple, a function of t in s, or one
             triple for each file, (nt, 3). material: as `Film` takes it.
-        Vectors are scaled to unit length, since OOMMF writes them in A/m; cells that are zero in the first file
-        are outside the film. Raises ValueError where the files do not fit together or hold no time.
+        States come in the order of their times; one file, the first by name, may have none, and is the start. Vectors are scaled to unit
+        length, since OOMMF writes them in A/m, which then is the film's Ms unless it is given; cells that are zero in the first
+        state are outside the film. Raises ValueError where the files do not fit together, hold no time or the same, or
+        something else than magnetization.
         """
         if isinstance(paths, (str, Path)):
-            paths = sorted(p for p in Path(paths).iterdir() if p.suffix.lower() in (".ovf", ".omf", ".ohf"))
-        paths = list(paths)
-        if not paths:
-            raise ValueError("paths: there is no OVF file to read")
-        m, cell, time = zip(*(ovf.read(p) for p in paths))
-        for path, one, its_cell, its_time in zip(paths, m, cell, time):
-            if one.shape != m[0].shape or not np.allclose(its_cell, cell[0], rtol=1e-6, atol=0):
-                raise ValueError(f"{path}: its grid differs from that of {paths[0]}")
-            if its_time is None and len(paths) > 1:
+            if not Path(paths).expanduser().is_dir():
+                raise ValueError(f"paths: {paths} is no folder; a list of files can be given as well")
+            paths = [p for p in Path(paths).expanduser().iterdir()
+                     if p.suffix.lower() in (".ovf", ".omf", ".ohf") and not p.name.startswith(".") and ovf.is_magnetization(p)]
+        files = sorted(map(Path, paths), key=_natural)
+        if not files:
+            raise ValueError("paths: there is no OVF file of magnetization to read")
+        for path in files:
+            if not ovf.is_magnetization(path):
+                raise ValueError(f"{path}: its title and labels say that it holds something else than magnetization")
+        check_memory(3 * sum(path.stat().st_size for path in files), f"Reading {len(files)} OVF files")
+        states: list[np.ndarray] = []
+        cells, times = [], []
+        for path in files:
+            m, cell, time = ovf.read(path)
+            if states and (m.shape != states[0].shape or not np.allclose(cell, cells[0], rtol=1e-6, atol=0)):
+                raise ValueError(f"{path}: its grid differs from that of {files[0]}")
+            if time is None and states:
                 raise ValueError(f"{path}: it holds no simulation time")
-        ny, nx = m[0].shape[:2]
-        film = Film((nx * cell[0][0], ny * cell[0][1], cell[0][2]), (nx, ny), mask=np.any(m[0], axis=-1), **material)
-        m = unit(np.array(m))
-        states = np.stack([film.state(one, name=str(path)) for path, one in zip(paths, m)]).astype(np.float32)
+            if not states:
+                ny, nx = m.shape[:2]
+                length = np.linalg.norm(m, axis=-1)
+                if length.max() > 10:  # in A/m
+                    material = {"Ms": float(np.median(length[length > 0]))} | material
+                film = Film((nx * cell[0], ny * cell[1], cell[2]), (nx, ny), mask=np.any(m, axis=-1), **material)
+            states.append(film.state(unit(m), name=str(path)).astype(np.float32))
+            cells.append(cell)
+            times.append(-1.0 if time is None else time)
+        if times[0] < 0:
+            if min(times[1:], default=1.0) <= 0:
+                raise ValueError(f"{files[0]}: it holds no simulation time")
+            times[0] = 0.0
+        order = np.argsort(times, kind="stable")
+        for i, j in zip(order, order[1:]):
+            if not times[i] < times[j]:
+                raise ValueError(f"{files[j]}: it has the same time, {times[j]:g} s, as {files[i]}")
         if not callable(field):
             field = np.asarray(field, float) if np.ndim(field) == 2 else applied.vector(field)
-        return cls(np.array([t or 0.0 for t in time]), states, field, film, {"solver": "read from OVF"})
+        return cls(np.array(times)[order], np.stack([states[i] for i in order]), field, film, {"solver": "read from OVF"})
+
+
+def _real(name, values):
+    """An array of real numbers, as it is."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: got {values.dtype}; real numbers are needed")
+    return values
+
+
+def _natural(path):
+    """For sorting names as people do: m_2 before m_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]

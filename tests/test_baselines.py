@@ -146,3 +146,12 @@ def test_the_spline_without_one_field_after_another():
     np.testing.assert_allclose(baselines.spline_left_out(FIELDS[:, :2], plane), 0, atol=1e-8)  # which any four fields give
     with pytest.raises(ValueError, match="^fields: got 4; at least 5"):
         baselines.spline_left_out(FIELDS[:4], np.zeros(4))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_seam(name):
+    """A fan around +x is answered as the same fan turned round."""
+    turned = np.array([-1, -1, 1])
+    known = values(FIELDS, 3)
+    np.testing.assert_allclose(METHODS[name](FIELDS * turned, known)(NEW * turned), METHODS[name](FIELDS, known)(NEW), atol=1e-9)
+    np.testing.assert_allclose(METHODS[name](FIELDS, known)((NEW[:3] * turned * turned).tolist()), METHODS[name](FIELDS, known)(NEW[:3]))

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import errno
+import functools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -763,3 +765,93 @@ def test_a_function_that_no_other_process_can_have_is_named(tmp_path, threads):
     with pytest.raises(TypeError, match="^fields: field 1, <function .*lambda.*cannot be sent to another process"):
         driven(tmp_path / "set", threads, [(0, 0), lambda t: (0, 0)])
     assert not (tmp_path / "set").exists()
+
+
+# ---------------------------------------------------------------------------- what was seen to go wrong
+
+
+@pytest.mark.parametrize("match, change", [
+    ("^workers: got 0", dict(workers=0)), ("^workers: got '2'", dict(workers="2")), ("^seed: got 1.5", dict(seed=1.5)),
+    ("^solver: got 'llg'", dict(solver="llg")), ("^executor: got 5", dict(executor=5)), ("^fields: got None", dict(fields=None)),
+    ("^fields: got .*pulse", dict(fields=applied.pulse((0, 1e-3), 1e-11)))])
+def test_arguments_are_named(tmp_path, match, change):
+    with pytest.raises((ValueError, TypeError), match=match):
+        dataset.generate(**{"path": tmp_path / "set", "fields": applied.fan(2), "film": FILM, "duration": 2e-11, **change})
+    assert not (tmp_path / "set").exists()
+
+
+def test_numpys_numbers_and_partials(tmp_path, threads):
+    options = dict(film=FILM, duration=2e-11, executor=threads, progress=False)
+    dataset.generate(tmp_path / "set", applied.fan(2), seed=np.int64(3), accuracy=np.float32(1), **options)
+    dataset.generate(tmp_path / "set", applied.fan(2), seed=3, accuracy=1.0, **options)
+    dataset.generate(tmp_path / "other", applied.fan(2), solver=functools.partial(llg.simulate, accuracy=2), **options)
+
+
+def test_masks_choose_runs(tmp_path, threads):
+    data = make(tmp_path / "set", threads)
+    mask = np.arange(6) % 2 == 1
+    assert np.array_equal(dataset.states(data, mask), dataset.states(data, [1, 3, 5]))
+    for part in ([0.7], mask[:3], ["1"]):
+        with pytest.raises(ValueError, match="^part: got"):
+            dataset.states(data, part)
+
+
+@pytest.mark.parametrize("name", ["t", "field", "inside", "x"])
+def test_coordinates_that_are_lost_or_damaged(tmp_path, threads, name):
+    make(tmp_path / "set", threads)
+    file = next(path for path in (tmp_path / "set" / name / "c").rglob("*") if path.is_file())
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(Exception, match="(?i)checksum|crc"):
+        np.asarray(dataset.load(tmp_path / "set")[name])
+    file.unlink()
+    with pytest.raises(ValueError, match=f"has lost its {name}; delete it"):
+        dataset.load(tmp_path / "set")
+
+
+TWO = """
+import sys, concurrent.futures
+sys.path.insert(0, sys.argv[2])
+from magbook import applied, dataset
+from magbook.film import Film
+if __name__ == "__main__":
+    dataset.generate(sys.argv[1], applied.fan(int(sys.argv[3])), Film((64e-9, 32e-9, 3e-9), (16, 8)), duration=float(sys.argv[4]), workers=2)
+"""
+
+
+def script(tmp_path, root, fields, duration, text=TWO):
+    (tmp_path / "script.py").write_text(text)
+    return subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path / "set", root, str(fields), str(duration)],
+                            stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_two_at_once_on_one_new_folder(tmp_path, root):
+    both = [script(tmp_path, root, 6, 1e-10) for _ in range(2)]
+    said = [process.communicate(timeout=100)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sum("another process is at work on" in one for one in said) == 1
+    assert dataset.load(tmp_path / "set").sizes["run"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_ctrl_c_twice_ends_it(tmp_path, root):
+    process = script(tmp_path, root, 200, 2e-9)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not any((tmp_path / "set").glob("m/c/*")):
+        time.sleep(0.05)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.03)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_is_told_so(tmp_path, root):
+    process = script(tmp_path, root, 2, 2e-11, TWO.replace('if __name__ == "__main__":\n    ', ""))
+    said = process.communicate(timeout=100)[1]
+    assert process.returncode == 1 and said.count("Traceback") <= 2 and 'if __name__ == "__main__":' in said
+    assert len(said.splitlines()) < 40

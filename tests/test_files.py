@@ -150,3 +150,31 @@ def test_nothing_is_pickled():
     for path in files.DATA.glob("*.npz"):
         with np.load(path, allow_pickle=False) as z:
             assert all(z[k].dtype.kind in "fiubU" for k in z.files)
+
+
+def test_a_link_goes_on_leading_there_and_a_mode_stays(tmp_path):
+    (tmp_path / "there").write_bytes(b"old")
+    (tmp_path / "there").chmod(0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    with files.atomic(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there").read_bytes() == b"new"
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o600
+
+
+def test_home_is_where_it_is_meant(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with files.atomic("~/a") as file:
+        file.write(b"a")
+    monkeypatch.setenv("MAGBOOK_CACHE", "~/b")
+    assert (tmp_path / "a").exists() and files.cache() == tmp_path / "b" and not (tmp_path / "~").exists()
+
+
+def test_a_file_system_without_modes(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+    monkeypatch.setattr("os.chmod", refuse)
+    with files.atomic(tmp_path / "a") as file:
+        file.write(b"a")
+    assert (tmp_path / "a").read_bytes() == b"a"

@@ -169,3 +169,18 @@ def test_a_huge_grid_allocates_nothing():
 def test_a_field_in_amperes_per_metre_is_noticed(field):
     with pytest.raises(ValueError, match="field.*tesla"):
         applied.vector(field)
+
+
+@pytest.mark.parametrize("change, unit", [(dict(size=(500, 125, 3)), "nm"), (dict(Ms=1.0), "T"), (dict(A=13.0), "pJ/m"), (dict(A=1e-3), "pJ/m"),
+                                          (dict(gamma0=1.76e11), r"rad/\(s T\)"), (dict(size=(1e-30, 1e-9, 1e-9)), "nm")])
+def test_numbers_in_other_units_are_asked_about(change, unit):
+    with pytest.raises(ValueError, match=f"^{next(iter(change))}: got .* Was it given in {unit}"):
+        Film(**change)
+
+
+def test_memory_of_a_container_counts(monkeypatch):
+    asked = lambda path: {"memory.max": "2000", "memory.current": "500"}[path.name]
+    monkeypatch.setattr("pathlib.Path.read_text", asked)
+    check_memory(1000, "little")
+    with pytest.raises(MemoryError, match="much needs about"):
+        check_memory(1400, "much")

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from scipy.integrate import solve_ivp
 
-from magbook import applied, llg, multirate, sp4
+from magbook import applied, demag, llg, multirate, sp4
 from magbook.files import shipped
 from magbook.film import MU0, Film
 
@@ -885,6 +885,35 @@ def test_not_finite_is_an_error(monkeypatch):
         run((0, 0), TINY, (1, 0, 0))
 
 
+@pytest.mark.parametrize("start, field", [((0, 1, 0), (0, 0)), ((0, 0, 1), (0, 0)), ((1, 0, 0), (-0.5, 0))])
+def test_relaxing_leaves_a_saddle(start, field):
+    """All along the hard axis, out of the plane, or against a strong field: no torque, and no minimum."""
+    film = Film((64e-9, 16e-9, 3e-9), (16, 4))
+    m = llg.relax(film, field, start, progress=False)
+    assert llg.max_torque(m, film, field) <= 1e-6
+    best = llg.relax(film, field, (-1, 0.2, 0.1), progress=False)
+    assert llg.energies(m, film, field)["total"] == pytest.approx(llg.energies(best, film, field)["total"], rel=1e-4)
+
+
+def test_durations_in_nanoseconds_are_asked_about():
+    for name in ("duration", "every"):
+        with pytest.raises(ValueError, match=f"^{name}: got 1; s are needed.*Was it given in ns"):
+            llg.simulate((0, 0), TINY, **{name: 1})
+
+
+def test_compiled_where_nothing_can_be_kept(monkeypatch):
+    njit = demag.numba.njit
+
+    def nowhere(*given, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(*given, **options)
+
+    monkeypatch.setattr(demag.numba, "njit", nowhere)
+    assert demag.compiled(lambda x: x + 1)(1) == 2
+
+
 def test_progress_bar_can_be_off(capsys):
     run((0, 0), TINY, (1, 0, 0))
+    run((0, 0), Film((200e-9, 190e-9, 20e-9), (40, 38)), duration=1e-11)  # its start is relaxed first
     assert capsys.readouterr().err == ""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from magbook import llg, metrics
+from magbook import dataset, llg, metrics
 from magbook.film import Film
 from magbook.metrics import (
     angle_error,
@@ -258,3 +258,18 @@ def test_what_cannot_be_compared(run, what, other):
     for pair, name in (((run.m, run), "run"), ((run, run.mean), "reference")):
         with pytest.raises(TypeError, match=f"^{name}: got ndarray; a magbook.Trajectory is needed"):
             compare(*pair)
+
+
+def test_states_of_a_data_set_are_numbers_too():
+    rng = np.random.default_rng(0)
+    a, b = (m / np.linalg.norm(m, axis=-1, keepdims=True) for m in rng.normal(size=(2, 3, 4, 5, 3)))
+    stored = [np.rint(m * dataset.SCALE).astype(np.int16) for m in (a, b)]
+    for function in (metrics.relative_l2, metrics.angle_error):
+        np.testing.assert_allclose(function(*stored), function(a, b), rtol=1e-3)
+    assert metrics.length_error(stored[0]).max() < 1e-4
+
+
+@pytest.mark.parametrize("function", ["relative_l2", "angle_error"])
+def test_shapes_that_only_broadcast_are_refused(function):
+    with pytest.raises(ValueError, match=r"^m: got shape \(10, 2, 2, 3\)"):
+        getattr(metrics, function)(np.ones((10, 2, 2, 3)), np.ones((1, 2, 2, 3)))

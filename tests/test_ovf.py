@@ -1,5 +1,7 @@
 """OVF files: round trips, files as mumax3, OOMMF and Ubermag write them, and what is refused."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -203,3 +205,22 @@ def test_discretisedfield(tmp_path, representation, theirs):
     field.to_file(str(tmp_path / "theirs.ovf"), representation=theirs)
     back, cell, _ = ovf.read(tmp_path / "theirs.ovf")
     assert np.allclose(back, m, rtol=1e-12, atol=0) and cell == pytest.approx(CELL, rel=1e-12)
+
+
+def test_spirits_segment_count(tmp_path):
+    ovf.write(tmp_path / "a.ovf", np.broadcast_to([1.0, 0, 0], (2, 3, 3)), (1e-9,) * 3)
+    raw = (tmp_path / "a.ovf").read_bytes()
+    (tmp_path / "a.ovf").write_bytes(raw.replace(b"Segment count: 1", b"Segment count: 000001"))
+    assert ovf.read(tmp_path / "a.ovf")[0].shape == (2, 3, 3)
+    (tmp_path / "a.ovf").write_bytes(raw.replace(b"Segment count: 1", b"Segment count: 000002"))
+    with pytest.raises(ValueError, match="segmentcount: got '000002'; 1 is needed, one state a file"):
+        ovf.read(tmp_path / "a.ovf")
+
+
+def test_blank_lines_take_no_time(tmp_path):
+    ovf.write(tmp_path / "a.ovf", np.broadcast_to([1.0, 0, 0], (2, 3, 3)), (1e-9,) * 3)
+    raw = (tmp_path / "a.ovf").read_bytes()
+    (tmp_path / "a.ovf").write_bytes(raw.replace(b"# Title", b"\n" * 80_000 + b"# Title"))
+    clock = time.perf_counter()
+    ovf.read(tmp_path / "a.ovf")
+    assert time.perf_counter() - clock < 1

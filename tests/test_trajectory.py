@@ -77,7 +77,7 @@ def test_its_field_in_all_forms():
 def test_what_does_not_fit_together(change):
     run = example()
     arguments = dict(t=run.t, m=run.m, field=run.field, film=run.film) | change
-    with pytest.raises(ValueError, match="^(m|field): got shape"):
+    with pytest.raises(ValueError, match="^(m|field): got shape|^t: finite times"):
         Trajectory(**arguments)
 
 
@@ -288,3 +288,76 @@ def test_ovf_files_that_do_not_fit_together(tmp_path):
     (tmp_path / "1.ovf").write_bytes((tmp_path / "0.ovf").read_bytes()[:600])
     with pytest.raises(ValueError, match="1.ovf"):
         Trajectory.from_ovf(tmp_path)
+
+
+@pytest.mark.parametrize("change", [dict(t=np.array(["a", "b", "c"])), dict(t=np.array([0, 2, 1]) * 1e-12), dict(t=np.array([0, np.nan, 1])),
+                                    dict(t=np.array([0, 1, 1]) * 1e-12), dict(m=np.zeros((3, 4, 6, 3), complex)), dict(t=1j * np.arange(3))])
+def test_what_is_no_trajectory_is_refused_when_it_is_made(change):
+    film = Film(cells=(6, 4))
+    with pytest.raises((ValueError, TypeError), match="^(t|m): "):
+        Trajectory(**{"t": np.arange(3) * 1e-12, "m": np.zeros((3, 4, 6, 3)), "field": (0, 0), "film": film, **change})
+
+
+# ---------------------------------------------------------------------------- OVF, as others write it
+
+
+def drive(folder, names, times, title="m", scale=1.0):
+    """Files of one film that turns; returns the states in the order of the times."""
+    angle = np.array(times) * 1e11
+    for name, t, a in zip(names, times, angle):
+        m = np.broadcast_to(scale * np.array([np.cos(a), np.sin(a), 0]), (4, 6, 3))
+        ovf.write(folder / name, m, (2e-9, 2e-9, 3e-9), time=t, title=title)
+
+
+def test_times_decide_the_order_then_natural_names(tmp_path):
+    drive(tmp_path, [f"m_{i}.ovf" for i in range(1, 13)], [i * 1e-12 for i in range(1, 13)])
+    run = Trajectory.from_ovf(tmp_path)
+    np.testing.assert_allclose(run.t, np.arange(1, 13) * 1e-12)
+    np.testing.assert_allclose(run.mean[:, 1], np.sin(run.t * 1e11), atol=1e-6)
+    (tmp_path / "m_13.ovf").write_bytes((tmp_path / "m_12.ovf").read_bytes())
+    with pytest.raises(ValueError, match="m_13.ovf: it has the same time, 1.2e-11 s, as .*m_12.ovf"):
+        Trajectory.from_ovf(tmp_path)
+
+
+def test_other_quantities_are_left_out_of_a_folder_and_refused_by_name(tmp_path):
+    drive(tmp_path, ["m000000.ovf", "m000001.ovf"], [0.0, 1e-12])
+    for name, labels in (("B_demag000000.ovf", "B_demag_x B_demag_y B_demag_z"), ("torque000001.ovf", "torque_x torque_y torque_z")):
+        raw = (tmp_path / "m000001.ovf").read_bytes()
+        (tmp_path / name).write_bytes(raw.replace(b"Title: m", b"Title: " + name[:-10].encode()).replace(b"m_x m_y m_z", labels.encode()))
+    (tmp_path / "._m000001.ovf").write_bytes(b"Mac OS X")
+    assert len(Trajectory.from_ovf(tmp_path)) == 2
+    with pytest.raises(ValueError, match="B_demag000000.ovf: its title and labels say that it holds something else"):
+        Trajectory.from_ovf([tmp_path / "m000000.ovf", tmp_path / "B_demag000000.ovf"])
+
+
+@pytest.mark.parametrize("title, labels, is_m", [
+    ("m", "m_x m_y m_z", True), ("Oxs_TimeDriver::Magnetization", "Oxs_TimeDriver:Magnetization:x", True), ("Field", "Magnetization_x", True),
+    ("SPIRIT Version 2.2.0", "spin_x spin_y spin_z", True), ("Oxs_Demag::Field", "Oxs_Demag:Field:x Oxs_Demag:Field:y", False),
+    ("Field", "field_x field_y field_z", False), ("B_eff", "B_eff_x B_eff_y B_eff_z", False), ("", "x y z", True)])
+def test_quantities_as_programs_name_them(tmp_path, title, labels, is_m):
+    drive(tmp_path, ["a.ovf"], [0.0])
+    raw = (tmp_path / "a.ovf").read_bytes()
+    (tmp_path / "a.ovf").write_bytes(raw.replace(b"Title: m", f"Title: {title}".encode()).replace(b"m_x m_y m_z", labels.encode()))
+    assert ovf.is_magnetization(tmp_path / "a.ovf") == is_m
+
+
+def test_the_first_file_of_a_drive_may_have_no_time(tmp_path):
+    ovf.write(tmp_path / "m0.omf", np.broadcast_to([1.0, 0, 0], (4, 6, 3)), (2e-9, 2e-9, 3e-9))
+    drive(tmp_path, ["run-1.omf", "run-2.omf"], [1e-12, 2e-12])
+    assert Trajectory.from_ovf(tmp_path).t.tolist() == [0.0, 1e-12, 2e-12]
+
+
+def test_magnetization_in_ampere_per_metre_is_the_films(tmp_path):
+    drive(tmp_path, ["a.ovf", "b.ovf"], [0.0, 1e-12], scale=1.4e6)
+    run = Trajectory.from_ovf(tmp_path)
+    assert run.film.Ms == pytest.approx(1.4e6, rel=1e-6) and np.abs(np.linalg.norm(run.m, axis=-1) - 1).max() < 1e-6
+    assert Trajectory.from_ovf(tmp_path, Ms=8e5).film.Ms == 8e5
+
+
+def test_an_older_run_is_not_read_back_with_a_new_one(tmp_path):
+    film = Film(cells=(6, 4))
+    long, short = (Trajectory(np.arange(n) * 1e-12, np.broadcast_to([1.0, 0, 0], (n, 4, 6, 3)), (0, 0), film) for n in (5, 3))
+    long.to_ovf(tmp_path)
+    long.to_ovf(tmp_path)
+    with pytest.raises(ValueError, match="^folder: .* holds m000003.ovf and 1 more of another run"):
+        short.to_ovf(tmp_path)

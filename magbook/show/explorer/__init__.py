@@ -92,6 +92,6 @@ class Explorer(anywidget.AnyWidget):
             k = max(1, round(self.time / rom.every))  # two samples at least make a run
             c = rom.latents(self.field, duration=k * rom.every)[round(self.time / rom.every)]
         picture = look.png(look.hue_colors(rom.decode(c)))
-        return {"text/html": f'<div class="magbook-explorer" data-model="{self.model}" data-options="{html.escape(json.dumps(state))}">'
+        return {"text/html": f'<div class="magbook-explorer" data-model="{html.escape(self.model)}" data-options="{html.escape(json.dumps(state))}">'
                              f'<img src="{picture}" alt="The film, coloured by the direction of its magnetization" style="width: 100%">'
                              "<p>This panel needs a browser that runs scripts; this is the film that it begins with.</p></div>"}, {}
