@@ -22,7 +22,7 @@ from .applied import Field
 from .demag import Demag
 from .files import shipped
 from .film import MU0, Film, check_memory, unit
-from .multirate import Multirate, one_thread
+from .multirate import Descent, Multirate, one_thread
 from .trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the terms of the equation
@@ -240,33 +240,21 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
         raise ValueError(f"iterations: got {iterations!r}; a whole number of at least 1 is needed")
     if not (isinstance(torque, Real) and torque > 0):
         raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
-    before, saddle = None, None
+    descent, saddle, taken = Descent(film, field), None, 0
+    descent.state = m
     with bar(desc="relax", unit="step", show=progress) as steps:
-        for n in range(iterations):
-            mxh = np.cross(m, effective_field(m, film, field)) / film.Ms
-            largest = np.linalg.norm(mxh, axis=-1).max()
+        while taken < iterations:
+            n, largest = descent.go(torque, min(50, iterations - taken))
+            taken += n
+            steps.set_postfix_str(f"torque {largest:.1e}", refresh=False)
+            steps.update(n)
             if largest <= torque:
+                m = descent.state
                 energy = energies(m, film, field)["total"]
                 if saddle and energy > saddle[0] - 1e-6 * abs(saddle[0]):
                     return saddle[1]  # the push led back, or round to one like it
                 saddle = energy, m
-                m = _pushed(m, film)
-                before = None
-                continue
-            descent = np.cross(m, mxh)  # minus the part of h that is perpendicular to m
-            if before is None:
-                length = 0.01
-            else:
-                dm, dg = m - before[0], descent - before[1]
-                # the two Barzilai-Borwein lengths in turn; the cap keeps a first wild guess from jumping
-                pair = (np.sum(dm * dm), np.sum(dm * dg)) if n % 2 else (np.sum(dm * dg), np.sum(dg * dg))
-                length = min(abs(pair[0] / pair[1]), 10.0) if pair[1] else 0.01
-            before = m, descent
-            # an exact rotation about the torque: Cayley's formula for m' - m = -length (m' + m)/2 x (m x h)
-            s = length**2 * np.sum(mxh**2, axis=-1, keepdims=True)
-            m = ((4 - s) * m - 4 * length * descent) / (4 + s)
-            steps.set_postfix_str(f"torque {largest:.1e}", refresh=False)
-            steps.update()
+                descent.state = _pushed(m, film)
     raise RuntimeError(f"relax: after {iterations} iterations max|m x H|/Ms is {largest:.2e}, not {torque:g}; "
                        "allow more iterations or a larger torque")
 

@@ -325,6 +325,85 @@ class Multirate:
         return _energy(self.m, self.past[self.order[0]], self.stencil, field / self.unit) / cells
 
 
+# ---------------------------------------------------------------------------- downhill
+
+
+@compiled
+def _descend(m, field, stencil, demag, slow, before, now, begun, torque, steps):
+    """m <- up to `steps` steps further downhill, see `llg.relax`. Returns (how many were taken, largest |m x h|).
+
+    before, now: (2, 3, ny, nx): m and m x (m x h) at the step before; m x h and m x (m x h). begun: steps taken so far.
+    """
+    ny, nx = slow.shape[1], slow.shape[2]
+    largest = 0.0
+    for n in range(begun, begun + steps):
+        convolve(slow, m, demag)
+        largest, mm, mg, gg = 0.0, 0.0, 0.0, 0.0
+        for j in range(ny):
+            for i in range(nx):
+                y, x = j + 1, i + 1
+                mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
+                hx = slow[0, j, i] + field[0] + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1]) + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x])
+                hy = slow[1, j, i] + field[1] + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1]) + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x])
+                hz = slow[2, j, i] + field[2] + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1]) + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x])
+                tx, ty, tz = my * hz - mz * hy, mz * hx - mx * hz, mx * hy - my * hx
+                gx, gy, gz = my * tz - mz * ty, mz * tx - mx * tz, mx * ty - my * tx
+                largest = max(largest, tx * tx + ty * ty + tz * tz)
+                if n:
+                    ax, ay, az = mx - before[0, 0, j, i], my - before[0, 1, j, i], mz - before[0, 2, j, i]
+                    bx, by, bz = gx - before[1, 0, j, i], gy - before[1, 1, j, i], gz - before[1, 2, j, i]
+                    mm += ax * ax + ay * ay + az * az
+                    mg += ax * bx + ay * by + az * bz
+                    gg += bx * bx + by * by + bz * bz
+                now[0, 0, j, i], now[0, 1, j, i], now[0, 2, j, i] = tx, ty, tz
+                now[1, 0, j, i], now[1, 1, j, i], now[1, 2, j, i] = gx, gy, gz
+        largest = np.sqrt(largest)
+        if largest <= torque:
+            return n - begun, largest
+        # The two Barzilai-Borwein lengths in turn; the cap keeps a first wild guess from jumping
+        top, bottom = (mm, mg) if n % 2 else (mg, gg)
+        length = min(abs(top / bottom), 10.0) if n and bottom != 0 else 0.01
+        for j in range(ny):
+            for i in range(nx):
+                # An exact rotation about the torque: Cayley's formula for m' - m = -length (m' + m)/2 x (m x h)
+                s = length**2 * (now[0, 0, j, i] ** 2 + now[0, 1, j, i] ** 2 + now[0, 2, j, i] ** 2)
+                for k in range(3):
+                    before[0, k, j, i], before[1, k, j, i] = m[k, j + 1, i + 1], now[1, k, j, i]
+                    m[k, j + 1, i + 1] = ((4 - s) * m[k, j + 1, i + 1] - 4 * length * now[1, k, j, i]) / (4 + s)
+    return steps, largest
+
+
+class Descent:
+    """A film on its way downhill. film: the `Film`. field: mu0*H in T, (3,). The state is `state`, (ny, nx, 3)."""
+
+    def __init__(self, film: Film, field: np.ndarray):
+        self.film, self.field = film, field / (MU0 * film.Ms)
+        self.stencil = np.zeros((3, 3)) + 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
+        self.demag = convolution(film, np.zeros((3, 3)), np.dtype(float))
+        self.m = np.zeros((3, film.ny + 2, film.nx + 2))
+        self.room = np.zeros((3, film.ny, film.nx)), *np.zeros((2, 2, 3, film.ny, film.nx))
+        self.begun = 0
+
+    @property
+    def state(self) -> np.ndarray:
+        return np.moveaxis(self.m[:, 1:-1, 1:-1], 0, -1).copy()
+
+    @state.setter
+    def state(self, m: np.ndarray) -> None:
+        self.m[:, 1:-1, 1:-1] = np.moveaxis(m, -1, 0)
+        self.begun = 0
+
+    def go(self, torque: float, steps: int) -> tuple[int, float]:
+        """Up to so many steps, until max|m x H|/Ms is below the torque: how many were taken, and the torque that is left."""
+        with one_thread():
+            taken, largest = _descend(self.m, self.field, self.stencil, self.demag, *self.room, self.begun, torque, steps)
+        self.begun += taken
+        return taken, largest
+
+
+# ---------------------------------------------------------------------------- one core
+
+
 _controller = lru_cache(maxsize=1)(ThreadpoolController)
 _running, _lock, _limit = 0, threading.Lock(), []
 
