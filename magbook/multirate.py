@@ -9,9 +9,8 @@ joins the exchange, which costs nothing, and what is left, the slow field, is sl
 
 A slow step is made twice. First the slow field is extrapolated through its last three values: that predicts the state at
 the end, and the slow field there is computed. Then the step is repeated from the same start with the cubic through the new
-value and the last three, with one evaluation a step. Extrapolation alone, at half of
-the price, lets the fast modes grow. How far the new value lies from what was extrapolated says how large the error is, for
-nothing: the step follows it.
+value and the last three. So there is one evaluation a step. Extrapolation alone, at half of the price, lets the fast modes
+grow. How far the new value lies from what was extrapolated says how large the error is, for nothing: the step follows it.
 """
 
 import threading
@@ -33,6 +32,7 @@ It is counted as if the extrapolated field had been used, so what is kept is bet
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
+
 
 @compiled
 def _stage(out, u, weight, m, slow, stencil, alpha):
@@ -251,7 +251,7 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     mode that the grid can hold: omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
     A mode that turns by half a turn in a slow step is driven by its own slow field, with a sign that changes from step to step:
     a resonance, which damping must hold down. The mode that the five-point stencil tells worst is the grid's fastest, so
-    no slow step puts that one there. `python -m magbook.made`'s chapter 1 draws it.
+    no slow step puts that one there. The page "What is tested" has the analysis.
     field: mu0*H in tesla. accuracy: see `llg.simulate`.
     """
     applied = field / MU0
@@ -325,7 +325,7 @@ class Multirate:
         return _energy(self.m, self.past[self.order[0]], self.stencil, field / self.unit) / cells
 
 
-# ---------------------------------------------------------------------------- downhill
+# ---------------------------------------------------------------------------- downhill: `llg.relax`
 
 
 @compiled

@@ -275,3 +275,8 @@ def test_grid_with_a_slider():
     assert slider.active == 1 and fig.layout.images[0].source == slider.steps[1].args[0]["images"][0]["source"]
     sources = [[image["source"] for image in step.args[0]["images"]] for step in slider.steps]
     assert sources[0][1] == sources[1][0] != sources[1][1] == sources[2][0]
+
+
+def test_a_strip_much_longer_than_wide_is_drawn():
+    strip = Film((26e-6, 20e-9, 3e-9), (130, 1))
+    assert plots.film(strip.state((1, 0, 0)), strip).layout.height > 0

@@ -128,7 +128,7 @@ def _film_axes(film, x="x"):
 
 def _film_height(film):
     """How high a film is drawn in a book column, px."""
-    return round(min(_COLUMN * film.size[1] / film.size[0], 400))
+    return max(1, round(min(_COLUMN * film.size[1] / film.size[0], 400)))
 
 
 def _nm_per_px(film):
