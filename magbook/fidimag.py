@@ -76,7 +76,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
 
     Two of them mean something else here:
     accuracy: the integrator is scipy's dopri5 with rtol = atol = 1e-8/accuracy^3. So the error falls as the
-        third power of accuracy, as it does in `llg.simulate`, and 1 is the tolerance of the reference runs.
+        third power of accuracy, and 1 is the tolerance of the reference runs.
     precision: of the states that are returned. fidimag computes in double.
     Raises ImportError where fidimag cannot be imported, what `llg.simulate` raises, and FloatingPointError
     also where the integrator gives up. fidimag runs on OMP_NUM_THREADS threads.
