@@ -20,7 +20,8 @@ NEAR = 20
 """Cells nearer than this many cell lengths get Newell's exact formula, others the quadrature of `_far`.
 
 Newell's formula takes differences of large numbers, and its rounding error grows with the sixth power
-of the distance; the quadrature's error falls with it. At 20 cells both are below 1e-7 of the value.
+of the distance; the quadrature's error falls with it. At 20 cells both are below 1e-7 of the value for
+cubes, 1e-6 for cells of 5 x 5 x 1, and 1e-4 for 50 x 50 x 1, as measured.
 """
 
 
