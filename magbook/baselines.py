@@ -144,7 +144,7 @@ def _training(fields, values, least=1):
     Directions are counted around the mean direction of the training fields, so that a fan around 0 degrees has no seam.
     """
     turns = np.deg2rad(coordinates(fields, "fields")[:, 0])
-    middle = np.rad2deg(np.arctan2(np.sin(turns).mean(), np.cos(turns).mean()))
+    middle = np.rad2deg(np.arctan2(np.sin(turns).mean(), np.cos(turns).mean())) % 360
     at = partial(coordinates, middle=middle)
     x, values = at(fields, "fields"), np.asarray(values)
     if len(values) != len(x):

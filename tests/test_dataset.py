@@ -838,7 +838,7 @@ def test_two_at_once_on_one_new_folder(tmp_path, root):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_ctrl_c_twice_ends_it(tmp_path, root):
-    process = script(tmp_path, root, 200, 2e-9)
+    process = script(tmp_path, root, 3000, 5e-9)
     until = time.monotonic() + 60
     while time.monotonic() < until and not any((tmp_path / "set").glob("m/c/*")):
         time.sleep(0.05)
