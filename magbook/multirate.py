@@ -401,18 +401,7 @@ class Descent:
         return taken, largest
 
 
-# ---------------------------------------------------------------------------- while it runs
-
-
-@contextmanager
-def fixed_steps() -> Iterator[None]:
-    """Meanwhile steps follow no error: two runs take the same steps, and differ by what they were given alone."""
-    global TOLERANCE
-    before, TOLERANCE = TOLERANCE, np.inf
-    try:
-        yield
-    finally:
-        TOLERANCE = before
+# ---------------------------------------------------------------------------- one core
 
 
 _controller = lru_cache(maxsize=1)(ThreadpoolController)

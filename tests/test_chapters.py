@@ -90,7 +90,7 @@ RANGES = {
         "half_grid_median": (0.003, 0.0045), "cheap_1": (0.003, 0.0036), "cheap_2": (0.035, 0.045),
         "cheap_median": (0.013, 0.018), "turned_1": (0.0015, 0.002), "turned_2": (0.03, 0.035),
         "misfit_1": (0.29, 0.39), "misfit_2": (0.06, 0.09), "misfit": (0.42, 0.54),
-        "growth_1": (1.5, 2.49), "growth_2": (50, 85), "growth_median": (5, 9), "growth_most": (40, 110),
+        "growth_1": (1.5, 2.49), "growth_2": (50, 85), "growth_median": (5, 9), "growth_most": (600, 800), "large_most": (60, 150),
         "ae_mean": (0.165, 0.175), "ae_spread": (0.002, 0.005),
         "net_spread_1": (0.002, 0.004), "net_spread_2": (0.009, 0.015), "net_spread": (0.0005, 0.002),
         "median_low": (0.0135, 0.0165), "median_high": (0.02, 0.024),

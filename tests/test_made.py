@@ -391,5 +391,5 @@ def test_floors_are_computed_again(floors, sp4_runs):
     small, large = (floors["l2"][:, name.index(f"start {size}")] for size in ("1e-06", "0.001"))
     assert (np.abs(np.log2(small[:, 0] / 1e-6)) < 1).all()  # what was put in, a hundredth of a nanosecond later
     ratio = large.max(axis=1) / small.max(axis=1)
-    off = np.abs(ratio / 1000 - 1)  # small differences grow in proportion, but where a wall collapses between two others
-    assert (off < 0.25).sum() >= len(off) - 1 and off.max() < 0.6
+    steep = small.max(axis=1) > 1e-4  # one field, where two walls meet: there a thousandth is no small difference
+    assert steep.sum() == 1 and (np.abs(ratio[~steep] / 1000 - 1) < 0.25).all()  # small differences grow in proportion
