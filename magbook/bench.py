@@ -10,7 +10,7 @@ import numpy as np
 from . import applied, llg, sp4
 from . import fidimag as fidimag_
 from .applied import Field
-from .demag import convolution, convolve
+from .demag import Demag, convolve
 from .film import Film
 from .multirate import one_thread
 from .rom import ReducedOrderModel, load_rom
@@ -40,7 +40,7 @@ def solver(film: Film = Film(), duration: float = 1e-9, accuracy: float = 1.0, r
     llg.simulate(sp4.FIELD_1, duration=1e-11, **options)  # compiles
     total, run = _fastest(lambda: llg.simulate(sp4.FIELD_1, duration=duration, **options), repeats)
     m, out = np.zeros((3, film.ny + 2, film.nx + 2), np.float32), np.zeros((3, film.ny, film.nx), np.float32)
-    prepared = convolution(film, np.zeros((3, 3)), np.float32)
+    prepared = Demag(film, dtype=np.float32).prepared()
     with one_thread():
         once = _fastest(lambda: [convolve(out, m, prepared) for _ in range(20)], 5)[0] / 20
     n = run.info["field evaluations"]

@@ -17,6 +17,7 @@ import joblib
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import ArrayLike
 
 from . import applied, llg
 from ._progress import bar
@@ -341,10 +342,15 @@ def _unreadable(run, error):
                       "arguments finds and replaces it")
 
 
-def as_float(states: np.ndarray) -> np.ndarray:
-    """States as float32, whether they come as floats or as a data set stores them, in 16-bit whole numbers."""
+def decoded(states: ArrayLike) -> np.ndarray:
+    """States as they are, or as float32 where they come in the 16-bit whole numbers of a data set."""
     states = np.asarray(states)
-    return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states.astype(np.float32, copy=False)
+    return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states
+
+
+def as_float(states: ArrayLike) -> np.ndarray:
+    """States as float32, whether they come as floats or as a data set stores them, in 16-bit whole numbers."""
+    return decoded(states).astype(np.float32, copy=False)
 
 
 def states_file(path: str | Path, i: int) -> Path:

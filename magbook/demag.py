@@ -1,8 +1,8 @@
-"""The demagnetizing field: the Newell tensor, and its convolution by FFT. Chapter 1 introduces both.
+"""The demagnetizing field: the Newell tensor, and its convolution. Chapter 1 introduces both.
 
 Notation: h = H/Ms and m are dimensionless; h_demag[i] = -sum_j N[i - j] m[j], with N the demagnetization
 tensor of two cells (A. J. Newell, W. Williams, D. J. Dunlop, J. Geophys. Res. 98, 9551 (1993)).
-Arrays here have the component first, (3, ny, nx): each component is contiguous, as FFTs want it.
+Arrays here have the component first, (3, ny, nx): each component is contiguous.
 """
 
 from collections.abc import Callable
@@ -139,81 +139,48 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(**options)(function)
 
 
-@compiled
-def _multiply(m, n):
-    """m <- -N m in Fourier space, in place: one pass over the memory."""
-    for j in range(m.shape[1]):
-        for i in range(m.shape[2]):
-            x, y = m[0, j, i], m[1, j, i]
-            m[0, j, i] = -(n[0, j, i] * x + n[3, j, i] * y)
-            m[1, j, i] = -(n[3, j, i] * x + n[1, j, i] * y)
-            m[2, j, i] = -n[2, j, i] * m[2, j, i]
-
-
 class Demag:
     """The demagnetizing field of a film as a convolution, zero-padded so that no image of it acts.
 
+    A Fourier transform by matrix product, with cosines and sines: for films of up to some hundred cells as fast as an FFT or
+    faster, and a compiled loop can call it. The tensor is even or odd in each offset, so about the middle of the film even and
+    odd parts stay apart, each half as long: that halves both the work and the matrices.
     film: the `Film`. without: a stencil (3, 3) as `near_stencil` gives it; its part is left out of the field.
     dtype: precision of the transforms.
     Raises MemoryError before allocating if the grid is too large.
     """
 
     def __init__(self, film: Film, without: np.ndarray | None = None, dtype: DTypeLike = np.float64):
-        self.ny, self.nx = film.ny, film.nx
-        self.shape = tuple(scipy.fft.next_fast_len(2 * n - 1, real=True) for n in (self.ny, self.nx))
-        check_memory(60 * 8 * self.ny * self.nx, f"The demagnetization tensor of {self.nx} x {self.ny} cells")
+        ny, nx = self.ny, self.nx = film.ny, film.nx
+        check_memory(8 * (60 * ny * nx + 2 * (nx**2 + ny**2)), f"The demagnetization tensor of {nx} x {ny} cells")
         n = tensor(film.cells, (film.dx, film.dy, film.thickness))
         if without is not None:
             n = n.copy()
             n[:3, 0, 0] -= without[:, 0]
             n[:3, 0, 1:2] -= without[:, 1:2]
             n[:3, 1:2, 0] -= without[:, 2:3]
-        self.spectrum = _spectrum(n, self.shape).astype(dtype)
-        self.evaluations = 0
+        spectrum = _spectrum(n, (2 * ny - 1, 2 * nx - 1))[:, :ny]
+        spectrum[3] *= -1  # of sin(kx x) sin(ky y), which is odd twice
+        for axis, cells in ((1, ny), (2, nx)):  # a frequency and its negative are one here
+            spectrum *= np.expand_dims(np.where(np.arange(cells), 2, 1) / (2 * cells - 1), (0, 3 - axis))
+        self.spectrum, self.matrices = np.ascontiguousarray(spectrum, dtype), ()
+        for cells in (nx, ny):
+            x = np.arange((cells + 1) // 2) - (cells - 1) / 2
+            phase = 2 * np.pi / (2 * cells - 1) * np.outer(x, np.arange(cells))
+            self.matrices += tuple(np.ascontiguousarray(a, dtype) for a in (np.cos(phase), np.sin(phase), np.cos(phase.T), np.sin(phase.T)))
+
+    def prepared(self) -> tuple:
+        """What `convolve` takes: spectrum, matrices, and room to work, which belongs to one thread."""
+        ny, nx = self.ny, self.nx
+        shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 3 * nx), (2, 2, ny, 3 * nx)
+        return self.spectrum, self.matrices, tuple(np.zeros(shape, self.spectrum.dtype) for shape in shapes)
 
     def field(self, m: np.ndarray) -> np.ndarray:
-        """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless.
-
-        Three quarters of the padded grid are zeros. The first transform runs over the filled rows only,
-        and the last one back over the rows that are wanted: half of the work of an FFT in two dimensions.
-        """
-        self.evaluations += 1
-        rows = scipy.fft.rfft(m, self.shape[1], axis=2)
-        full = scipy.fft.fft(rows, self.shape[0], axis=1)
-        _multiply(full, self.spectrum)
-        rows = scipy.fft.ifft(full, axis=1, overwrite_x=True)[:, :self.ny]
-        # contiguous, so that the loops that read it are compiled to whole vectors of cells
-        return np.ascontiguousarray(scipy.fft.irfft(rows, self.shape[1], axis=2)[:, :, :self.nx])
-
-
-# ---------------------------------------------------------------------------- the same, in compiled code
-#
-# A transform by matrix product: cosines and sines, for films of up to some hundred cells as fast as an FFT or faster, and a
-# compiled loop can call it. The tensor is even or odd in each offset, so about the middle of the film even and odd parts
-# stay apart, each half as long: that halves both the work and the matrices.
-
-
-def convolution(film: Film, without: np.ndarray, dtype: DTypeLike) -> tuple:
-    """What `convolve` needs: spectrum of the tensor, matrices, room to work. Arguments as `Demag` takes them."""
-    ny, nx = film.ny, film.nx
-    check_memory(60 * 8 * ny * nx, f"The demagnetization tensor of {nx} x {ny} cells")
-    n = tensor(film.cells, (film.dx, film.dy, film.thickness)).copy()
-    n[:3, 0, 0] -= without[:, 0]
-    n[:3, 0, 1:2] -= without[:, 1:2]
-    n[:3, 1:2, 0] -= without[:, 2:3]
-    spectrum = _spectrum(n, (2 * ny - 1, 2 * nx - 1))[:, :ny]
-    spectrum[3] *= -1  # of sin(kx x) sin(ky y), which is odd twice
-    for axis, cells in ((1, ny), (2, nx)):  # a frequency and its negative are one here
-        spectrum *= np.expand_dims(np.where(np.arange(cells), 2, 1) / (2 * cells - 1), (0, 3 - axis))
-    matrices = []
-    for cells in (nx, ny):
-        x = np.arange((cells + 1) // 2) - (cells - 1) / 2
-        phase = 2 * np.pi / (2 * cells - 1) * np.outer(x, np.arange(cells))
-        matrices += [np.cos(phase), np.sin(phase), np.cos(phase.T), np.sin(phase.T)]
-    half_x, half_y = (nx + 1) // 2, (ny + 1) // 2
-    room = [(2, 3 * ny, half_x), (2, 3 * ny, nx), (2, half_y, 3 * nx), (2, 2, ny, 3 * nx)]
-    return (np.ascontiguousarray(spectrum, dtype), tuple(np.ascontiguousarray(a, dtype) for a in matrices),
-            tuple(np.zeros(shape, dtype) for shape in room))
+        """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""
+        padded = np.pad(m.astype(self.spectrum.dtype, copy=False), ((0, 0), (1, 1), (1, 1)))
+        h = np.empty((3, self.ny, self.nx), self.spectrum.dtype)
+        convolve(h, padded, self.prepared())
+        return h
 
 
 @compiled
@@ -239,7 +206,7 @@ def _unfold(out, a):
 
 
 @compiled
-def _multiply_waves(f, n):
+def _multiply(f, n):
     """f <- -N f, f: (2, 2, ny, 3 nx): even and odd along x, along y. The tensor's xy turns even-even into odd-odd."""
     nx = n.shape[2]
     for p in range(2):
@@ -256,7 +223,7 @@ def _multiply_waves(f, n):
 
 @compiled
 def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
-    """out <- h = H_demag/Ms, (3, ny, nx), of m, (3, ny + 2, nx + 2) with a border of zeros. prepared: from `convolution`."""
+    """out <- h = H_demag/Ms, (3, ny, nx), of m, (3, ny + 2, nx + 2) with a border of zeros. prepared: see `Demag`."""
     spectrum, matrices, (ends, rows, sides, waves) = prepared
     cos_x, sin_x, cos_kx, sin_kx, cos_y, sin_y, cos_ky, sin_ky = matrices
     ny, nx = out.shape[1], out.shape[2]
@@ -273,7 +240,7 @@ def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
         _fold(sides, rows[p].reshape(ny, 3 * nx))
         np.dot(cos_ky, sides[0], waves[p, 0])
         np.dot(sin_ky, sides[1], waves[p, 1])
-    _multiply_waves(waves, spectrum)
+    _multiply(waves, spectrum)
     for p in range(2):
         np.dot(cos_y, waves[p, 0], sides[0])
         np.dot(sin_y, waves[p, 1], sides[1])

@@ -101,12 +101,13 @@ def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float
     """
     if not isinstance(film, Film):
         raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
-    for name, value in (("duration", duration), ("every", every), ("accuracy", accuracy)):
+    seconds = 1e-18, 1e-3, "s are needed, at most 1e-3. Was it given in ns?"
+    for name, value, (low, high, needed) in (("duration", duration, seconds), ("every", every, seconds),
+                                             ("accuracy", accuracy, (1e-3, 1e3, "a number from 0.001 to 1000 is needed"))):
         if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: got {value!r}; a number greater than 0 is needed")
-        if not (1e-3 if name == "accuracy" else 1e-18) <= value <= (1e3 if name == "accuracy" else 1e-3):
-            raise ValueError(f"{name}: got {value!r}; " + ("a number from 0.001 to 1000 is needed" if name == "accuracy" else
-                                                           "s are needed, at most 1e-3. Was it given in ns?"))
+        if not low <= value <= high:
+            raise ValueError(f"{name}: got {value!r}; {needed}")
     if precision not in ("single", "double"):
         raise ValueError(f"precision: got {precision!r}; 'single' or 'double' is needed")
     if not duration / every < 2**53:
@@ -255,6 +256,8 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
                     return saddle[1]  # the push led back, or round to one like it
                 saddle = energy, m
                 descent.state = _pushed(m, film)
+    if saddle and energies(descent.state, film, field)["total"] >= saddle[0]:
+        return saddle[1]  # it was reached, and the push has not led further down
     raise RuntimeError(f"relax: after {iterations} iterations max|m x H|/Ms is {largest:.2e}, not {torque:g}; "
                        "allow more iterations or a larger torque")
 
@@ -263,6 +266,9 @@ def _pushed(m, film):
     """A state, each vector turned by some hundredths of a radian, all together and each by itself; always the same."""
     push = np.array([0.02, -0.02, 0.02]) + 0.02 * np.random.default_rng(0).standard_normal(m.shape)
     return unit((m + push) * film.inside[..., None])
+
+
+_s_states: dict[Film, np.ndarray] = {}
 
 
 def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
@@ -283,6 +289,3 @@ def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
         for old in list(_s_states)[:-8]:
             del _s_states[old]
     return _s_states[film].copy()
-
-
-_s_states: dict[Film, np.ndarray] = {}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import llg
-from .dataset import as_float
+from .dataset import decoded
 from .film import unit
 from .trajectory import Trajectory
 
@@ -133,14 +133,8 @@ def angle_error(m: ArrayLike, reference: ArrayLike) -> np.ndarray:
     return np.degrees(np.arctan2(cross, np.sum(m * reference, axis=-1)))
 
 
-def _numbers(m):
-    """States as they are, or as floats, where they come in a data set's whole numbers."""
-    m = np.asarray(m)
-    return as_float(m) if m.dtype == np.int16 else m
-
-
 def _alike(m, reference):
-    m, reference = _numbers(m), _numbers(reference)
+    m, reference = decoded(m), decoded(reference)
     if m.shape != reference.shape:
         raise ValueError(f"m: got shape {m.shape}; that of the reference, {reference.shape}, is needed")
     return m, reference
@@ -148,7 +142,7 @@ def _alike(m, reference):
 
 def length_error(m: ArrayLike) -> np.ndarray:
     """How far vectors are from unit length, | |m| - 1 |: (...) from states (..., 3). The LLG equation keeps |m| = 1."""
-    return np.abs(np.linalg.norm(_numbers(m), axis=-1) - 1)
+    return np.abs(np.linalg.norm(decoded(m), axis=-1) - 1)
 
 
 def horizon(t: ArrayLike, error: ArrayLike, level: float = LEVEL) -> float:

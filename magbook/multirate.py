@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .demag import compiled, convolution, convolve, near_stencil, tensor
+from .demag import Demag, compiled, convolve, near_stencil, tensor
 from .film import MU0, Film
 
 TOLERANCE = 7e-5
@@ -276,7 +276,7 @@ class Multirate:
         near = near_stencil(tensor(film.cells, (film.dx, film.dy, film.thickness)))
         self.stencil = (exchange - near).astype(dtype)
         # What rounding took from the stencil goes into the convolution, so that nothing is lost
-        self.demag = convolution(film, exchange - self.stencil.astype(float), dtype)
+        self.demag = Demag(film, exchange - self.stencil.astype(float), dtype).prepared()
         self.m = np.zeros((3, film.ny + 2, film.nx + 2), dtype)
         self.state[:] = np.moveaxis(start, -1, 0)
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
@@ -379,7 +379,7 @@ class Descent:
     def __init__(self, film: Film, field: np.ndarray):
         self.film, self.field = film, field / (MU0 * film.Ms)
         self.stencil = np.zeros((3, 3)) + 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
-        self.demag = convolution(film, np.zeros((3, 3)), np.dtype(float))
+        self.demag = Demag(film).prepared()
         self.m = np.zeros((3, film.ny + 2, film.nx + 2))
         self.room = np.zeros((3, film.ny, film.nx)), *np.zeros((2, 2, 3, film.ny, film.nx))
         self.begun = 0

@@ -147,7 +147,7 @@ def test_its_colours_are_those_of_every_other_picture(script):
     np.testing.assert_allclose(np.reshape(pixels, (8, 16, 4))[::-1], look.hue_colors(m), atol=1)
 
 
-def test_a_dragged_field_is_answered_at_once(script):
+def test_a_dragged_field_is_answered_30_times_a_second(script):
     hand_over(script, "atlas")
     milliseconds = script.evaluate("""() => {
         const took = [];
@@ -159,7 +159,7 @@ def test_a_dragged_field_is_answered_at_once(script):
         }
         return Math.min(...took);  // what else this machine does only adds
     }""")
-    assert milliseconds < 50, f"{milliseconds:.0f} ms a picture"
+    assert milliseconds < 33, f"{milliseconds:.0f} ms a picture"
 
 
 STUB = """async ([header, weights]) => {  // a widget as anywidget hands it over, on the Python side of which is this test

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from numpy.typing import ArrayLike
 
-from ..dataset import as_float
+from ..dataset import decoded
 from ..film import Film
 from ..trajectory import Trajectory
 from .page import select_renderer
@@ -167,8 +167,7 @@ def check_wheel(wheel: str) -> None:
 def vectors(m: ArrayLike) -> np.ndarray:
     """Finite vectors (..., 3) as floats."""
     try:
-        m = np.asarray(m)
-        m = np.asarray(as_float(m) if m.dtype == np.int16 else m, dtype=float)
+        m = np.asarray(decoded(m), dtype=float)
     except (TypeError, ValueError) as error:
         raise TypeError(f"m: got {type(m).__name__}; an array (..., 3) of vectors is needed") from error
     if m.ndim < 1 or m.shape[-1] != 3:
