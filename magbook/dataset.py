@@ -1,6 +1,7 @@
 """The data set: a fan of applied fields, one trajectory for each, on disk. Chapter 2 introduces it."""
 
 import concurrent.futures
+import contextlib
 import errno
 import inspect
 import json
@@ -132,8 +133,10 @@ def _fill(path, solver, fields, film, stored, t, manifest, arguments, executor, 
     todo = state["missing"] + state["damaged"]
     check_memory(4 * m.nbytes // len(fields) * (workers or joblib.cpu_count()), "Computing trajectories in parallel")
     complete = len(state["complete"])
-    with bar(total=len(fields), initial=complete, desc="LLG", unit="field", show=progress) as done:
-        for i, states in _compute(solver, fields, todo, arguments, executor, workers):
+    # closing: whatever ends the loop ends the workers too
+    with (_one_interrupt(), contextlib.closing(_compute(solver, fields, todo, arguments, executor, workers)) as computed,
+          bar(total=len(fields), initial=complete, desc="LLG", unit="field", show=progress) as done):
+        for i, states in computed:
             try:
                 m[i] = states
             except OSError as error:
@@ -144,6 +147,25 @@ def _fill(path, solver, fields, film, stored, t, manifest, arguments, executor, 
             complete += 1
             done.update()
     return load(path)
+
+
+@contextlib.contextmanager
+def _one_interrupt():
+    """The first Ctrl-C interrupts; while what it leaves is tidied up, another is not heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+
+    def once(*_):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _name(solver):
@@ -221,7 +243,7 @@ def _compute(solver, fields, todo, arguments, executor, workers):
                                        "what is complete is kept") from error
                 yield i, states
     except BaseException:
-        if own:  # nothing is worth waiting for, and a second Ctrl-C must find nothing to break
+        if own:  # nothing is worth waiting for
             for process in list((executor._processes or {}).values()):
                 process.kill()
         raise
