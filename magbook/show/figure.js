@@ -20,8 +20,9 @@ function render({ model, el }) {
     last = last.then(() => loading).then(async (Plotly) => {
       waiting = false; // what changes from here on needs another drawing
       const { data, layout, config } = JSON.parse(model.get("drawn"));
-      const first = !box.on;
-      await Plotly.react(box, data, { height: 360, uirevision: true, ...layout, width }, { displaylogo: false, ...config });
+      const first = !box.on, { fixed, aspect, beside } = layout.meta ?? {}; // a film keeps its shape: narrower means lower
+      const height = aspect ? Math.min(layout.height, fixed + aspect * (width - beside)) : layout.height ?? 360;
+      await Plotly.react(box, data, { uirevision: true, ...layout, width, height }, { displaylogo: false, ...config });
       if (first) box.on("plotly_click", ({ points }) => model.send(points.map((at) => [at.curveNumber, at.pointNumber])));
     }).catch(console.error);
   };

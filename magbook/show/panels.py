@@ -1,5 +1,6 @@
 """Live panels: turn a knob, and the solver or a network answers. Chapter 1 introduces the first."""
 
+import html
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # it starts Keras, which takes seconds
 Signal = Callable[[np.ndarray], ArrayLike | Callable[[float], ArrayLike]]
 """From the vector that the sliders give, mu0*H in T, to the field that is applied: a vector, or a function of t in s."""
 
-_SLIDER = dict(layout=dict(width="auto", flex="1 1 14em"), style=dict(description_width="initial"))
+_SLIDER = dict(layout=dict(width="auto", flex="1 1 18em"), style=dict(description_width="initial"))
 _ROW = dict(flex_flow="row wrap")
 
 
@@ -139,7 +140,7 @@ def compare(rom: "ReducedOrderModel | None" = None, duration: float = 1e-9, sign
     """
     rom = _or_atlas(rom)
     sliders, chosen = _field_sliders(signal)
-    said = widgets.Label()
+    said = _Said()
     panel = widgets.VBox()
 
     def compute():
@@ -163,7 +164,7 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
     """
     rom, fields = _or_atlas(rom), np.asarray(fields, float)
     labels = ["solver", "networks"]
-    chart, said, panel = Figure(plots.error_map(fields, errors, **options)), widgets.Label(), widgets.VBox()
+    chart, said, panel = Figure(plots.error_map(fields, errors, **options)), _Said(), widgets.VBox()
 
     def compute(field):
         panel.run, panel.fast, text = _both(rom, field, duration)
@@ -182,6 +183,14 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
     panel.show = show
     panel.children = [chart, said, curves, pictures]
     return panel
+
+
+class _Said(widgets.HTML):
+    """A line of text that goes on below where it is too long, which a label's does not."""
+
+    @traitlets.validate("value")
+    def _plain(self, proposal):
+        return html.escape(proposal["value"], quote=False)
 
 
 def _or_atlas(rom):
