@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 _LATER = {module.name: prefix + module.name for folder, prefix in (("", "."), ("show", ".show."))
           for module in pkgutil.iter_modules([str(Path(__file__).parent / folder)])
           if not module.name.startswith("_") and module.name not in globals()}
-_FROM = {"Explorer": ".show.explorer", "ReducedOrderModel": ".rom", "load_rom": ".rom"}
+_FROM = {"Explorer": ".show.explorer", "ReducedOrderModel": ".rom", "load_rom": ".rom",
+         **dict.fromkeys(("drawing", "say", "table"), ".show.text")}
 
 __all__ = ["PERMALLOY", "Film", "Trajectory", "applied", "dataset", "demag", "energies", "files", "film", "llg", "metrics", "multirate", "ovf",
            "relax", "s_state", "simulate", "sp4", "trajectory", *_LATER, *_FROM]

@@ -20,7 +20,7 @@ from . import applied
 from ._progress import bar
 from .applied import Field
 from .demag import Demag
-from .files import shipped
+from .files import arrays
 from .film import MU0, Film, check_memory, unit
 from .multirate import Descent, Multirate, one_thread
 from .trajectory import Trajectory
@@ -282,8 +282,7 @@ def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
     film = film.replace(alpha=0.0, gamma0=1.0)
     if film not in _s_states:
         if film == Film(alpha=0.0, gamma0=1.0):
-            with np.load(shipped("sp4_s_state.npz"), allow_pickle=False) as z:
-                _s_states[film] = film.state(z["m"])
+            _s_states[film] = film.state(arrays("sp4_s_state.npz")["m"])
         else:
             _s_states[film] = relax(film, torque=1e-7, progress=progress)
         for old in list(_s_states)[:-8]:

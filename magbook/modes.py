@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, cg, eigs
 
 from . import applied
-from .files import atomic, shipped
+from .files import arrays, atomic
 from .film import MU0, Film, unit
 from .llg import demag_field, effective_field, exchange_field, max_torque, s_state
 
@@ -112,8 +112,8 @@ def find(film: Film = Film(), field: ArrayLike = (0.0, 0.0), state: np.ndarray |
 
 def load() -> Modes:
     """The first 64 normal modes of standard problem 4's S-state, which ship with the book."""
-    with np.load(shipped("modes.npz"), allow_pickle=False) as z:
-        frequency, parity, half = (z[name] for name in ("frequency", "parity", "half"))
+    z = arrays("modes.npz")
+    frequency, parity, half = (z[name] for name in ("frequency", "parity", "half"))
     state = s_state()
     u = half[:, 0].astype(np.float32) + 1j * half[:, 1].astype(np.float32)
     u = np.concatenate([u, parity[:, None, None, None] * u[:, :, ::-1, ::-1]], axis=2)

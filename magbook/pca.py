@@ -10,7 +10,7 @@ from scipy.sparse.linalg import eigsh
 
 from ._keras import keras, layers
 from .dataset import as_float
-from .files import shipped
+from .files import arrays
 from .film import unit as to_unit
 
 
@@ -38,8 +38,7 @@ class PCA:
 
 def load() -> PCA:
     """The first 16 principal components of the paper's training states, which ship with the book."""
-    with np.load(shipped("paper_pca.npz"), allow_pickle=False) as z:
-        return PCA(**{name: z[name].astype(np.float32) for name in z.files})
+    return PCA(**{name: array.astype(np.float32) for name, array in arrays("paper_pca.npz").items()})
 
 
 def fit(states: np.ndarray, k: int = 16) -> PCA:

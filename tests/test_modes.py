@@ -156,7 +156,7 @@ def test_the_shipped_modes():
 def test_save_and_load(ringing, tmp_path, monkeypatch):
     path = tmp_path / "modes.npz"
     modes.save(ringing, path)
-    monkeypatch.setattr(modes, "shipped", lambda name: path)
+    monkeypatch.setattr(files, "shipped", lambda name: path)
     monkeypatch.setattr(modes, "s_state", lambda: ringing.state)
     again = modes.load()
     np.testing.assert_array_equal(again.frequency, ringing.frequency)

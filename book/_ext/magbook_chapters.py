@@ -2,6 +2,10 @@
 
 They lie where myst-nb looks for them (a jupyter-cache), in a folder named for all that can change an output besides a
 chapter's own code: the package, its data and the lock file.
+
+After a chapter its solutions are executed in the same kernel, in their order. The page doesn't show what they put out; what
+went wrong is kept beside the outputs, for a test. A line "% holds: <expression>" after a solution's code, which no page shows
+either, says in Python what the text of the solution says of the result.
 """
 
 import asyncio
@@ -9,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,15 +42,23 @@ def folder(root):
     return Path(root) / "_build/.jupyter_cache" / digest(root, ["magbook/**/*.py", "data/*", "requirements.lock"])
 
 
+def solutions(notebook):
+    """The code of the chapter's solutions, and of what they say of it."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for solution in re.findall(r"^:::+\{admonition\} Solution\n(.*?)^:::+ *$", text, re.M | re.S):
+        for code, claim in re.findall(r"^```python\n(.*?)^```|^% holds: (.+)$", solution, re.M | re.S):
+            yield code or f"assert {claim}, {claim!r}"
+
+
 def executed(chapter, kept):
-    """A chapter (its path) with outputs and the seconds that they took, or None where `kept` doesn't have it."""
+    """A chapter (its path) with outputs, the seconds that they took, and what went wrong in its solutions; or None, not kept."""
     notebook = nbformat.read(chapter, as_version=4)
     cache = get_cache(str(kept))
     try:
         record, notebook = cache.match_cache_notebook(notebook), cache.merge_match_into_notebook(notebook)[1]
     except KeyError:
         return None
-    return notebook, record.data["execution_seconds"]
+    return notebook, record.data["execution_seconds"], record.data["solutions"]
 
 
 def execute(chapters, kept, say=print):
@@ -68,18 +81,25 @@ async def _execute_all(chapters, kept, known, say):
     async def one(chapter):
         async with places:
             notebook = nbformat.read(chapter, as_version=4)
+            own = len(notebook.cells)
+            notebook.cells += [nbformat.v4.new_code_cell(code, metadata={"tags": ["raises-exception"]}) for code in solutions(notebook)]
             # A time in a cell's metadata would make it another notebook. The kernel's warnings concern no reader of ours.
             client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(chapter.parent)}},
                                     record_timing=False, extra_arguments=["--log-level=ERROR"])
-            start = time.perf_counter()
+            start, done = time.perf_counter(), {}
+            client.on_cell_executed = lambda cell, cell_index, execute_reply: done.update({cell_index: time.perf_counter() - start})
             try:
                 await client.async_execute(env=os.environ | ONE_CORE | {"MAGBOOK_BUILD": "1"})
             except Exception as error:  # a cell's, a cell's that doesn't end, a kernel's that dies
                 errors[chapter] = error
                 return
-            seconds = known[chapter.name] = time.perf_counter() - start
-            say(f"{chapter.name}: executed in {seconds:.0f} s")
-            bundle = CacheBundleIn(notebook, str(chapter), data={"execution_seconds": seconds})
+            known[chapter.name] = time.perf_counter() - start
+            seconds = max(end for index, end in done.items() if index < own)
+            notebook.cells, answers = notebook.cells[:own], notebook.cells[own:]
+            wrong = [f"{cell.source}\n{output.ename}: {output.evalue}" for cell in answers for output in cell.outputs
+                     if output.output_type == "error"]
+            say(f"{chapter.name}: executed in {seconds:.0f} s, its solutions in {known[chapter.name] - seconds:.0f} s")
+            bundle = CacheBundleIn(notebook, str(chapter), data={"execution_seconds": seconds, "solutions": wrong})
             cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
     await asyncio.gather(*map(one, chapters))

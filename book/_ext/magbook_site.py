@@ -35,6 +35,7 @@ LOGGER = logging.getLogger(__name__)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS = re.compile(r"\[\d\d:\d\d[<,]")  # in the text of tqdm's widget
 FIGURE = '<div class="magbook-figure"'
+DRAWING = '<div class="magbook-drawing"'
 LIVE = "In JupyterLab this cell shows a live widget, which needs a running Python."
 CARD = "The film of standard problem 4 reverses within a nanosecond, in six pictures."
 START = "magbook-start"  # the class of the place where the link goes
@@ -109,7 +110,7 @@ def finish_cells(app, doctree):
             view.parent.parent.remove(view.parent)
         alt = metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip()
         for node in cell.findall(nodes.raw):
-            if FIGURE in node.astext():
+            if FIGURE in node.astext() or DRAWING in node.astext():
                 _name_figure(node, alt)
         for node in cell.findall(nodes.image):
             if not node.get("alt"):
@@ -186,6 +187,7 @@ def _name_figure(node, alt):
     alt = html.escape(" ".join(alt.split()))
     named = re.sub(FIGURE + "([^>]*)>", lambda match: f'{FIGURE} role="group" aria-label="{alt}"{match[1]}>'
                    f"<noscript><p>This figure is drawn by a script. {alt}</p></noscript>", node.astext())
+    named = named.replace(DRAWING, f'{DRAWING} role="img" aria-label="{alt}"')
     node.children = [nodes.Text(named)]
     node.rawsource = named
 

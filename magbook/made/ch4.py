@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import __version__, applied, dataset, llg, metrics, pca, stepper
 from .._progress import bar
-from ..files import DATA, shipped
+from ..files import DATA, arrays
 from ..film import Film, unit
 from ..rom import ReducedOrderModel, load_rom
 from .ch3 import AUTOENCODER, trained
@@ -42,7 +42,7 @@ def train_predictor() -> None:
     dynamics, _ = fit("predictor", **PREDICTOR)
     encoder, decoder = trained()
     round_weights(dynamics.network)
-    latents = paper_latents()["latents"][dataset.split(200)["train"]]
+    latents = arrays("paper_latents.npz")["latents"][dataset.split(200)["train"]]
     info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR,
             "data": dataset.load("paper").attrs["manifest"] | {"seed": applied.SEED} | dataset.SETS["paper"],
             "command": "python -m magbook train-predictor", "version": __version__}
@@ -65,7 +65,7 @@ def sweep_predictor() -> None:
                       "things on the 20 test fields"})
 def evaluate() -> None:
     """Compare the paper's networks, and the simplest things that could work, with the solver on the 20 test fields."""
-    rom, data, latents = load_rom("paper"), dataset.load("paper"), paper_latents()["latents"]
+    rom, data, latents = load_rom("paper"), dataset.load("paper"), arrays("paper_latents.npz")["latents"]
     linear, parts = pca.load(), dataset.split(data.sizes["run"])
     fields, train, states = data["field"].values, parts["train"], partial(dataset.states, data)
     average = np.zeros(data["m"].shape[1:], np.float32)
@@ -90,13 +90,7 @@ def evaluate() -> None:
 
 def fit(name: str, data: dict | None = None, **options: Any) -> tuple[stepper.Stepper, list]:
     """Train a predictor on the paper's latents, or on others of its fields, kept under a name: (stepper, history)."""
-    data = paper_latents() if data is None else data
+    data = arrays("paper_latents.npz") if data is None else data
     train, validation = ((data["latents"][i], data["field"][i])
                          for i in (dataset.split(len(data["field"]))[part] for part in ("train", "validation")))
     return stepper.train(*train, validation, folder(name), callback=say, **options)
-
-
-def paper_latents() -> dict:
-    """The latents that ship, with their fields and times."""
-    with np.load(shipped("paper_latents.npz"), allow_pickle=False) as z:
-        return dict(z)

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from .. import applied, autoencoder, baselines, dataset, llg, metrics, pca
 from .._progress import bar
-from ..files import shipped
+from ..files import arrays
 from ..film import Film, unit
 from ..rom import ReducedOrderModel, load_rom, registered
 from ..trajectory import Trajectory
@@ -101,10 +101,9 @@ def table() -> tuple[np.ndarray, xr.DataArray]:
 
     It holds what ships, and every model that a module of this package registered, which is computed here.
     """
-    with np.load(shipped("errors.npz"), allow_pickle=False) as z:
-        names, metric, fields, error = list(z["model"]), z["metric"], z["field"], z["error"]
-    with np.load(shipped("atlas_test.npz"), allow_pickle=False) as z:
-        names, error = [*names, "atlas, 1,000 fields"], np.concatenate([error, z["error"][None]])
+    z = arrays("errors.npz")
+    names, metric, fields = [*z["model"], "atlas, 1,000 fields"], z["metric"], z["field"]
+    error = np.concatenate([z["error"], arrays("atlas_test.npz")["error"][None]])
     for name, make in registered().items():
         rom = make()
         rows = [metrics.compare(rom.simulate(b), llg.simulate(b, rom.film, progress=False), rom) for b in fields]

@@ -13,7 +13,7 @@ from ... import applied, baselines, dataset, llg, sp4
 from ..._keras import keras, layers
 from ...atlas import NEIGHBOURS, Atlas, Hybrid, Spline
 from ...dynamics import Dynamics, Ensemble
-from ...files import shipped
+from ...files import arrays
 from ...rom import ReducedOrderModel, load_rom
 
 
@@ -77,10 +77,10 @@ def _known(rom, stored):
     """The solver's film averages at the fields that ship with them, standard problem 4's first, for their film and times."""
     if rom.film != sp4.FILM:
         return None
-    with np.load(shipped("atlas_test.npz"), allow_pickle=False) as z:
-        if z["mean"].shape[1] != round(rom.dynamics.last / rom.every):
-            return None  # `model.js` draws them at the model's times
-        return {"field": (z["field"][:, :2] * 1e3).round(6).tolist(), "mean": stored(z["mean"])}
+    z = arrays("atlas_test.npz")
+    if z["mean"].shape[1] != round(rom.dynamics.last / rom.every):
+        return None  # `model.js` draws them at the model's times
+    return {"field": (z["field"][:, :2] * 1e3).round(6).tolist(), "mean": stored(z["mean"])}
 
 
 def _dynamics(dynamics: Dynamics, stored) -> dict:
