@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from magbook import demag, llg, modes
+from magbook import demag, files, llg, modes
 from magbook.files import shipped
 from magbook.film import MU0, Film
 
