@@ -9,11 +9,13 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from ._arguments import are_numbers, array, check_counts, choice, number, said, truth
+from .film import check_memory
 
 Field: TypeAlias = ArrayLike | Callable[[float], ArrayLike]
 """An applied field: mu0*H in T, a pair or a triple, or a function of t in s that returns one."""
@@ -36,37 +38,36 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
     try:
         b = np.array(field, dtype=float)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: got {field!r}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
+        raise TypeError(f"{name}: got {said(field)}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
     if b.shape not in ((2,), (3,)):
         raise ValueError(f"{name}: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
     if not np.isfinite(b).all():
-        raise ValueError(f"{name}: got {field!r}; every component must be finite")
+        raise ValueError(f"{name}: got {said(field)}; every component must be finite")
     if np.abs(b).max() > 1000:
-        raise ValueError(f"{name}: got {field!r}; mu0*H in tesla is needed, and this looks like H in A/m")
+        raise ValueError(f"{name}: got {said(field)}; mu0*H in tesla is needed, and this looks like H in A/m")
     return np.append(b, 0.0) if b.size == 2 else b
 
 
 def from_polar(strength: ArrayLike, direction: ArrayLike) -> np.ndarray:
     """Vectors (..., 3) in the plane of the film, of strengths mu0*H in T and directions in degrees from +x towards +y."""
-    strength, direction = _array("strength", strength), _array("direction", direction)
-    strength, angle = np.broadcast_arrays(strength, np.deg2rad(direction))
+    strength, direction = array("strength", strength), array("direction", direction)
+    try:
+        strength, angle = np.broadcast_arrays(strength, np.deg2rad(direction))
+    except ValueError as error:
+        raise ValueError(f"strength: got shape {strength.shape}, which does not go with that of the direction, {direction.shape}") from error
     return np.stack([strength * np.cos(angle), strength * np.sin(angle), np.zeros(angle.shape)], axis=-1)
 
 
 def to_polar(fields: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Strength in the plane in T, and direction in degrees from 0 to 360, (...) each, of vectors (..., 2 or 3)."""
-    fields = _array("fields", fields)
-    if fields.shape[-1:] not in ((2,), (3,)):
-        raise ValueError(f"fields: got shape {fields.shape}; vectors (..., 2 or 3) are needed")
+    fields = array("fields", fields, "(..., 2 or 3)")
     x, y = np.moveaxis(fields[..., :2], -1, 0)
     return np.hypot(x, y), np.rad2deg(np.arctan2(y, x)) % 360
 
 
 def sample(field: Field, t: Sequence[float] | np.ndarray) -> np.ndarray:
     """A field at the times t (nt,) in s: (nt, 3), in T. Raises as `vector` does, and says at which time."""
-    times = _array("t", t)
-    if times.ndim != 1:
-        raise ValueError(f"t: got shape {times.shape}; times in s, (nt,), are needed")
+    times = array("t", t, "(nt,)")
     if not callable(field):
         return np.repeat(vector(field)[None], len(times), axis=0)
     values = np.empty((len(times), 3))
@@ -88,23 +89,19 @@ def fan(n: int = 200, seed: int = SEED, *, angle: float = FAN["angle"], opening:
     sampling: "random", as in the paper, or "sobol", a quasi-random sequence that leaves fewer gaps.
     Raises ValueError, naming the argument.
     """
-    if not (isinstance(n, (int, np.integer)) and n >= 1):
-        raise ValueError(f"n: got {n!r}; a whole number of fields, at least 1, is needed")
-    if not (np.shape(strength) == (2,) and _numbers(*strength) and 0 <= strength[0] <= strength[1]):
+    check_counts(n=n)
+    check_counts(0, seed=seed)
+    low, high = array("strength", strength, "(2,)").tolist()
+    if not 0 <= low <= high <= 1000:
         raise ValueError(f"strength: got {strength!r}; (lowest, highest) mu0*H in T is needed")
-    if not _numbers(angle):
-        raise ValueError(f"angle: got {angle!r}; degrees are needed")
-    if not (_numbers(opening) and 0 <= opening <= 360):
-        raise ValueError(f"opening: got {opening!r}; degrees from 0 to 360 are needed")
-    if sampling == "random":
+    angle, opening = number("angle", angle, "degrees are"), number("opening", opening, "degrees from 0 to 360 are", 0, 360)
+    check_memory(64 * n, "n: so many fields")
+    if choice("sampling", sampling, "random", "sobol") == "random":
         u = np.random.default_rng(seed).random((n, 2))
-    elif sampling == "sobol":
+    else:
         from scipy.stats import qmc
 
         u = qmc.Sobol(2, rng=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(n))))[:n]
-    else:
-        raise ValueError(f"sampling: got {sampling!r}; 'random' or 'sobol' is needed")
-    low, high = strength
     return from_polar(low + u[:, 1] * (high - low), angle + (u[:, 0] - 0.5) * opening)
 
 
@@ -191,6 +188,7 @@ def pulse(field: ArrayLike, width: float, at: float = 0.0, rise: float = 0.0, bi
 def ramp(start: ArrayLike, end: ArrayLike, duration: float, at: float = 0.0, back: bool = False) -> Lines:
     """A field that goes in a straight line from `start` to `end` within `duration`, in s; with `back` also back, as slowly."""
     _times(at=at, duration=duration)
+    back = truth("back", back)
     if not duration > 0:
         raise ValueError(f"duration: got {duration!r}; s, more than 0, are needed")
     start, end = vector(start, "start"), vector(end, "end")
@@ -218,7 +216,7 @@ def rotating(strength: float, frequency: float, direction: float = 0.0, bias: Ar
 
     direction: at t = 0, in degrees. A negative frequency turns the other way. It is added to a constant `bias`.
     """
-    if not _numbers(strength, frequency, direction):
+    if not are_numbers(strength, frequency, direction):
         raise ValueError(f"strength, frequency, direction: got {(strength, frequency, direction)!r}; finite numbers are needed")
     (x, y, _), b = vector(from_polar(strength, direction), "strength"), vector(bias, "bias")
     text = f"{strength * 1e3:g} mT rotating at {frequency / 1e9:g} GHz from {direction:g}° on {_mT(bias)}"
@@ -234,12 +232,13 @@ def noise(strength: float, duration: float, cutoff: float = 3e9, seed: int = 0, 
     _times(duration=duration)
     if not duration > 0:
         raise ValueError(f"duration: got {duration!r}; s, more than 0, are needed")
-    if not (_numbers(strength) and strength >= 0):
-        raise ValueError(f"strength: got {strength!r}; mu0*H in T, not below 0, is needed")
-    if not (_numbers(cutoff) and cutoff * duration >= 1 - 1e-9):
-        raise ValueError(f"cutoff: got {cutoff!r}; at least 1/duration = {1 / duration:g} Hz is needed")
-    if not (isinstance(seed, (int, np.integer)) and seed >= 0):
-        raise ValueError(f"seed: got {seed!r}; a whole number, not below 0, is needed")
+    strength = number("strength", strength, "mu0*H in T, from 0 to 1000, is", 0, 1000)
+    if not (are_numbers(cutoff) and cutoff * duration >= 1 - 1e-9):
+        raise ValueError(f"cutoff: got {said(cutoff)}; at least 1/duration = {1 / duration:g} Hz is needed")
+    if not cutoff * duration < 1e6:
+        raise ValueError(f"cutoff: got {cutoff:g} Hz, which in a duration of {duration:g} s makes {cutoff * duration:.0e} waves; "
+                         "less than a million are needed")
+    check_counts(0, seed=seed)
     bias, n = vector(bias, "bias"), int(np.floor(cutoff * duration * (1 + 1e-9)))
     waves = np.random.default_rng(seed).standard_normal((2, n, 2))
     waves *= strength / np.sqrt(np.sum(waves**2) / 2)
@@ -266,27 +265,15 @@ def describe(field: Field) -> str:
     return repr(field)
 
 
-def _array(name, values):
-    try:
-        return np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: got {values!r}; numbers are needed") from error
-
-
 def _lines(*points, text):
     """A `Lines` through points (time, field)."""
     times, fields = zip(*((float(t), tuple(vector(b).tolist())) for t, b in points))
     return Lines(times, fields, text)
 
 
-def _numbers(*values):
-    return all(isinstance(v, Real) and np.isfinite(v) for v in values)
-
-
 def _times(**times):
     for name, value in times.items():
-        if not (_numbers(value) and value >= 0):
-            raise ValueError(f"{name}: got {value!r}; a time in s, not below 0, is needed")
+        number(name, value, "a time in s, from 0 to 1, is", 0, 1)
 
 
 def _mT(field):

@@ -21,9 +21,10 @@ import zarr
 from numpy.typing import ArrayLike
 
 from . import applied, llg
+from ._arguments import array, check_counts, said
 from ._progress import bar
 from .applied import Field
-from .files import alone, cache
+from .files import alone, as_path, cache
 from .film import Film, check_memory
 from .trajectory import Trajectory
 
@@ -45,6 +46,8 @@ def split(n: int) -> dict[str, np.ndarray]:
     By field: all states of a test field are unseen. Of every ten fields the ninth validates and the tenth tests,
     so a field keeps its part when a data set grows. The fields are random, so their order carries nothing.
     """
+    check_counts(0, n=n)
+    check_memory(16 * n, "n: so many indices")
     i = np.arange(n)
     return {"train": i[i % 10 < 8], "validation": i[i % 10 == 8], "test": i[i % 10 == 9]}
 
@@ -54,6 +57,9 @@ def split_states(n: int, nt: int, seed: int = applied.SEED) -> dict[str, np.ndar
 
     Neighbours in time of nearly every test state are then in the training set. Offered for that lesson; chapter 2.
     """
+    check_counts(n=n, nt=nt)
+    check_counts(0, seed=seed)
+    check_memory(32 * n * nt, "n, nt: so many pairs")
     pairs = np.stack(np.divmod(np.random.default_rng(seed).permutation(n * nt), nt), axis=1)
     a, b = round(0.8 * n * nt), round(0.9 * n * nt)
     return {"train": pairs[:a], "validation": pairs[a:b], "test": pairs[b:]}
@@ -86,16 +92,17 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(1)  # a worker runs the main script again because that has no main guard: the parent says so
     settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
-    if workers is not None and not (isinstance(workers, (int, np.integer)) and workers >= 1):
-        raise ValueError(f"workers: got {workers!r}; a whole number of at least 1 is needed, or None")
-    if not (seed is None or isinstance(seed, (int, np.integer))):
-        raise ValueError(f"seed: got {seed!r}; a whole number or None is needed")
+    path = as_path(path)
+    if workers is not None:
+        check_counts(workers=workers)
+    if seed is not None:
+        check_counts(0, seed=seed)
     if not callable(solver):
-        raise TypeError(f"solver: got {solver!r}; a function such as llg.simulate is needed")
-    if not (executor is None or hasattr(executor, "submit")):
-        raise TypeError(f"executor: got {executor!r}; a concurrent.futures.Executor is needed")
-    if callable(fields) or not isinstance(fields, Iterable):
-        raise TypeError(f"fields: got {fields!r}; an array (n, 2) or (n, 3) in T is needed, or a list of fields")
+        raise TypeError(f"solver: got {said(solver)}; a function such as llg.simulate is needed")
+    if not (executor is None or callable(getattr(executor, "submit", None))):
+        raise TypeError(f"executor: got {said(executor)}; a concurrent.futures.Executor is needed")
+    if callable(fields) or not isinstance(fields, Iterable) or np.shape(fields) == () and isinstance(fields, np.ndarray):
+        raise TypeError(f"fields: got {said(fields)}; an array (n, 2) or (n, 3) in T is needed, or a list of fields")
     fields = [b if callable(b) else applied.vector(b) for b in fields]
     if not fields:
         raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
@@ -113,13 +120,15 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     # constant fields are stored once, fields in time at the time of each state
     stored = np.stack([applied.sample(b, t[1:] if driven else t[:1]) for b in fields])
     arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
-    inspect.signature(solver).bind(fields[0], progress=False, **arguments)  # an unknown setting is a TypeError here
+    try:
+        inspect.signature(solver).bind(fields[0], progress=False, **arguments)
+    except (TypeError, ValueError) as error:  # a setting that it does not know; a function that does not say what it takes
+        raise TypeError(f"solver: {_name(solver)} does not take the arguments of llg.simulate and these settings: {error}") from error
     defaults = {name: p.default for name, p in inspect.signature(solver).parameters.items()
                 if p.kind is p.KEYWORD_ONLY and name != "progress"}
     manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": _name(solver), "settings": defaults | settings,
                 "seed": None if seed is None else int(seed), "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
-    path = Path(path).expanduser()
     with alone(path):
         return _fill(path, solver, fields, film, stored if driven else stored[:, 0], t[1:], manifest, arguments, executor, workers, progress)
 
@@ -170,7 +179,7 @@ def _one_interrupt():
 
 def _name(solver):
     inner = getattr(solver, "func", solver)  # of a functools.partial
-    return f"{inner.__module__}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+    return f"{getattr(inner, '__module__', None)}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
 
 
 def _create(path, manifest, film, fields, t):
@@ -299,7 +308,9 @@ def load(name: str | Path) -> xr.Dataset:
     another of `SETS` (made by `python -m magbook generate --set`).
     Raises FileNotFoundError where there is none, ValueError where it is not complete.
     """
-    path = cache() / name if name in SETS else Path(name)
+    path = as_path(name, "name")
+    if isinstance(name, str) and name in SETS:
+        path = cache() / name
     if name == "small" and not all(states_file(path, i).exists() for i in range(SETS[name]["n"])):
         generate_named(name)
     path = _existing(path)
@@ -316,13 +327,16 @@ def load(name: str | Path) -> xr.Dataset:
 
 def generate_named(name: str, **options: Any) -> xr.Dataset:
     """Make, or complete, one of `SETS` in the cache folder. options: as `generate` takes."""
+    if not (isinstance(name, str) and name in SETS):
+        raise ValueError(f"name: got {said(name)}; one of {', '.join(SETS)} is needed")
     return generate(cache() / name, applied.fan(**SETS[name]), seed=SETS[name].get("seed", applied.SEED), **options)
 
 
 def trajectory(data: xr.Dataset, run: int) -> Trajectory:
     """One run of a data set as a `Trajectory`. data: from `load`. run: its index."""
-    if not -data.sizes["run"] <= run < data.sizes["run"]:
-        raise ValueError(f"run: got {run!r}; the data set has {data.sizes['run']}, counted from 0")
+    _check_data(data)
+    if not (isinstance(run, (int, np.integer)) and -data.sizes["run"] <= run < data.sizes["run"]):
+        raise ValueError(f"run: got {said(run)}; the data set has {data.sizes['run']}, counted from 0")
     film = Film(**(data.attrs["manifest"]["film"] | {"mask": data["inside"].values}))
     try:
         m = data["m"][run].values.astype(np.float32)
@@ -338,16 +352,14 @@ def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: i
     boolean array (run,). every: 2 takes each second state in time, and so on. All 16,000 training states of the paper's set take 1.6 GB.
     Raises ValueError, naming the argument, or the run that can't be read.
     """
-    n = data.sizes["run"]
-    runs = split(n).get(part, []) if isinstance(part, str) else np.atleast_1d(part)
-    runs = np.asarray(runs)
+    n = _check_data(data)
+    runs = split(n).get(part, np.array([], int)) if isinstance(part, str) else np.atleast_1d(array("part", part))
     if runs.dtype.kind == "b" and runs.shape == (n,):
         runs = np.flatnonzero(runs)
-    if not len(runs) or runs.dtype.kind not in "iu" or not all(-n <= i < n for i in runs):
-        raise ValueError(f"part: got {part!r}; 'train', 'validation', 'test' or indices of runs, of which there are {n}, "
+    if not len(runs) or runs.ndim != 1 or runs.dtype.kind not in "iu" or not all(-n <= i < n for i in runs):
+        raise ValueError(f"part: got {said(part)}; 'train', 'validation', 'test' or indices of runs, of which there are {n}, "
                          "are needed")
-    if not (isinstance(every, (int, np.integer)) and every >= 1):
-        raise ValueError(f"every: got {every!r}; a whole number of at least 1 is needed")
+    check_counts(every=every)
     check_memory(2 * len(runs) * data["m"][0].size // every, "Loading states")
     stored = data["m"][:, ::every]
     m = np.empty((len(runs), *stored.shape[1:]), np.int16)
@@ -359,6 +371,13 @@ def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: i
     return m.reshape(-1, *m.shape[2:])
 
 
+def _check_data(data):
+    """How many runs a data set has."""
+    if not (isinstance(data, xr.Dataset) and "run" in data.sizes):
+        raise TypeError(f"data: got {said(data)}; what `load` returns is needed")
+    return data.sizes["run"]
+
+
 def _unreadable(run, error):
     return ValueError(f"run {run} of the data set can't be read ({error}); make it anew: `generate` with the same "
                       "arguments finds and replaces it")
@@ -366,7 +385,7 @@ def _unreadable(run, error):
 
 def decoded(states: ArrayLike) -> np.ndarray:
     """States as they are, or as float32 where they come in the 16-bit whole numbers of a data set."""
-    states = np.asarray(states)
+    states = array("states", states)
     return states * np.float32(1 / SCALE) if states.dtype == np.int16 else states
 
 
@@ -377,11 +396,11 @@ def as_float(states: ArrayLike) -> np.ndarray:
 
 def states_file(path: str | Path, i: int) -> Path:
     """The file that holds the states of run i of a data set: there once it is complete."""
-    return Path(path) / "m" / "c" / str(i) / "0" / "0" / "0" / "0"
+    return as_path(path) / "m" / "c" / str(i) / "0" / "0" / "0" / "0"
 
 
 def _existing(path):
-    path = Path(path)
+    path = as_path(path)
     if not (path / "zarr.json").exists() or not zarr.open_group(path, mode="r").attrs.get("manifest"):
         raise FileNotFoundError(f"{path} holds no data set; `python -m magbook generate` makes the paper's")
     return path

@@ -1,6 +1,7 @@
 """Files that ship with the book, files made on this machine, and writing either whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,18 @@ def cache() -> Path:
         return Path(tempfile.gettempdir()) / "magbook"
 
 
+def as_path(path: str | Path, name: str = "path") -> Path:
+    """A path, with ~ for home. name: what the error calls it. Raises TypeError or ValueError for what is none."""
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
+        raise TypeError(f"{name}: got {path!r:.100}; a path is needed, as text or pathlib.Path")
+    if path == "" or "\0" in str(path):
+        raise ValueError(f"{name}: got {str(path)!r}; the path of a file or a folder is needed")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # nobody knows where home is
+        raise ValueError(f"{name}: got {str(path)!r}; {error}") from error
+
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)  # it can only be read by setting it
 
@@ -38,8 +51,10 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     What is written goes to a temporary file beside it, is flushed to the disk, and is then renamed.
     If anything fails (a full disk, an exception, a kill), `path` is as it was before.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     path = path.resolve() if path.is_symlink() else path  # a link goes on leading there
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This path is a folder, where a file is to be written", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_UMASK  # mkstemp lets nobody else read
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)

@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from numpy.typing import ArrayLike
+
+from ._arguments import are_numbers, array, number, said
 
 MU0 = 4e-7 * np.pi
 """Vacuum permeability mu0 in T m/A."""
@@ -43,21 +44,21 @@ class Film:
 
     def __post_init__(self):
         set_ = lambda name, value: object.__setattr__(self, name, value)  # the class is frozen
-        set_("size", tuple(_within("size", s) for s in _several("size", self.size, 3)))
-        cells = _several("cells", self.cells, 2)
-        if any(not isinstance(n, Real) or n % 1 != 0 or n < 1 for n in cells):  # nan and inf give nan
-            raise ValueError(f"cells: got {self.cells}; two whole numbers of at least 1 are needed")
+        set_("size", tuple(_within("size", s) for s in array("size", self.size, "(3,)").tolist()))
+        cells = array("cells", self.cells, "(2,)").tolist()
+        if any(n % 1 != 0 or not 1 <= n < 2**31 for n in cells):  # nan and inf give nan
+            raise ValueError(f"cells: got {said(self.cells)}; two whole numbers of at least 1 are needed")
         set_("cells", tuple(int(n) for n in cells))
         for name in ("Ms", "A", "gamma0"):
             set_(name, _within(name, getattr(self, name)))
-        if not (isinstance(self.alpha, Real) and np.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(f"alpha: got {self.alpha!r}; Gilbert damping is a number of at least 0")
-        set_("alpha", float(self.alpha))
+        set_("alpha", number("alpha", self.alpha, "Gilbert damping, a number from 0 to 1000, is", 0, 1000))
         if self.mask is not None:
             self._check_memory(3, "mask")
             x, y = self.x - self.size[0] / 2, self.y - self.size[1] / 2
-            mask = self.mask(x[None, :], y[:, None]) if callable(self.mask) else self.mask
-            mask = np.asarray(mask)
+            try:
+                mask = np.asarray(self.mask(x[None, :], y[:, None]) if callable(self.mask) else self.mask)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"mask: got {said(self.mask)}; {error}") from error
             if mask.shape != (self.ny, self.nx) or mask.dtype != bool or not mask.any():
                 raise ValueError(f"mask: got {mask.dtype} of shape {mask.shape}; a boolean array "
                                  f"(ny, nx) = {(self.ny, self.nx)} with at least one cell is needed")
@@ -130,6 +131,8 @@ class Film:
 
 def unit(m: np.ndarray) -> np.ndarray:
     """Vectors (..., 3) scaled to unit length; zero vectors, as outside of a mask, stay zero."""
+    m = array("m", m, "(..., 3)")
+    m = m if m.dtype.kind == "f" else m.astype(float)
     length = np.linalg.norm(m, axis=-1, keepdims=True)
     return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
 
@@ -140,14 +143,8 @@ def check_memory(needed: float, what: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # another system, or no limit ("max")
         limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
         available = min(available, limit - used)
-    if needed > 0.9 * available:
+    if not needed <= 0.9 * available:
         raise MemoryError(f"{what} needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are available")
-
-
-def _several(name, value, n):
-    if np.ndim(value) != 1 or len(value) != n:
-        raise ValueError(f"{name}: got {value!r}; {n} numbers are needed")
-    return value
 
 
 _RANGES = {"size": (1e-12, 1e-3, "a length in m", "nm"), "Ms": (10, 1e8, "A/m", "T"), "A": (1e-18, 1e-8, "J/m", "pJ/m"),
@@ -157,8 +154,8 @@ _RANGES = {"size": (1e-12, 1e-3, "a length in m", "nm"), "Ms": (10, 1e8, "A/m", 
 
 def _within(name, value):
     low, high, what, other = _RANGES[name]
-    if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: got {value!r}; {what} greater than 0 is needed")
+    if not (are_numbers(value) and value > 0):
+        raise ValueError(f"{name}: got {said(value)}; {what} greater than 0 is needed")
     if not low <= value <= high:
-        raise ValueError(f"{name}: got {value!r}; {what} from {low:g} to {high:g} is needed. Was it given in {other}?")
+        raise ValueError(f"{name}: got {value:g}; {what} from {low:g} to {high:g} is needed. Was it given in {other}?")
     return float(value)

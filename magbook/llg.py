@@ -11,12 +11,12 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import applied
+from ._arguments import are_numbers, array, check_counts, choice, instance, number, said
 from ._progress import bar
 from .applied import Field
 from .demag import Demag
@@ -34,6 +34,7 @@ def exchange_field(m: np.ndarray, film: Film) -> np.ndarray:
     The boundary is free: a neighbour that is missing, at an edge or outside the mask, adds nothing.
     In a film of one layer the six neighbours of a cell are four. m: (ny, nx, 3). Source: chapter 1.
     """
+    m = _of("m", m, film)
     h = np.zeros_like(m, dtype=float)
     inside = film.inside[..., None]
     for axis, d in ((1, film.dx), (0, film.dy)):
@@ -45,6 +46,11 @@ def exchange_field(m: np.ndarray, film: Film) -> np.ndarray:
     return 2 * film.A / (MU0 * film.Ms) * h
 
 
+def _of(name, vectors, film):
+    """Vectors of a film, checked."""
+    return array(name, vectors, "(ny, nx, 3)", ny=instance("film", film, Film).ny, nx=film.nx)
+
+
 @lru_cache(maxsize=8)
 def _demag(film):
     return Demag(film)
@@ -52,7 +58,7 @@ def _demag(film):
 
 def demag_field(m: np.ndarray, film: Film) -> np.ndarray:
     """H_demag in A/m, (ny, nx, 3): minus the convolution of Ms m with the Newell tensor. m: (ny, nx, 3)."""
-    h = _demag(film).field(np.moveaxis(np.asarray(m, float), -1, 0))
+    h = _demag(film).field(np.moveaxis(_of("m", m, film).astype(float), -1, 0))
     return film.Ms * np.moveaxis(h, 0, -1) * film.inside[..., None]
 
 
@@ -70,7 +76,7 @@ def energies(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> dict[s
     E_exchange = -mu0 Ms/2 sum m.H_exchange dV, E_demag = -mu0 Ms/2 sum m.H_demag dV,
     E_zeeman = -mu0 Ms sum m.H_zeeman dV. m: (ny, nx, 3). field: mu0*H in tesla.
     """
-    m = film.state(m)
+    m = instance("film", film, Film).state(m)
     scale = MU0 * film.Ms * film.cell_volume
     e = {"exchange": -scale / 2 * np.sum(m * exchange_field(m, film)),
          "demag": -scale / 2 * np.sum(m * demag_field(m, film)),
@@ -80,6 +86,7 @@ def energies(m: np.ndarray, film: Film, field: ArrayLike = (0.0, 0.0)) -> dict[s
 
 def llg(m: np.ndarray, h: np.ndarray, film: Film) -> np.ndarray:
     """dm/dt in 1/s of the LLG equation. m: (ny, nx, 3). h: the effective field in A/m, (ny, nx, 3)."""
+    m, h = _of("m", m, film), _of("h", h, film)
     mxh = np.cross(m, h)
     return -film.gamma0 / (1 + film.alpha**2) * (mxh + film.alpha * np.cross(m, mxh))
 
@@ -99,17 +106,15 @@ def check_run(field: Field, film: Film, start: ArrayLike | None, duration: float
     Returns (times of the samples (nt,), field as a function of t -> (3,) tesla, fields at the samples,
     (3,) if constant, else (nt, 3), start (ny, nx, 3)). Raises as `simulate` says.
     """
-    if not isinstance(film, Film):
-        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
+    instance("film", film, Film)
     seconds = 1e-18, 1e-3, "s are needed, at most 1e-3. Was it given in ns?"
     for name, value, (low, high, needed) in (("duration", duration, seconds), ("every", every, seconds),
                                              ("accuracy", accuracy, (1e-3, 1e3, "a number from 0.001 to 1000 is needed"))):
-        if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
-            raise ValueError(f"{name}: got {value!r}; a number greater than 0 is needed")
+        if not (are_numbers(value) and value > 0):
+            raise ValueError(f"{name}: got {said(value)}; a number greater than 0 is needed")
         if not low <= value <= high:
             raise ValueError(f"{name}: got {value!r}; {needed}")
-    if precision not in ("single", "double"):
-        raise ValueError(f"precision: got {precision!r}; 'single' or 'double' is needed")
+    choice("precision", precision, "single", "double")
     if not duration / every < 2**53:
         raise ValueError(f"duration: got {duration:g} s, which is too many samples, one each {every:g} s")
     samples = round(duration / every)
@@ -233,13 +238,11 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
     film: the `Film`. field: mu0*H in tesla. start: (ny, nx, 3), or one vector for a uniform state.
     Raises RuntimeError if the torque is not reached in so many iterations, and says what was.
     """
-    if not isinstance(film, Film):
-        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
+    instance("film", film, Film)
     field = applied.vector(field)
     m = film.state(start, "start")
-    if not (isinstance(iterations, (int, np.integer)) and iterations >= 1):
-        raise ValueError(f"iterations: got {iterations!r}; a whole number of at least 1 is needed")
-    if not (isinstance(torque, Real) and torque > 0):
+    check_counts(iterations=iterations)
+    if not number("torque", torque, "max|m x H|/Ms greater than 0 is") > 0:
         raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
     descent, saddle, taken = Descent(film, field), None, 0
     descent.state = m
@@ -277,8 +280,7 @@ def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
     Standard problem 4's is shipped in `data/sp4_s_state.npz`; another film's is relaxed and kept in memory.
     It depends on geometry, Ms and A alone. progress: show a bar if it takes over two seconds.
     """
-    if not isinstance(film, Film):
-        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
+    instance("film", film, Film)
     film = film.replace(alpha=0.0, gamma0=1.0)
     if film not in _s_states:
         if film == Film(alpha=0.0, gamma0=1.0):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import llg
+from ._arguments import array, instance, number, said
 from .dataset import decoded
 from .film import unit
 from .trajectory import Trajectory
@@ -38,6 +39,8 @@ def compare(run: Trajectory, reference: Trajectory, rom: Any = None) -> dict[str
     for trajectories of different films, times or fields.
     """
     _check_pair(run, reference)
+    if rom is not None:
+        _check_rom(rom)
     later = reference.t > 0
     t, m, true = reference.t[later], run.m[later], reference.m[later]
     inside = reference.film.inside
@@ -65,7 +68,11 @@ def film_average_error(mean: ArrayLike, reference: ArrayLike) -> np.ndarray:
 
     Both are at the same times, without the start, at which nothing can be wrong. What the paper's Figures 1 and 4 show.
     """
-    return np.abs(np.asarray(mean, float) - reference).mean(axis=(-2, -1))
+    mean, reference = array("mean", mean, "(..., nt, 3)"), array("reference", reference, "(..., nt, 3)")
+    try:
+        return np.abs(mean.astype(float) - reference).mean(axis=(-2, -1))
+    except ValueError as error:
+        raise ValueError(f"mean: got shape {mean.shape}; one that goes with that of the reference, {reference.shape}, is needed") from error
 
 
 def first_zero(t: ArrayLike, values: ArrayLike) -> float:
@@ -74,7 +81,7 @@ def first_zero(t: ArrayLike, values: ArrayLike) -> float:
     t: (nt,) in s. values: (nt,), such as the mean of mx. Standard problem 4 asks for this moment of mean mx: half of
     the film's moment has then turned.
     """
-    t, values = np.asarray(t, float), np.asarray(values, float)
+    t, values = _series("t", t), _series("values", values, t)
     turns = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
     if not len(turns):
         return np.nan
@@ -88,7 +95,7 @@ def switching_time(t: ArrayLike, mx: ArrayLike, level: float = -0.5) -> float:
     t: (nt,) in s. mx: (nt,). At the default level three quarters of the way from 1 to -1 are done. Unlike the first
     zero it waits for what comes back, such as an island that walls shut in. Chapter 5.
     """
-    t, mx = np.asarray(t, float), np.asarray(mx, float) - level
+    t, mx = _series("t", t), _series("mx", mx, t) - number("level", level)
     above = np.flatnonzero(~(mx < 0))
     if not len(above):
         return t[0]
@@ -107,7 +114,12 @@ def relative_l2(m: ArrayLike, reference: ArrayLike, axis: tuple[int, ...] = (-4,
     Opposite unit vectors everywhere give 2, right angles the root of 2. axis: (-3, -2, -1) gives it at each time, (nt,).
     """
     m, reference = _alike(m, reference)
-    return np.sqrt(np.sum((m - reference)**2, axis=axis, dtype=float) / np.sum(reference**2, axis=axis, dtype=float))
+    if not (isinstance(axis, tuple) and axis and all(isinstance(a, int) for a in axis)):
+        raise TypeError(f"axis: got {said(axis)}; (-4, -3, -2, -1) or (-3, -2, -1) is needed")
+    try:
+        return np.sqrt(np.sum((m - reference)**2, axis=axis, dtype=float) / np.sum(reference**2, axis=axis, dtype=float))
+    except ValueError as error:  # one state has no time
+        raise ValueError(f"m: got shape {m.shape}, which has no axes {axis}; (nt, ny, nx, 3) is needed, or another axis") from error
 
 
 def split_l2(m: np.ndarray, reference: np.ndarray, rom: Any) -> dict[str, float]:
@@ -118,7 +130,8 @@ def split_l2(m: np.ndarray, reference: np.ndarray, rom: Any) -> dict[str, float]
     |m - D| / |m_ref|, what wrong latent states add. The whole error is at most their sum, and the root of the sum of
     their squares where the two have nothing to do with each other.
     """
-    held = rom.decode(rom.encode(reference), unit=True)
+    m, reference = _alike(m, reference)
+    held = _check_rom(rom).decode(rom.encode(reference), unit=True)
     added = np.sqrt(np.sum((m - held)**2, dtype=float) / np.sum(reference**2, dtype=float))
     return {"autoencoder": relative_l2(held, reference), "predictor": added}
 
@@ -134,7 +147,7 @@ def angle_error(m: ArrayLike, reference: ArrayLike) -> np.ndarray:
 
 
 def _alike(m, reference):
-    m, reference = decoded(m), decoded(reference)
+    m, reference = (decoded(array(name, states, "(..., 3)")) for name, states in (("m", m), ("reference", reference)))
     if m.shape != reference.shape:
         raise ValueError(f"m: got shape {m.shape}; that of the reference, {reference.shape}, is needed")
     return m, reference
@@ -142,7 +155,7 @@ def _alike(m, reference):
 
 def length_error(m: ArrayLike) -> np.ndarray:
     """How far vectors are from unit length, | |m| - 1 |: (...) from states (..., 3). The LLG equation keeps |m| = 1."""
-    return np.abs(np.linalg.norm(decoded(m), axis=-1) - 1)
+    return np.abs(np.linalg.norm(decoded(array("m", m, "(..., 3)")), axis=-1) - 1)
 
 
 def horizon(t: ArrayLike, error: ArrayLike, level: float = LEVEL) -> float:
@@ -151,7 +164,8 @@ def horizon(t: ArrayLike, error: ArrayLike, level: float = LEVEL) -> float:
     t: (nt,) in s. error: (nt,), such as the relative L2 error of each state; NaN counts as above. Forecasters of
     chaotic systems call it the valid prediction time; chapter 5.
     """
-    above = np.flatnonzero(~(np.asarray(error) <= level))
+    t = _series("t", t)
+    above = np.flatnonzero(~(_series("error", error, t) <= number("level", level)))
     return t[above[0]] if len(above) else np.inf
 
 
@@ -161,7 +175,10 @@ def twist(m: ArrayLike) -> np.ndarray:
     The in-plane angle is followed from left to right, cell by cell, through the middle row; the twist is its highest
     minus its lowest value. About pi: part of the film has turned over. About 2 pi: 360 degree walls.
     """
-    row = np.asarray(m)[..., np.shape(m)[-3] // 2, :, :]
+    m = decoded(array("m", m, "(..., ny, nx, 3)"))
+    if 0 in m.shape[-3:]:
+        raise ValueError(f"m: got shape {m.shape}; (..., ny, nx, 3) with at least one cell is needed")
+    row = m[..., m.shape[-3] // 2, :, :]
     angle = np.unwrap(np.arctan2(row[..., 1], row[..., 0]), axis=-1)
     return angle.max(axis=-1) - angle.min(axis=-1)
 
@@ -171,6 +188,8 @@ def kind(mx: ArrayLike, twist: ArrayLike) -> str:
 
     "never switches": mean mx has no zero. "360° walls": the twist passes 2 pi at some time. "domains": else.
     """
+    mx = _series("mx", mx)
+    twist = _series("twist", twist, mx)
     if np.isnan(first_zero(np.arange(len(mx)), mx)):
         return "never switches"
     return "360° walls" if np.max(twist) > 2 * np.pi else "domains"
@@ -181,6 +200,7 @@ def kind(mx: ArrayLike, twist: ArrayLike) -> str:
 
 def energies(run: Trajectory) -> np.ndarray:
     """The total energy of each state of a trajectory in J, (nt,), by `llg.energies`; NaN for a state that is not finite."""
+    instance("run", run, Trajectory)
     fields = np.broadcast_to(run.field, (len(run), 3))
     return np.array([llg.energies(unit(m), run.film, b)["total"] if np.isfinite(m).all() else np.nan
                      for m, b in zip(run.m, fields)])
@@ -188,6 +208,8 @@ def energies(run: Trajectory) -> np.ndarray:
 
 def energy_error(energy: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """How far energies are off, as a share of what the reference loses in all: (nt,) from energies (nt,) in J."""
+    reference = _series("reference", reference)
+    energy = _series("energy", energy, reference)
     return np.abs(energy - reference) / (np.max(reference) - np.min(reference))
 
 
@@ -198,8 +220,22 @@ def energy_rises(energy: ArrayLike, tolerance: float = RISE) -> int:
     $$\dot E = -\frac{\mu_0 M_s \gamma_0 \alpha}{1 + \alpha^2} \int |m \times H|^2\, dV \le 0.$$
     T. L. Gilbert, IEEE Trans. Magn. 40, 3443 (2004). Steps to or from NaN do not count.
     """
-    energy = np.asarray(energy, float)
-    return int(np.sum(np.diff(energy) > tolerance * (np.nanmax(energy) - np.nanmin(energy))))
+    energy = _series("energy", energy)
+    return int(np.sum(np.diff(energy) > number("tolerance", tolerance) * (np.nanmax(energy) - np.nanmin(energy))))
+
+
+def _series(name, values, t=None):
+    """Numbers (nt,), one for each of the times where these are known."""
+    values = array(name, values, "(nt,)", **{} if t is None else {"nt": len(t)}).astype(float)
+    if not len(values):
+        raise ValueError(f"{name}: there is none")
+    return values
+
+
+def _check_rom(rom):
+    if not all(callable(getattr(rom, name, None)) for name in ("encode", "decode")) or isinstance(rom, (str, bytes)):
+        raise TypeError(f"rom: got {said(rom)}; a rom.ReducedOrderModel is needed, such as load_rom gives")
+    return rom
 
 
 def _check_pair(run, reference):

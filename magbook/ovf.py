@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import atomic
+from ._arguments import are_numbers, array, choice, said
+from .files import as_path, atomic
 
 # The first number of a binary block shows a wrong byte order or damage.
 _CONTROL = {4: 1234567.0, 8: 123456789012345.0}
@@ -36,20 +37,18 @@ def write(path: str | Path, m: np.ndarray, cell: Sequence[float], time: float | 
     Raises ValueError, naming the argument, for an m of another shape or with a NaN, a cell or time out of
     range, or another representation.
     """
-    if representation not in ("text", "binary 4", "binary 8"):
-        raise ValueError(f"representation: got {representation!r}; 'text', 'binary 4' or 'binary 8' is needed")
-    shape = np.shape(m)
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+    choice("representation", representation, "text", "binary 4", "binary 8")
+    path, m = as_path(path), array("m", m, "(ny, nx, 3)")
+    shape = m.shape
+    if 0 in shape:
         raise ValueError(f"m: got shape {shape}; (ny, nx, 3) is needed")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
         values = np.ascontiguousarray(m, "<f4" if representation == "binary 4" else "<f8")
     if not np.isfinite(values).all():
         raise ValueError(f"m: not every number is finite as {representation}")
-    cell = [float(d) for d in cell]
-    if len(cell) != 3 or not all(0 < d < np.inf for d in cell):
-        raise ValueError(f"cell: got {cell}; (dx, dy, dz) in m, each greater than 0, is needed")
-    if time is not None and not 0 <= time < np.inf:
-        raise ValueError(f"time: got {time!r}; a time in s of at least 0, or None, is needed")
+    cell = _cell(cell)
+    if time is not None and not (are_numbers(time) and time >= 0):
+        raise ValueError(f"time: got {said(time)}; a time in s of at least 0, or None, is needed")
     axes = list(zip("xyz", (shape[1], shape[0], 1), cell))
     header = ["OOMMF OVF 2.0", "Segment count: 1", "Begin: Segment", "Begin: Header",
               f"Title: {' '.join(str(title).split())}", "meshtype: rectangular", "meshunit: m",
@@ -67,18 +66,29 @@ def write(path: str | Path, m: np.ndarray, cell: Sequence[float], time: float | 
         file.write(f"# End: Data {representation.title()}\n# End: Segment\n".encode())
 
 
-def read(path: str | Path) -> tuple[np.ndarray, tuple[float, float, float], float | None]:
+def _cell(cell):
+    """(dx, dy, dz) in m, as three numbers."""
+    cell = tuple(map(float, array("cell", cell, "(3,)")))
+    if not all(0 < d < np.inf for d in cell):
+        raise ValueError(f"cell: got {cell}; (dx, dy, dz) in m, each greater than 0, is needed")
+    return cell
+
+
+def read(path: str | Path, cell: Sequence[float] | None = None) -> tuple[np.ndarray, tuple[float, float, float], float | None]:
     """Read an OVF file, 2.0 or 1.0, text or binary; return (m, cell, time).
+
+    cell: (dx, dy, dz) in m in place of the file's, for files without a mesh unit or with one that is no length.
 
     m: (ny, nx, 3), row 0 at y = 0, as stored: unit vectors from mumax3, but A/m from OOMMF, whose files
     hold M. float32 from "binary 4", else float64. cell: (dx, dy, dz) in m. time: in s; None where the file
     has none, or the negative one of OOMMF's energy minimizer.
 
     Raises ValueError, naming the file, where it is not OVF, cut short or damaged, lacks a header key, holds
-    a NaN, or is not one layer of three components on a rectangular mesh in m or nm; it says which.
+    a NaN, or is not one layer of three components on a rectangular mesh, in m or nm where no cell is given; it says which.
     """
+    path, cell = as_path(path), None if cell is None else _cell(cell)
     try:
-        return _parse(Path(path).read_bytes())
+        return _parse(path.read_bytes(), cell)
     except KeyError as key:
         raise ValueError(f"{path}: the header has no {key}") from None
     except ValueError as error:
@@ -87,7 +97,7 @@ def read(path: str | Path) -> tuple[np.ndarray, tuple[float, float, float], floa
 
 def is_magnetization(path: str | Path) -> bool:
     """Whether a file holds magnetization, by its labels and title, and not a field or an energy. path: an OVF file."""
-    with open(path, "rb") as file:
+    with open(as_path(path), "rb") as file:
         head = file.read(20_000).decode("utf-8", "replace")
     labels, title = ((re.search(rf"^[ \t]*#[ \t]*{key}[ \t]*:[ \t]*(.*)", head, re.I | re.M) or ("", ""))[1]
                      for key in ("valuelabels", "title"))
@@ -96,7 +106,7 @@ def is_magnetization(path: str | Path) -> bool:
     return not (_OTHER.search(title.split(":")[-1].strip()) or _OTHER.search(labels.split(":")[-1].strip())) or "spin" in title.lower()
 
 
-def _parse(raw):
+def _parse(raw, cell):
     first = raw[:200].split(b"\n")[0].decode("utf-8-sig", "replace")
     kind, begin = _FIRST.match(first), _BEGIN.search(raw)
     if not kind:
@@ -111,12 +121,12 @@ def _parse(raw):
         key, _, value = line.split("##")[0].strip("# \t").partition(":")
         header["".join(key.lower().split())] = value.strip()
     for key, known in (("segmentcount", "1"), ("meshtype", "rectangular"), ("valuedim", "3"), ("znodes", "1"),
-                       ("meshunit", "m or nm")):
+                       ("meshunit", "m or nm"))[:4 if cell else 5]:
         given = header[key].lower()
         if (str(int(given)) if given.isdigit() else given) not in known.split(" or "):
             raise ValueError(f"{key}: got {header[key]!r}; {known} is needed, {_REASONS[key]}")
     nx, ny = int(header["xnodes"]), int(header["ynodes"])
-    cell = tuple(float(header[f"{a}stepsize"]) * _UNITS[header["meshunit"].lower()] for a in "xyz")
+    cell = cell or tuple(float(header[f"{a}stepsize"]) * _UNITS[header["meshunit"].lower()] for a in "xyz")
     if min(nx, ny) < 1 or not all(0 < d < np.inf for d in cell):
         raise ValueError(f"xnodes, ynodes, stepsizes: got {nx} x {ny} cells of {cell} m; all must be greater than 0")
     representation = " ".join(begin[1].decode("ascii", "replace").lower().split())
@@ -129,7 +139,7 @@ def _parse(raw):
 
 
 _REASONS = {"segmentcount": "one state a file", "meshtype": "a mesh of equal cells", "valuedim": "vectors of three components",
-            "znodes": "a film of one layer", "meshunit": "a length"}
+            "znodes": "a film of one layer", "meshunit": "a length; or give the cell's, cell=(dx, dy, dz) in m"}
 
 
 def _values(raw, start, representation, count, order):

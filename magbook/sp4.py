@@ -5,6 +5,7 @@ R. D. McMichael, M. J. Donahue, D. G. Porter, J. Eicke, J. Appl. Phys. 89, 7603 
 
 import numpy as np
 
+from ._arguments import said
 from .files import shipped
 from .film import Film
 
@@ -29,6 +30,6 @@ def reference(name: str, field: int) -> np.ndarray:
     Raises ValueError for another name or field.
     """
     files = {"fidimag": "sp4_fidimag_field{}.csv", "mumag": "sp4_mumag_field{}.csv"}
-    if name not in files or field not in (1, 2):
-        raise ValueError(f"reference: got {name!r}, {field!r}; one of {sorted(files)} and field 1 or 2 are needed")
-    return np.genfromtxt(shipped(files[name].format(field)), delimiter=",", names=True)
+    if not (isinstance(name, str) and name in files and isinstance(field, (int, np.integer)) and field in (1, 2)):
+        raise ValueError(f"reference: got name {said(name)}, field {said(field)}; one of {sorted(files)} and field 1 or 2 are needed")
+    return np.genfromtxt(shipped(files[name].format(int(field))), delimiter=",", names=True)

@@ -1,0 +1,75 @@
+"""What a caller gave: taken, or refused by an error that names the argument, what it got and what it takes."""
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+
+def said(value: Any) -> str:
+    """A value in an error's line, shortened."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 160 else f"{text[:150]}..."
+
+
+def are_numbers(*values: Any) -> bool:
+    """Are they all real and finite?"""
+    return all(isinstance(v, Real) and -math.inf < v < math.inf for v in values)
+
+
+def number(name: str, value: Any, what: str = "a finite number is", low: float = -math.inf, high: float = math.inf) -> float:
+    """A real, finite number from low to high. what: that it is, for the error."""
+    if not (are_numbers(value) and low <= value <= high and abs(value) < 1e308):
+        raise ValueError(f"{name}: got {said(value)}; {what} needed")
+    return float(value)
+
+
+def check_counts(least: int = 1, **counts: Any) -> None:
+    """Raise ValueError, naming the argument, for what is not a whole number of at least 1."""
+    for name, value in counts.items():
+        if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value < 2**53):
+            raise ValueError(f"{name}: got {said(value)}; a whole number of at least {least} is needed")
+
+
+def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **sizes: int) -> np.ndarray:
+    """An array of real numbers, as it is. shape: such as "(..., ny, nx, 3)" or "(n, 2 or 3)"; sizes: what its letters are, where known."""
+    try:
+        given = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{name}: got {said(value)}; an array of real numbers is needed ({error})") from error
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: got {said(value)}; real numbers are needed")
+    wanted = shape.strip("()").rstrip(",").split(", ")
+    any_more = wanted[0] == "..."
+    fixed = wanted[any_more:]
+    lengths = given.shape[given.ndim - len(fixed):]
+    if given.ndim < len(fixed) or not any_more and given.ndim > len(fixed) or not all(
+            n in [sizes.get(one, n) if one.isidentifier() else int(one) for one in axis.split(" or ")] for n, axis in zip(lengths, fixed)):
+        known = ", ".join(f"{one} = {n}" for one, n in sizes.items())
+        raise ValueError(f"{name}: got shape {given.shape}; {shape} is needed{known and f', with {known}'}")
+    if finite and not np.isfinite(given).all():
+        raise ValueError(f"{name}: it holds numbers that are not finite")
+    return given
+
+
+def instance(name: str, value: Any, kind: type) -> Any:
+    """A value of one of this package's classes."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {said(value)}; a magbook.{kind.__name__} is needed")
+    return value
+
+
+def choice(name: str, value: Any, *choices: str) -> str:
+    """One of a few texts."""
+    if not (isinstance(value, str) and value in choices):
+        raise ValueError(f"{name}: got {said(value)}; {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r} is needed")
+    return value
+
+
+def truth(name: str, value: Any) -> bool:
+    """True or False, or what Python takes for either."""
+    try:
+        return bool(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: got {said(value)}; True or False is needed") from error
