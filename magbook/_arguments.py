@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+_INFINITY: Any = math.inf
+
 
 def said(value: Any) -> str:
     """A value in an error's line, shortened."""
@@ -15,20 +17,25 @@ def said(value: Any) -> str:
 
 def are_numbers(*values: Any) -> bool:
     """Are they all real and finite?"""
-    return all(isinstance(v, Real) and -math.inf < v < math.inf for v in values)
+    return all(isinstance(v, Real) and -_INFINITY < v < _INFINITY for v in values)
 
 
 def number(name: str, value: Any, what: str = "a finite number is", low: float = -math.inf, high: float = math.inf) -> float:
     """A real, finite number from low to high. what: that it is, for the error."""
-    if not (are_numbers(value) and low <= value <= high and abs(value) < 1e308):
+    if not (are_numbers(value) and low <= value <= high):
         raise ValueError(f"{name}: got {said(value)}; {what} needed")
     return float(value)
 
 
+def is_count(value: Any, least: int = 1) -> bool:
+    """Is it a whole number of at least 1?"""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= int(value) < 2**53
+
+
 def check_counts(least: int = 1, **counts: Any) -> None:
-    """Raise ValueError, naming the argument, for what is not a whole number of at least 1."""
+    """Raise ValueError, naming the argument, for what is not a whole number of at least `least`."""
     for name, value in counts.items():
-        if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value < 2**53):
+        if not is_count(value, least):
             raise ValueError(f"{name}: got {said(value)}; a whole number of at least {least} is needed")
 
 
@@ -38,8 +45,6 @@ def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **s
         given = np.asarray(value)
     except ValueError as error:  # lists of different lengths
         raise ValueError(f"{name}: got {said(value)}; an array of real numbers is needed ({error})") from error
-    if given.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: got {said(value)}; real numbers are needed")
     wanted = shape.strip("()").rstrip(",").split(", ")
     any_more = wanted[0] == "..."
     fixed = wanted[any_more:]
@@ -48,15 +53,32 @@ def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **s
             n in [sizes.get(one, n) if one.isidentifier() else int(one) for one in axis.split(" or ")] for n, axis in zip(lengths, fixed)):
         known = ", ".join(f"{one} = {n}" for one, n in sizes.items())
         raise ValueError(f"{name}: got shape {given.shape}; {shape} is needed{known and f', with {known}'}")
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: got {said(value)}; real numbers are needed")
     if finite and not np.isfinite(given).all():
         raise ValueError(f"{name}: it holds numbers that are not finite")
     return given
 
 
+def listed(name: str, value: Any, what: str) -> list:
+    """The items of what can be iterated over."""
+    try:
+        return list(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: got {said(value)}; {what} is needed") from error
+
+
+def pair(name: str, value: Any) -> tuple:
+    """A pair of whatever."""
+    if not (isinstance(value, (tuple, list)) and len(value) == 2):
+        raise TypeError(f"{name}: got {said(value)}; a pair is needed")
+    return tuple(value)
+
+
 def instance(name: str, value: Any, kind: type) -> Any:
-    """A value of one of this package's classes."""
+    """A value of a class of this package or of Keras."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: got {said(value)}; a magbook.{kind.__name__} is needed")
+        raise TypeError(f"{name}: got {said(value)}; a {kind.__module__.partition('.')[0]}.{kind.__name__} is needed")
     return value
 
 

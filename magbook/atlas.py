@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from . import baselines, training
+from ._arguments import array, check_counts, instance, number, pair
 from ._keras import keras, layers, ops, sine
 from .dynamics import Dynamics
 
@@ -38,7 +39,10 @@ class Atlas(Dynamics):
     every: float = 1e-11
 
     def __post_init__(self):
-        self.latent = self.network.output_shape[-1]
+        self.latent = instance("network", self.network, keras.Model).output_shape[-1]
+        training.check_options(every=self.every)
+        array("start", self.start, "(latent,)", latent=self.latent)
+        number("last", self.last, "s, more than 0, are", 1e-18)
         if self.network.input_shape[1:] != (3,):
             raise ValueError(f"network: it takes {self.network.input_shape[1:]}; field and time, (3,), are needed")
 
@@ -72,7 +76,11 @@ class Spline(Dynamics):
     every: float = 1e-11
 
     def __post_init__(self):
-        self.fields, self.amplitudes, self.patterns = (np.asarray(a, float) for a in (self.fields, self.amplitudes, self.patterns))
+        self.fields = array("fields", self.fields, "(n, 2 or 3)").astype(float)
+        self.amplitudes = array("amplitudes", self.amplitudes, "(n, k)", n=len(self.fields)).astype(float)
+        self.patterns = array("patterns", self.patterns, "(k, nt, latent)", k=self.amplitudes.shape[1]).astype(float)
+        array("start", self.start, "(latent,)", latent=self.patterns.shape[2])
+        training.check_options(every=self.every)
         self.latent, self.last = self.patterns.shape[2], self.every * self.patterns.shape[1]
 
     @cached_property
@@ -113,6 +121,10 @@ class Hybrid(Dynamics):
     coverage: float = 2.0
 
     def __post_init__(self):
+        for name, part in (("slow", self.slow), ("fast", self.fast)):
+            instance(name, part, Dynamics)
+        for name, value in (("limit", self.limit), ("coverage", self.coverage)):
+            number(name, value)
         one, other = ((part.latent, part.every) for part in (self.slow, self.fast))
         if one != other:
             raise ValueError(f"slow: its (latent, every) are {one}, those of fast {other}")
@@ -143,6 +155,8 @@ class Hybrid(Dynamics):
 
 def compress(latents: np.ndarray, k: int = 300) -> tuple[np.ndarray, np.ndarray]:
     """Trajectories (n, nt, latent) as amplitudes (n, k) of patterns (k, nt, latent), by singular values."""
+    check_counts(k=k)
+    latents = array("latents", latents, "(n, nt, latent)", finite=True)
     u, s, v = np.linalg.svd(latents.reshape(len(latents), -1), full_matrices=False)
     return u[:, :k] * s[:k], v[:k].reshape(-1, *latents.shape[1:])
 
@@ -161,13 +175,19 @@ def train(latents: np.ndarray, fields: np.ndarray, t: np.ndarray, validation: tu
     history: loss, and "error": the relative L2 error of the validation fields' trajectories.
     Raises ValueError, naming the argument.
     """
-    training.check_counts(batch=batch)
+    training.check_options(folder=folder, widths=widths, detail=detail, epochs=epochs, batch=batch, learning_rate=learning_rate,
+                           warmup=warmup, seed=seed, callback=callback)
+    latents, t = array("latents", latents, "(n, nt, latent)", finite=True), array("t", t, "(nt,)", finite=True)
+    start = array("start", start, "(latent,)", finite=True, latent=latents.shape[2])
+    fields = array("fields", fields, "(n, 2 or 3)", finite=True)
+    test = pair("validation", validation)
+    validation = array("validation", test[0], finite=True), array("validation", test[1], "(n, 2 or 3)", finite=True)
     for name, c, b in (("latents", latents, fields), ("validation", *validation)):
         if c.shape != (len(b), len(t), latents.shape[-1]):
             raise ValueError(f"{name}: got shape {c.shape} for {len(b)} fields and {len(t)} times; (n, nt, latent) is needed")
     x, y = inputs(fields, t), latents.reshape(-1, latents.shape[-1])
     middle, half = (x.max(axis=0) + x.min(axis=0)) / 2, (x.max(axis=0) - x.min(axis=0)) / 2
-    model = training.dense(3, widths, y.shape[1], 1000 * seed, sine,
+    model = training.dense(3, widths, y.shape[1], 1000 * int(seed), sine,
                            layers.Rescaling([float(1 / s) for s in half], [float(-m / s) for m, s in zip(middle, half)]),
                            layers.Rescaling(float(y.std())), detail)
     per = max(1, len(x) // batch)
@@ -192,7 +212,7 @@ def train(latents: np.ndarray, fields: np.ndarray, t: np.ndarray, validation: tu
 
 def inputs(fields: np.ndarray, t: np.ndarray) -> np.ndarray:
     """What the network of field and time takes for every field (n, 2 or 3) in T and time (nt,) in s: (n * nt, 3)."""
-    fields = np.asarray(fields, np.float32)
+    fields, t = array("fields", fields, "(n, 2 or 3)").astype(np.float32), array("t", t, "(nt,)")
     return np.column_stack([np.repeat(fields[:, :2], len(t), axis=0), np.tile(t, len(fields))]).astype(np.float32)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import training
+from ._arguments import array, is_count, said
 from ._keras import keras, layers, ops
 from .dataset import as_float
 
@@ -28,6 +29,12 @@ def build(latent: int = 16, shape: tuple = (64, 256, 3), filters: tuple = FILTER
     filters. Convolutions have stride 2, a kernel of 4 x 4 first and last and of 2 x 2 between.
     Raises ValueError for a shape that cannot be halved so often.
     """
+    training.check_options(latent=latent, filters=filters, dropout=dropout, seed=seed)
+    latent, seed = int(latent), int(seed)
+    if not filters or len(filters) > 30:
+        raise ValueError(f"filters: got {said(filters)}; at least one is needed, for each of which the grid is halved")
+    if not (isinstance(shape, (tuple, list)) and len(shape) == 3 and all(is_count(n, 0) for n in shape)):
+        raise ValueError(f"shape: got {said(shape)}; (ny, nx, 3) is needed")
     ny, nx, components = shape
     half = 2 ** len(filters)
     if components != 3 or ny % half or nx % half or not ny or not nx:
@@ -93,7 +100,9 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
     error, and "validation", the loss.
     Raises ValueError for states of another shape or with values that are not finite.
     """
-    training.check_counts(latent=latent, batch=batch, **{} if updates is None else {"updates": updates})
+    training.check_options(folder=folder, latent=latent, filters=filters, length=length, dropout=dropout, without_dropout=without_dropout, epochs=epochs,
+                           **({} if updates is None else {"updates": updates}), batch=batch, learning_rate=learning_rate, warmup=warmup, seed=seed, callback=callback)
+    array("weights", weights, "(3,)", finite=True)
     states, validation = _states("states", states), _states("validation", validation)
     if states.shape[1:] != validation.shape[1:]:
         raise ValueError(f"validation: got states of shape {validation.shape[1:]}; the training states have "
@@ -122,7 +131,7 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
         return {"error": np.sqrt(wrong / total), "validation": cost / len(validation)}
 
     settings = dict(network="autoencoder", states=states.shape, data=training.fingerprint(states, validation), latent=latent, filters=filters, weights=weights,
-                    length=length, activation=activation, dropout=dropout, without_dropout=without_dropout, updates=updates, batch=batch,
+                    length=length, activation=activation, dropout=dropout, without_dropout=without_dropout, **({} if updates is None else {"updates": updates}), batch=batch,
                     learning_rate=learning_rate, warmup=warmup, seed=seed)
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)
@@ -131,8 +140,8 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
 
 
 def _states(name, states):
-    states = np.asarray(states)
-    if states.ndim != 4 or states.shape[-1] != 3 or not len(states):
+    states = array(name, states, "(n, ny, nx, 3)")
+    if not len(states):
         raise ValueError(f"{name}: got shape {states.shape}; (n, ny, nx, 3) is needed")
     if states.dtype != np.int16 and not np.isfinite(states).all():
         raise ValueError(f"{name}: it holds values that are not finite")

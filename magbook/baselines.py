@@ -19,6 +19,7 @@ from scipy.spatial import KDTree
 from sklearn.kernel_ridge import KernelRidge
 
 from . import applied
+from ._arguments import array, number, said
 
 Answer = Callable[[ArrayLike], np.ndarray]
 """From new fields (k, 2) or (k, 3) to values (k, ...)."""
@@ -85,6 +86,7 @@ def spline_coefficients(fields: ArrayLike, values: ArrayLike) -> tuple[np.ndarra
     (x, y) = (c - middle)/scale and r_i is the distance of (x, y) from the knot i. values: (n, k).
     """
     _, x, values = _training(fields, values, least=4)
+    array("values", values, "(n, k)")
     system, knots = _spline_system(x)
     return np.linalg.solve(system, np.vstack([values, np.zeros((3, values.shape[1]))])), knots, x.mean(axis=0), x.std()
 
@@ -106,6 +108,8 @@ def kernel_ridge(fields: ArrayLike, values: ArrayLike, width: float = 3.0, ridge
     L. Exl et al., arXiv:2008.05986, use it with kernels of low rank to step through time.
     """
     at, x, values = _training(fields, values)
+    for name, value in (("width", width), ("ridge", ridge)):
+        number(name, value, "a number greater than 0 is", 1e-12, 1e12)
     middle = values.mean(axis=0)
     regression = KernelRidge(kernel="rbf", gamma=1 / (2 * width**2), alpha=ridge)
     regression.fit(x, (values - middle).reshape(len(x), -1))
@@ -118,7 +122,12 @@ def weights(method: Callable, fields: ArrayLike, new: ArrayLike, **options: floa
     Its answer to values (n, ...) is `np.tensordot(weights, values, axes=1)`: so whole trajectories need no more memory
     than one, and each weight says which training field is asked. options: of the method.
     """
-    return method(fields, np.eye(len(fields)), **options)(new)
+    if not callable(method):
+        raise TypeError(f"method: got {said(method)}; a function of this module is needed")
+    answer = method(fields, np.eye(len(coordinates(fields, "fields"))), **options)
+    if not callable(answer):
+        raise TypeError(f"method: its answer is {said(answer)}; a function of new fields is needed")
+    return answer(new)
 
 
 METHODS = {"mean trajectory": mean, "nearest field": nearest, "linear interpolation": linear,
@@ -131,7 +140,7 @@ def coordinates(fields: ArrayLike, name: str = "new", middle: float = 180.0) -> 
 
     middle: directions go from 180 degrees below it to 180 above.
     """
-    fields = np.asarray(fields, float)
+    fields, middle = array(name, fields).astype(float), number("middle", middle, "degrees are")
     if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
         raise ValueError(f"{name}: got shape {fields.shape}; finite mu0*H in T, (n, 2) or (n, 3), is needed")
     strength, direction = applied.to_polar(fields)
@@ -146,7 +155,9 @@ def _training(fields, values, least=1):
     turns = np.deg2rad(coordinates(fields, "fields")[:, 0])
     middle = np.rad2deg(np.arctan2(np.sin(turns).mean(), np.cos(turns).mean())) % 360
     at = partial(coordinates, middle=middle)
-    x, values = at(fields, "fields"), np.asarray(values)
+    x, values = at(fields, "fields"), array("values", values)
+    if not values.ndim:
+        raise ValueError(f"values: got one number for {len(x)} fields; one for each is needed")
     if len(values) != len(x):
         raise ValueError(f"values: got {len(values)} for {len(x)} fields; one for each is needed")
     if len(x) < least:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from . import training
+from ._arguments import array, check_counts, instance
 from ._keras import gelu, keras, layers, ops
 from .dataset import as_float
 from .metrics import relative_l2
@@ -30,7 +31,10 @@ def fold(states: np.ndarray) -> np.ndarray:
 
     For an even state nothing is lost but detail below two cells.
     """
-    front = keras.Sequential(_front(np.shape(states)[1:]))
+    shape = array("states", states, "(n, ny, nx, 3)").shape
+    if shape[1] < 2 or shape[2] < 4:
+        raise ValueError(f"states: got shape {shape}; (n, ny, nx, 3) with at least 2 x 4 cells is needed")
+    front = keras.Sequential(_front(shape[1:]))
     return np.concatenate([np.asarray(front.predict_on_batch(as_float(states[i:i + 100])))
                            for i in range(0, len(states), 100)])
 
@@ -42,7 +46,9 @@ def _front(shape):
 
 def coefficients(basis: PCA, states: np.ndarray, chunk: int = 4096) -> np.ndarray:
     """The coefficients (n, k) of many folded states (n, ny, nx, 3) in principal components, in bounded memory."""
-    return np.concatenate([basis.encode(states[i:i + chunk]) for i in range(0, len(states), chunk)])
+    check_counts(chunk=chunk)
+    states = array("states", states, "(n, ny, nx, 3)")
+    return np.concatenate([instance("basis", basis, PCA).encode(states[i:i + chunk]) for i in range(0, max(1, len(states)), chunk)])
 
 
 def train(basis: PCA, c: np.ndarray, validation: np.ndarray, folder: str | Path | None = None, *, latent: int = 16,
@@ -58,14 +64,17 @@ def train(basis: PCA, c: np.ndarray, validation: np.ndarray, folder: str | Path 
     history: loss, and "error", the relative L2 error of the validation states at unit length.
     Raises ValueError, naming the argument.
     """
-    training.check_counts(latent=latent, batch=batch)
-    if c.ndim != 2 or c.shape[1] != len(basis.components) or not latent < c.shape[1]:
+    training.check_options(folder=folder, latent=latent, widths=widths, epochs=epochs, batch=batch, learning_rate=learning_rate,
+                           warmup=warmup, seed=seed, callback=callback)
+    instance("basis", basis, PCA)
+    c, validation = (array(name, given, finite=True) for name, given in (("c", c), ("validation", validation)))
+    if c.ndim != 2 or not len(c) or c.shape[1] != len(basis.components) or not latent < c.shape[1]:
         raise ValueError(f"c: got shape {c.shape}; (n, {len(basis.components)}) is needed, and a latent of less")
-    if validation.shape[1:] != c.shape[1:]:
+    if validation.ndim != 2 or not len(validation) or validation.shape[1:] != c.shape[1:]:
         raise ValueError(f"validation: got shape {validation.shape}; (n, {c.shape[1]}) is needed")
     length = float(np.sqrt(basis.mean.size / 3))  # of a state, as a vector
     spread = c[:, :latent].std(axis=0)
-    model = training.dense(latent, widths, c.shape[1] - latent, 1000 * seed, gelu,
+    model = training.dense(latent, widths, c.shape[1] - latent, 1000 * int(seed), gelu,
                            layers.Rescaling([float(1 / s) for s in spread]), layers.Rescaling(float(c.std())))
     per = max(1, len(c) // batch)
     training.compile_model(model, training.nadam(learning_rate, epochs * per, warmup),
@@ -89,7 +98,8 @@ def train(basis: PCA, c: np.ndarray, validation: np.ndarray, folder: str | Path 
 
 def networks(basis: PCA, closure: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Encoder and decoder of the whole film, from principal components of folded states and their closure."""
-    ny, nx, _ = basis.mean.shape
+    ny, nx, _ = instance("basis", basis, PCA).mean.shape
+    instance("closure", closure, keras.Model)
     k, flat = len(basis.components), basis.mean.size
     latent = closure.input_shape[-1]
     components, mean = basis.components.reshape(k, flat), basis.mean.ravel()

@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import threading
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import zarr
 from numpy.typing import ArrayLike
 
 from . import applied, llg
-from ._arguments import array, check_counts, said
+from ._arguments import array, check_counts, listed, said
 from ._progress import bar
 from .applied import Field
 from .files import alone, as_path, cache
@@ -95,15 +96,17 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     path = as_path(path)
     if workers is not None:
         check_counts(workers=workers)
+        workers = int(workers)
     if seed is not None:
         check_counts(0, seed=seed)
     if not callable(solver):
         raise TypeError(f"solver: got {said(solver)}; a function such as llg.simulate is needed")
-    if not (executor is None or callable(getattr(executor, "submit", None))):
+    if not (executor is None or callable(getattr(executor, "submit", None)) and not isinstance(executor, type)):
         raise TypeError(f"executor: got {said(executor)}; a concurrent.futures.Executor is needed")
-    if callable(fields) or not isinstance(fields, Iterable) or np.shape(fields) == () and isinstance(fields, np.ndarray):
-        raise TypeError(f"fields: got {said(fields)}; an array (n, 2) or (n, 3) in T is needed, or a list of fields")
-    fields = [b if callable(b) else applied.vector(b) for b in fields]
+    what = "an array (n, 2) or (n, 3) in T, or a list of fields,"
+    if callable(fields):
+        raise TypeError(f"fields: got {said(fields)}; {what} is needed")
+    fields = [b if callable(b) else applied.vector(b) for b in listed("fields", fields, what)]
     if not fields:
         raise ValueError("fields: there is none; an array (n, 2) or (n, 3) in T is needed")
     driven = any(map(callable, fields))
@@ -135,7 +138,8 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
 
 def _fill(path, solver, fields, film, stored, t, manifest, arguments, executor, workers, progress):
     """Compute what the store lacks, and load it."""
-    m = _create(path, manifest, film, stored, t)
+    store = _create(path, manifest, film, stored, t)
+    m, checksum = store["m"], store.get("checksum")  # a set of an older version has none
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
         partial.unlink()
     state = check(path)
@@ -146,8 +150,12 @@ def _fill(path, solver, fields, film, stored, t, manifest, arguments, executor, 
     with (_one_interrupt(), contextlib.closing(_compute(solver, fields, todo, arguments, executor, workers)) as computed,
           bar(total=len(fields), initial=complete, desc="LLG", unit="field", show=progress) as done):
         for i, states in computed:
+            if states.shape != m.shape[1:]:
+                raise RuntimeError(f"field {i}: the solver gave states of shape {states.shape}; {m.shape[1:]} is needed")
             try:
-                m[i] = states
+                if checksum is not None:
+                    checksum[i] = _checksum(states, store["field"][i])
+                m[i] = states  # last: it says that the run is complete
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -183,7 +191,7 @@ def _name(solver):
 
 
 def _create(path, manifest, film, fields, t):
-    """The array of states in a new store, or of a store that has the same manifest."""
+    """A new store, or the one that is there, if it has the same manifest."""
     if (path / "zarr.json").exists():
         store = zarr.open_group(path, mode="r+")
         if "manifest" not in store.attrs:
@@ -199,13 +207,13 @@ def _create(path, manifest, film, fields, t):
             raise ValueError(f"{path} holds a data set that differs in {', '.join(other)}; "
                              "give another folder, or delete this one to start anew")
         if there:
-            return store["m"]
+            return store
     elif path.exists() and any(p.suffix != ".partial" for p in path.iterdir()):
         raise ValueError(f"{path} is not empty and holds no data set; give another folder")
     store = zarr.create_group(path, overwrite=True, attributes={"manifest": None})
     shape = (len(fields), len(t), film.ny, film.nx, 3)
     dimensions = ("run", "t", "y", "x", "component")
-    m = store.create_array(
+    store.create_array(
         "m", shape=shape, chunks=(1, *shape[1:]), dtype="int16", dimension_names=dimensions,
         compressors=[zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), zarr.codecs.Crc32cCodec()],
         attributes={"scale_factor": 1 / SCALE, "long_name": "magnetization / Ms", "units": "1"})
@@ -218,8 +226,15 @@ def _create(path, manifest, film, fields, t):
                            attributes={"units": units, "long_name": long_name})
     store.create_array("inside", data=film.inside, dimension_names=("y", "x"), compressors=[zarr.codecs.Crc32cCodec()], config=whole,
                        attributes={"long_name": "where there is magnetic material"})
+    store.create_array("checksum", shape=(len(fields),), chunks=(1,), dtype="int64", fill_value=-1, dimension_names=("run",),
+                       compressors=[zarr.codecs.Crc32cCodec()], attributes={"long_name": "CRC-32 of the states of a run, after its field"})
     store.attrs["manifest"] = manifest
-    return m
+    return store
+
+
+def _checksum(states, field):
+    """Of the states of a run as they are stored, and of its field, so that files that change places are noticed."""
+    return zlib.crc32(np.ascontiguousarray(states), zlib.crc32(np.ascontiguousarray(field)))
 
 
 def _compute(solver, fields, todo, arguments, executor, workers):
@@ -236,7 +251,10 @@ def _compute(solver, fields, todo, arguments, executor, workers):
         while todo or running:
             while todo and len(running) < most:
                 i = todo.pop(0)
-                running[executor.submit(_states, solver, fields[i], arguments)] = i
+                future = executor.submit(_states, solver, fields[i], arguments)
+                if not isinstance(future, concurrent.futures.Future):
+                    raise TypeError(f"executor: its submit gave {said(future)}; a concurrent.futures.Future is needed")
+                running[future] = i
             done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
                 i = running.pop(future)
@@ -247,8 +265,8 @@ def _compute(solver, fields, todo, arguments, executor, workers):
                                        "what is complete is kept, run the same again. In a script, call generate under "
                                        "`if __name__ == \"__main__\":`") from error
                 except Exception as error:
-                    said = repr(fields[i]) if callable(fields[i]) else f"mu0*H = {fields[i].tolist()} T,"
-                    raise RuntimeError(f"field {i}, {said} could not be computed: {error}; "
+                    which = repr(fields[i]) if callable(fields[i]) else f"mu0*H = {fields[i].tolist()} T,"
+                    raise RuntimeError(f"field {i}, {which} could not be computed: {error}; "
                                        "what is complete is kept") from error
                 yield i, states
     except BaseException:
@@ -266,6 +284,10 @@ def _compute(solver, fields, todo, arguments, executor, workers):
 def _states(solver, field, arguments):
     """One trajectory as it is stored, (nt, ny, nx, 3) int16, without its start. Runs in another process."""
     run = solver(field, progress=False, **arguments)
+    if not hasattr(run, "m"):
+        raise TypeError(f"the solver gave {said(run)}, which is no Trajectory")
+    if not np.isfinite(run.m).all():
+        raise FloatingPointError("the solver gave states that are not finite")
     return np.rint(run.m[1:] * np.float32(SCALE)).astype(np.int16)
 
 
@@ -282,19 +304,21 @@ def _begin_worker():
 def check(path: str | Path) -> dict[str, list[int]]:
     """Read every trajectory of a data set: {"complete", "missing", "damaged"} -> lists of field indices.
 
-    A checksum (CRC-32C) in each file tells a damaged one. Raises FileNotFoundError where there is no data set.
+    A checksum (CRC-32C) in each file tells a damaged one, and another one that belongs to another field. Raises FileNotFoundError where there is no data set.
     """
-    m = zarr.open_group(_existing(path), mode="r")["m"]
+    store = zarr.open_group(_existing(path), mode="r")
+    m, checksum = store["m"], store.get("checksum")
     state = {"complete": [], "missing": [], "damaged": []}
     for i in range(m.shape[0]):
         if not states_file(path, i).exists():
             state["missing"].append(i)
             continue
         try:
-            m[i]
-            state["complete"].append(i)
+            states = m[i]
+            whole = checksum is None or checksum[i] == _checksum(states, store["field"][i])
         except Exception:  # each codec raises its own kind at bytes that it can't decode
-            state["damaged"].append(i)
+            whole = False
+        state["complete" if whole else "damaged"].append(i)
     return state
 
 
@@ -338,10 +362,7 @@ def trajectory(data: xr.Dataset, run: int) -> Trajectory:
     if not (isinstance(run, (int, np.integer)) and -data.sizes["run"] <= run < data.sizes["run"]):
         raise ValueError(f"run: got {said(run)}; the data set has {data.sizes['run']}, counted from 0")
     film = Film(**(data.attrs["manifest"]["film"] | {"mask": data["inside"].values}))
-    try:
-        m = data["m"][run].values.astype(np.float32)
-    except Exception as error:
-        raise _unreadable(run, error) from error
+    m = _read(data, run).astype(np.float32)
     return Trajectory(data["t"].values, m, data["field"][run].values, film, {"solver": "data set", "run": int(run)})
 
 
@@ -353,21 +374,21 @@ def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: i
     Raises ValueError, naming the argument, or the run that can't be read.
     """
     n = _check_data(data)
-    runs = split(n).get(part, np.array([], int)) if isinstance(part, str) else np.atleast_1d(array("part", part))
+    try:
+        runs = np.atleast_1d(split(n).get(part, []) if isinstance(part, str) else part)
+    except ValueError:  # lists of different lengths
+        runs = np.array([])
     if runs.dtype.kind == "b" and runs.shape == (n,):
         runs = np.flatnonzero(runs)
     if not len(runs) or runs.ndim != 1 or runs.dtype.kind not in "iu" or not all(-n <= i < n for i in runs):
         raise ValueError(f"part: got {said(part)}; 'train', 'validation', 'test' or indices of runs, of which there are {n}, "
                          "are needed")
     check_counts(every=every)
+    every = int(every)
     check_memory(2 * len(runs) * data["m"][0].size // every, "Loading states")
-    stored = data["m"][:, ::every]
-    m = np.empty((len(runs), *stored.shape[1:]), np.int16)
+    m = np.empty((len(runs), *data["m"][0, ::every].shape), np.int16)
     for k, i in enumerate(runs):
-        try:
-            m[k] = np.rint(stored[int(i)].values * SCALE)  # xarray has decoded them; this is exact
-        except Exception as error:
-            raise _unreadable(i, error) from error
+        m[k] = _whole_numbers(_read(data, int(i))[::every])
     return m.reshape(-1, *m.shape[2:])
 
 
@@ -378,9 +399,23 @@ def _check_data(data):
     return data.sizes["run"]
 
 
-def _unreadable(run, error):
-    return ValueError(f"run {run} of the data set can't be read ({error}); make it anew: `generate` with the same "
-                      "arguments finds and replaces it")
+def _read(data, i):
+    """The states of run i, (nt, ny, nx, 3), as xarray decodes them."""
+    try:
+        m = data["m"][i].values
+        made = data.attrs["manifest"]
+        whole = (round(made["duration"] / made["every"]), *made["film"]["cells"][::-1], 3)
+        if "checksum" in data and m.shape == whole and int(data["checksum"][i]) != _checksum(_whole_numbers(m), data["field"][i].values):
+            raise ValueError("its states are those of another field")
+    except Exception as error:
+        raise ValueError(f"run {i} of the data set can't be read ({error}); make it anew: `generate` with the same "
+                         "arguments finds and replaces it") from error
+    return m
+
+
+def _whole_numbers(m):
+    """States as they are stored; of those that xarray has decoded this is exact."""
+    return np.rint(m * SCALE).astype(np.int16)
 
 
 def decoded(states: ArrayLike) -> np.ndarray:

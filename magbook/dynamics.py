@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._arguments import number, said
+
 
 class Dynamics:
     """What turns applied fields into latent states, at the even times 0, every, 2 every, ...
@@ -55,6 +57,9 @@ class Ensemble(Dynamics):
     coverage: float = 2.0
 
     def __post_init__(self):
+        if not (isinstance(self.members, Sequence) and all(isinstance(one, Dynamics) for one in self.members)):
+            raise TypeError(f"members: got {said(self.members)}; a list of dynamics is needed")
+        number("coverage", self.coverage, "a number of standard deviations is", 0)
         if len(self.members) < 2:
             raise ValueError(f"members: got {len(self.members)}; an ensemble has at least two")
         kinds = {(one.history, one.every, one.last, one.latent) for one in self.members}

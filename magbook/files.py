@@ -99,7 +99,7 @@ def shipped(name: str) -> Path:
     Raises FileNotFoundError where the manifest does not know the file, ValueError where it is damaged.
     """
     there = manifest()
-    if name not in there:
+    if not isinstance(name, str) or name not in there:
         raise FileNotFoundError(f"{name} is not in {DATA / 'manifest.json'}; it has {', '.join(sorted(there))}")
     path = DATA / name
     if hashlib.sha256(path.read_bytes()).hexdigest() != there[name]["sha256"]:

@@ -58,7 +58,8 @@ def _demag(film):
 
 def demag_field(m: np.ndarray, film: Film) -> np.ndarray:
     """H_demag in A/m, (ny, nx, 3): minus the convolution of Ms m with the Newell tensor. m: (ny, nx, 3)."""
-    h = _demag(film).field(np.moveaxis(_of("m", m, film).astype(float), -1, 0))
+    m = _of("m", m, film)
+    h = _demag(film).field(np.moveaxis(m.astype(float), -1, 0))
     return film.Ms * np.moveaxis(h, 0, -1) * film.inside[..., None]
 
 
@@ -242,8 +243,7 @@ def relax(film: Film = Film(), field: ArrayLike = (0.0, 0.0), start: ArrayLike =
     field = applied.vector(field)
     m = film.state(start, "start")
     check_counts(iterations=iterations)
-    if not number("torque", torque, "max|m x H|/Ms greater than 0 is") > 0:
-        raise ValueError(f"torque: got {torque!r}; max|m x H|/Ms greater than 0 is needed")
+    torque = number("torque", torque, "max|m x H|/Ms greater than 0 is", 1e-300)
     descent, saddle, taken = Descent(film, field), None, 0
     descent.state = m
     with bar(desc="relax", unit="step", show=progress) as steps:

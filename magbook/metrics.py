@@ -131,6 +131,8 @@ def split_l2(m: np.ndarray, reference: np.ndarray, rom: Any) -> dict[str, float]
     their squares where the two have nothing to do with each other.
     """
     m, reference = _alike(m, reference)
+    if not np.isfinite(reference).all():
+        return {"autoencoder": np.nan, "predictor": np.nan}
     held = _check_rom(rom).decode(rom.encode(reference), unit=True)
     added = np.sqrt(np.sum((m - held)**2, dtype=float) / np.sum(reference**2, dtype=float))
     return {"autoencoder": relative_l2(held, reference), "predictor": added}

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, cg, eigs
 
 from . import applied
+from ._arguments import array, instance, is_count, number
 from .files import arrays, atomic
 from .film import MU0, Film, unit
 from .llg import demag_field, effective_field, exchange_field, max_torque, s_state
@@ -43,6 +44,7 @@ class Modes:
 
         c = sum m0.(phi* x v) / sum m0.(phi* x phi). v: (..., ny, nx, 3), perpendicular to the state.
         """
+        v = array("v", v, "(..., ny, nx, 3)", ny=self.state.shape[0], nx=self.state.shape[1])
         return np.tensordot(v, self._dual(), axes=([-3, -2, -1], [-3, -2, -1])) / self._norm()
 
     def decay(self, alpha: float) -> np.ndarray:
@@ -50,6 +52,7 @@ class Modes:
 
         alpha omega sum |phi|^2 / (i sum m0.(phi* x phi)): large where the precession is a narrow ellipse.
         """
+        alpha = number("alpha", alpha, "Gilbert damping, at least 0, is", 0)
         squares = np.sum(np.abs(self.shape)**2, axis=(1, 2, 3))
         return alpha * 2 * np.pi * self.frequency * squares / (1j * self._norm()).real
 
@@ -71,10 +74,11 @@ def find(film: Film = Film(), field: ArrayLike = (0.0, 0.0), state: np.ndarray |
     Twelve modes of 256 x 64 cells take ten seconds on one core. Raises ValueError for a k too large for the grid, and
     for a state that is no equilibrium or no minimum.
     """
+    instance("film", film, Film)
     field = applied.vector(field)
     state = s_state(film) if state is None else film.state(state)
     n = np.count_nonzero(film.inside)
-    if not (isinstance(k, (int, np.integer)) and 1 <= k < n):
+    if not (is_count(k) and k < n):
         raise ValueError(f"k: got {k!r}; at least 1 and less than the number of cells, {n}, is needed")
     torque = max_torque(state, film, field)
     if torque > 1e-4:
@@ -122,6 +126,7 @@ def load() -> Modes:
 
 def save(modes: Modes, path: str | Path) -> None:
     """Write modes as `load` reads them: two components, the lower half of the film, 16 bits a number."""
+    instance("modes", modes, Modes)
     u = np.einsum("kyxc,ayxc->kayx", modes.shape, _basis(modes.state))[:, :, :modes.state.shape[0] // 2]
     with atomic(path) as file:
         np.savez_compressed(file, frequency=modes.frequency, parity=modes.parity,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
+from ._arguments import array, check_counts, instance, is_count, truth
 from ._keras import keras, layers
 from .dataset import as_float
 from .files import arrays
@@ -27,13 +28,18 @@ class PCA:
 
     def encode(self, m: np.ndarray, k: int | None = None) -> np.ndarray:
         """The first k coefficients (..., k) of states (..., ny, nx, 3); all of them by default."""
+        if k is not None:
+            check_counts(k=k)
+        m = array("m", m, "(..., ny, nx, 3)", ny=self.mean.shape[0], nx=self.mean.shape[1])
         return np.tensordot(as_float(m) - self.mean, self.components[:k], axes=([-3, -2, -1], [-3, -2, -1]))
 
     def decode(self, c: np.ndarray, unit: bool = False) -> np.ndarray:
         """States (..., ny, nx, 3) of coefficients (..., k). unit: scale the vectors to unit length."""
-        c = np.asarray(c, np.float32)
+        c = array("c", c, "(..., k)").astype(np.float32)
+        if c.shape[-1] > len(self.components):
+            raise ValueError(f"c: got shape {c.shape}; at most {len(self.components)} coefficients are needed")
         m = np.tensordot(c, self.components[:c.shape[-1]], axes=1) + self.mean
-        return to_unit(m) if unit else m
+        return to_unit(m) if truth("unit", unit) else m
 
 
 def load() -> PCA:
@@ -47,7 +53,8 @@ def fit(states: np.ndarray, k: int = 16) -> PCA:
     Of few states by the method of snapshots: the eigenvectors of the n x n matrix of inner products, which is small beside
     the covariance of all cells. Of more states than cells by that covariance. Raises ValueError for a k that is not below n.
     """
-    if not 1 <= k < len(states):
+    array("states", states, "(n, ny, nx, 3)", finite=True)
+    if not (is_count(k) and k < len(states)):
         raise ValueError(f"k: got {k!r}; at least 1 and less than the number of states, {len(states)}, is needed")
     x = as_float(states).reshape(len(states), -1)
     mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -64,6 +71,8 @@ def fit(states: np.ndarray, k: int = 16) -> PCA:
 
 def networks(basis: PCA, offset: np.ndarray) -> tuple[keras.Sequential, keras.Sequential]:
     """Encoder and decoder of a reduced order model from principal components, whose coefficients are shifted by an offset (k,)."""
+    instance("basis", basis, PCA)
+    offset = array("offset", offset, "(k,)", finite=True, k=len(basis.components))
     k, shape = len(basis.components), basis.mean.shape
     flat, mean = basis.components.reshape(k, -1), basis.mean.ravel()
     encoder = keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(k)], name="encoder")

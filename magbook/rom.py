@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from . import applied, llg
+from ._arguments import array, instance, listed, said, truth
 from ._keras import keras
 from ._progress import bar
 from .applied import Field
 from .dataset import as_float
 from .dynamics import Dynamics
-from .files import atomic, shipped
+from .files import as_path, atomic, shipped
 from .film import Film, check_memory
 from .film import unit as to_unit
 from .trajectory import Trajectory
@@ -44,6 +45,15 @@ class ReducedOrderModel:
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, dynamics: Dynamics, *, largest: float = np.inf,
                  film: Film = Film(), fan: dict | None = None, info: dict | None = None):
+        instance("film", film, Film)
+        for name, network in (("encoder", encoder), ("decoder", decoder)):
+            instance(name, network, keras.Model)
+        instance("dynamics", dynamics, Dynamics)
+        if not (isinstance(largest, (int, float, np.floating)) and largest > 0):
+            raise ValueError(f"largest: got {said(largest)}; a number greater than 0, or infinity, is needed")
+        for name, value in (("fan", fan), ("info", info)):
+            if value is not None:
+                instance(name, value, dict)
         self.encoder, self.decoder = encoder, decoder
         self.dynamics: Any = dynamics  # of whatever kind, whose own attributes a caller may ask for
         self.largest, self.film, self.fan, self.info = float(largest), film, dict(fan or {}), dict(info or {})
@@ -73,7 +83,7 @@ class ReducedOrderModel:
 
         Raises ValueError for another shape, values that are not finite, and other lengths.
         """
-        m = as_float(m)
+        m = as_float(array("m", m))
         if m.shape[-3:] != (self.film.ny, self.film.nx, 3):
             raise ValueError(f"m: got shape {m.shape}; (..., ny, nx, 3) = (..., {self.film.ny}, {self.film.nx}, 3) is needed")
         flat = m.reshape(-1, *m.shape[-3:])
@@ -88,7 +98,7 @@ class ReducedOrderModel:
 
         unit: scale the vectors to unit length. Raises ValueError for another shape and values that are not finite.
         """
-        c = np.asarray(c, np.float32)
+        c = array("c", c).astype(np.float32)
         if c.shape[-1:] != (self.latent,):
             raise ValueError(f"c: got shape {c.shape}; (..., {self.latent}) is needed")
         if not np.isfinite(c).all():
@@ -96,7 +106,7 @@ class ReducedOrderModel:
         shape = (*c.shape[:-1], self.film.ny, self.film.nx, 3)
         check_memory(4 * float(np.prod(shape)), "Decoding")
         m = _apply(self.decoder, c.reshape(-1, self.latent)).reshape(shape)
-        if unit:
+        if truth("unit", unit):
             m = to_unit(m)
         m[..., ~self.film.inside, :] = 0
         return m
@@ -154,7 +164,7 @@ class ReducedOrderModel:
         Where a rollout leaves twice the range of all latent states of the training, it has run away: from there on it is
         NaN, and a warning says so.
         """
-        first, fields = np.asarray(first, np.float32), np.asarray(fields, float)
+        first, fields = array("first", first).astype(np.float32), array("fields", fields).astype(float)
         one = first.ndim == 2
         if one:
             first, fields = first[None], fields[None]
@@ -241,6 +251,7 @@ class ReducedOrderModel:
     def save(self, path: str | Path, half: bool = False) -> None:
         """Write everything to one `.npz` file, whole or not at all. half: weights in 16 bits, half the size."""
         arrays: dict[str, Any] = {}
+        half = truth("half", half)
         parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32)
                  for name in ("encoder", "decoder", "dynamics")}
         header = {"format": FORMAT, **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
@@ -251,6 +262,7 @@ class ReducedOrderModel:
     @classmethod
     def load(cls, path: str | Path) -> "ReducedOrderModel":
         """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
+        path = as_path(path)
         try:
             with np.load(path, allow_pickle=False) as z:
                 header = json.loads(str(z["header"]))
@@ -271,7 +283,7 @@ class ReducedOrderModel:
         field mu0*H in T, (n, 2), and four latent states, (n, 4, latent), the oldest first, and gives the next.
         Needs `tf2onnx` with Keras on TensorFlow, or what `keras.Model.export` asks for on another back end.
         """
-        folder = Path(folder)
+        folder = as_path(folder, "folder")
         folder.mkdir(parents=True, exist_ok=True)
         models = {"encoder": self.encoder, "decoder": self.decoder, **self.dynamics.networks()}
         for name, model in models.items():
@@ -290,8 +302,8 @@ def model(name: str) -> Callable:
         @rom.model("repeat the last state")
         def repeat(): ...
     """
-    if not isinstance(name, str) or name in SHIPPED:
-        raise ValueError(f"name: got {name!r}; a text is needed, and not that of a model that ships")
+    if not isinstance(name, str) or not name or name in SHIPPED:
+        raise ValueError(f"name: got {said(name)}; a text is needed, and not that of a model that ships")
 
     def register(function):
         MODELS[name] = function
@@ -314,10 +326,11 @@ def load_rom(name: str | Path = "paper") -> ReducedOrderModel:
 
     Or one in a file, by its path, or one that a module of the package registered with `model`.
     """
+    path = as_path(name, "name")
     if name in SHIPPED:
         return ReducedOrderModel.load(shipped(f"rom_{name}.npz"))
-    if Path(name).exists():
-        return ReducedOrderModel.load(name)
+    if path.exists():
+        return ReducedOrderModel.load(path)
     if name in registered():
         return MODELS[name]()
     known = ", ".join(repr(one) for one in (*SHIPPED, *MODELS))
@@ -407,10 +420,12 @@ def _warn_between(given, t, fields):
 
 def _list(field):
     """The fields of one or several runs, as a list that is not empty."""
-    try:
-        given = [field] if _single(field) else list(field)
-    except TypeError as error:
-        raise TypeError(f"field: got {field!r}; mu0*H in T, a function of t, or a list of either is needed") from error
+    what = "mu0*H in T, a function of t, or a list of either,"
+    if isinstance(field, (str, bytes, dict)):
+        raise TypeError(f"field: got {said(field)}; {what} is needed")
+    given = [field] if callable(field) else listed("field", field, what)
+    if given and _single(given):
+        given = [field]
     if not given:
         raise ValueError("field: there is none")
     return given

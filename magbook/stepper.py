@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import applied, training
+from ._arguments import array, instance, number, pair, truth
 from ._keras import keras, layers, ops
 from .dynamics import Dynamics
 
@@ -31,6 +32,8 @@ def build(latent: int = 16, widths: tuple = WIDTHS, *, residual: bool = False, a
     The input is the field's x and y in units of `FIELD_SCALE`, then four latent states, the oldest first. The output is
     the next latent state; of a residual network it is the change from the last, and its last layer is linear.
     """
+    training.check_options(latent=latent, widths=widths, dropout=dropout, seed=seed)
+    latent, seed, residual = int(latent), int(seed), truth("residual", residual)
     stack = [keras.Input((2 + HISTORY * latent,))]
     for k, width in enumerate((*widths, latent)):
         initial = keras.initializers.GlorotUniform(1000 * seed + 2 * k)
@@ -46,7 +49,9 @@ def look_ahead(network: keras.Model, steps: int, residual: bool = False) -> kera
 
     From [fields (n, 2), first four states (n, 4, latent)] to the states that follow, (n, steps, latent).
     """
-    latent = network.output_shape[-1]
+    training.check_options(steps=steps)
+    residual = truth("residual", residual)
+    latent = instance("network", network, keras.Model).output_shape[-1]
     field, first = keras.Input((2,)), keras.Input((HISTORY, latent))
     states = [first[:, k] for k in range(HISTORY)]
     for _ in range(steps):
@@ -77,7 +82,10 @@ class Stepper(Dynamics):
     history = HISTORY
 
     def __post_init__(self):
-        self.latent = self.network.output_shape[-1]
+        self.latent = instance("network", self.network, keras.Model).output_shape[-1]
+        self.residual = truth("residual", self.residual)
+        number("scale", self.scale, "a number greater than 0 is", 1e-30)
+        training.check_options(every=self.every)
         if self.network.input_shape[1:] != (2 + HISTORY * self.latent,):
             raise ValueError(f"network: it goes from {self.network.input_shape[1:]} to {self.network.output_shape[1:]}; "
                              f"from (2 + {HISTORY} latent,) to (latent,) is needed")
@@ -151,9 +159,11 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, folder: st
     steps says little about a hundred, so the best weights are chosen by that.
     Raises ValueError, naming the argument, for shapes that do not fit and values that are not finite.
     """
-    training.check_counts(steps=steps, updates=updates, batch=batch)
+    training.check_options(folder=folder, steps=steps, widths=widths, dropout=dropout, without_dropout=without_dropout, noise=noise, epochs=epochs,
+                           updates=updates, batch=batch, learning_rate=learning_rate, warmup=warmup, seed=seed, every=every, callback=callback)
+    residual = truth("residual", residual)
     latents, fields = _trajectories("latents", latents, fields)
-    test, test_fields = _trajectories("validation", *validation)
+    test, test_fields = _trajectories("validation", *pair("validation", validation))
     n, nt, latent = latents.shape
     if test.shape[1:] != latents.shape[1:]:
         raise ValueError(f"validation: got trajectories of shape {test.shape[1:]}; those of the training have "
@@ -197,11 +207,12 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, folder: st
 
 
 def _trajectories(name, latents, fields):
-    latents = np.asarray(latents, np.float32)
+    latents = array(name, latents).astype(np.float32)
     if latents.ndim != 3 or latents.shape[1] <= HISTORY or not len(latents):
         raise ValueError(f"{name}: got shape {latents.shape}; (n, nt, latent) with more than {HISTORY} times is needed")
-    if len(fields) != len(latents):
-        raise ValueError(f"{name}: got {len(fields)} fields for {len(latents)} trajectories; one for each is needed")
+    fields = array("fields" if name == "latents" else name, fields, "(...)")
+    if not fields.ndim or len(fields) != len(latents):
+        raise ValueError(f"{name}: got {len(fields) if fields.ndim else 'a number for'} fields for {len(latents)} trajectories; one for each is needed")
     if not np.isfinite(latents).all():
         raise ValueError(f"{name}: it holds values that are not finite")
     return latents, np.array([applied.vector(b) for b in fields])

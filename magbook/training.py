@@ -6,12 +6,14 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ._arguments import check_counts, is_count, number, said
 from ._keras import gelu, keras, layers
 from ._progress import bar
-from .files import atomic
+from .files import as_path, atomic
 
 
 def nadam(learning_rate: float, steps: int, warmup: float | None = 0.02) -> keras.optimizers.Optimizer:
@@ -20,6 +22,8 @@ def nadam(learning_rate: float, steps: int, warmup: float | None = 0.02) -> kera
     learning_rate: the highest. steps: number of updates. warmup: the share of them that the start takes; None keeps the
     learning rate constant, as in the paper. T. Dozat, ICLR workshop (2016).
     """
+    check_counts(0, steps=steps)
+    check_options(learning_rate=learning_rate, warmup=warmup)
     if warmup is not None:
         first = max(1, round(warmup * steps))
         learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -37,11 +41,29 @@ def compile_model(model: keras.Model, optimizer: keras.optimizers.Optimizer, los
     model.compile(optimizer, loss, jit_compile=backend == "jax", steps_per_execution=1 if backend == "torch" else updates)
 
 
-def check_counts(**counts: int) -> None:
-    """Raise ValueError, naming the argument, for what is not a whole number of at least 1."""
-    for name, value in counts.items():
-        if not (isinstance(value, (int, np.integer)) and value >= 1):
-            raise ValueError(f"{name}: got {value!r}; a whole number of at least 1 is needed")
+_COUNTS = {"latent": 1, "batch": 1, "steps": 1, "epochs": 0, "seed": 0}
+_RANGES = {"learning_rate": (1e-12, 1e3), "warmup": (0, 1), "dropout": (0, 0.999), "without_dropout": (0, 1), "noise": (0, 1e3),
+           "length": (0, 1e6), "detail": (1e-6, 1e6), "every": (1e-18, 1e-3)}
+
+
+def check_options(**options: Any) -> None:
+    """Refuse, naming it, what no training here can use. options: by the names that all trainings give them."""
+    for name, value in options.items():
+        if value is None and name in ("warmup", "folder", "callback"):
+            continue
+        if name in ("widths", "filters"):
+            if not isinstance(value, (tuple, list)) or not all(map(is_count, value)):
+                raise ValueError(f"{name}: got {said(value)}; whole numbers of at least 1, one for each layer, are needed")
+        elif name == "folder":
+            as_path(value, name)
+        elif name == "callback":
+            if not callable(value):
+                raise TypeError(f"callback: got {said(value)}; a function of the history is needed")
+        elif name in _RANGES:
+            low, high = _RANGES[name]
+            number(name, value, f"a number from {low:g} to {high:g} is", low, high)
+        else:
+            check_counts(_COUNTS.get(name, 1), **{name: value})
 
 
 def fingerprint(*arrays: np.ndarray) -> str:
@@ -111,8 +133,9 @@ def fit(model: keras.Model, batches: Callable, validate: Callable, folder: str |
     history: a list of dictionaries, one an epoch: epoch (from 1), loss, seconds, and what `validate` gave.
     Raises ValueError for a folder of another run, RuntimeError where the loss is no longer finite.
     """
-    folder = None if folder is None else Path(folder)
-    settings = json.loads(json.dumps(settings))
+    check_options(epochs=epochs, folder=folder, callback=callback)
+    folder = None if folder is None else as_path(folder, "folder")
+    settings = json.loads(json.dumps(settings, default=_plain))
     history, best = _resume(model, folder, settings) if folder else ([], np.inf)
     best_weights = None
     with bar(total=epochs, initial=len(history), desc="training", unit="epoch", show=progress) as done:
@@ -147,6 +170,11 @@ def fit(model: keras.Model, batches: Callable, validate: Callable, folder: str |
     elif best_weights is not None:
         model.set_weights(best_weights)
     return history
+
+
+def _plain(value):
+    """What JSON can hold of a setting: numbers of NumPy, and the name of a function."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else getattr(value, "__qualname__", repr(value))
 
 
 def _resume(model, folder, settings):

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from . import applied, ovf
-from ._arguments import are_numbers, array, instance, said
+from ._arguments import are_numbers, array, instance, listed, said
 from .applied import Field
 from .files import as_path, atomic
 from .film import Film, check_memory, unit
@@ -37,8 +37,8 @@ class Trajectory:
         instance("film", self.film, Film)
         self.t, self.m = array("t", self.t, "(nt,)"), array("m", self.m)
         nt = len(self.t)
-        if not nt or not np.isfinite(self.t).all() or not (np.diff(self.t) > 0).all():
-            raise ValueError("t: finite times in s that increase, (nt,), at least one, are needed")
+        if not np.isfinite(self.t).all() or not (np.diff(self.t) > 0).all():
+            raise ValueError("t: finite times in s that increase, (nt,), are needed")
         if self.m.shape != (nt, self.film.ny, self.film.nx, 3):
             raise ValueError(f"m: got shape {self.m.shape}; (nt, ny, nx, 3) = "
                              f"{(nt, self.film.ny, self.film.nx, 3)} is needed for {nt} times and {self.film}")
@@ -78,8 +78,9 @@ class Trajectory:
     @classmethod
     def load(cls, path: str | Path) -> "Trajectory":
         """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
+        path = as_path(path)
         try:
-            with np.load(as_path(path), allow_pickle=False) as z:
+            with np.load(path, allow_pickle=False) as z:
                 film = Film(**json.loads(str(z["film"])), mask=z["inside"])
                 return cls(z["t"], z["m"], z["field"], film, json.loads(str(z["info"])))
         except FileNotFoundError:
@@ -135,9 +136,7 @@ class Trajectory:
                 raise ValueError(f"paths: {paths} is neither a folder nor a file; a list of files can be given as well")
             paths = [p for p in folder.iterdir() if p.suffix.lower() in (".ovf", ".omf", ".ohf") and not p.name.startswith(".")
                      and ovf.is_magnetization(p)] if folder.is_dir() else [folder]
-        elif not isinstance(paths, Iterable):
-            raise TypeError(f"paths: got {said(paths)}; a folder or a list of files is needed")
-        files = sorted((as_path(path, "paths") for path in paths), key=_natural)
+        files = sorted((as_path(path, "paths") for path in listed("paths", paths, "a folder or a list of files")), key=_natural)
         if not files:
             raise ValueError("paths: there is no OVF file of magnetization to read")
         for path in files:

@@ -3,6 +3,7 @@
 A table of public functions, each with a call that is right. In it each argument in turn is replaced by each of many bad values.
 """
 
+import concurrent.futures
 import contextlib
 import re
 import signal
@@ -12,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import magbook as mb
 from magbook import applied, baselines, dataset, files, llg, metrics, modes, ovf, pca, sp4
-from magbook.film import Film, check_memory, unit
+from magbook.film import Film, unit
 from magbook.trajectory import Trajectory
 
 FILM = Film((40e-9, 20e-9, 5e-9), (8, 4))
@@ -22,7 +22,7 @@ SECONDS = 5.0  # that a call may take
 
 BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "inf": np.inf, "minus inf": -np.inf, "-1": -1, "0": 0,
        "1": 1, "2": 2, "half": 0.5, "1e-30": 1e-30, "1e300": 1e300, "2**70": 2**70, "complex": 1j, "True": True, "object": object(),
-       "class": Film, "module": np, "function": lambda *a, **k: "x", "dict": {}, "dict of text": {"a": "x"}, "set": {1.0, 2.0},
+       "module": np, "function": lambda *a, **k: "x", "dict": {}, "dict of text": {"a": "x"}, "set": {1.0, 2.0},
        "empty list": [], "list of one": [1], "list of text": ["x", "y"], "list of None": [None, None], "ragged": [[1.0], [1.0, 2.0]],
        "pair of nan": (np.nan, 0.0), "pair of inf": (np.inf, 0.0), "pair of texts": ("1", "2"), "pair": (-1.0, 2.0), "seven": np.arange(7.0),
        "empty array": np.array([]), "wrong shape": np.zeros((2, 3, 7)), "state of nan": np.full((4, 8, 3), np.nan),
@@ -30,6 +30,15 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
        "array of objects": np.array([None, {}], object), "float32 nan": np.float32("nan"), "int64": np.int64(-3), "uint8": np.uint8(200),
        "booleans": np.array([True, False]), "complex array": np.ones(3, complex), "huge whole numbers": np.array([2**62, -2**62]),
        "path": Path("nowhere/at/all"), "zero-dimensional": np.array(3.0), "range": range(3), "exception": ValueError("x")}
+
+
+# What an error may name instead: what an argument is, or what it does not go with.
+NOUNS = {"m": ["state"], "reference": ["energy", "m"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
+         "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings"],
+         "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
+         "states": ["validation", "shape"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
+# Right, and long
+LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}
 
 
 class Late(BaseException):
@@ -52,14 +61,18 @@ def seconds(limit):
         signal.signal(signal.SIGALRM, before)
 
 
-def fault(function, arguments, name, value, nouns=()):
+def fault(function, arguments, name, value):
     """What is wrong with the answer to a bad value: a text, or None."""
     try:
         with seconds(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             function(**arguments | {name: value})
-    except (ValueError, TypeError, FileNotFoundError, MemoryError) as error:
-        if not re.search(rf"\b({'|'.join([name, *nouns])})\b", str(error)):
+    except OSError as error:
+        if not error.filename and str(value) not in str(error) and not re.search(rf"\b{name}\b", str(error)):
+            return f"{type(error).__name__} does not name it: {error}"
+    except (ValueError, TypeError, MemoryError, RuntimeError) as error:
+        path = isinstance(value, (str, Path)) and str(value) and str(error).startswith(f"{value} ")
+        if not path and not re.search(rf"\b({'|'.join([name, *NOUNS.get(name, [])])})\b", str(error)):
             return f"{type(error).__name__} does not name it: {error}"
     except Late:
         return f"took longer than {SECONDS:g} s"
@@ -83,11 +96,8 @@ STEP = dict(duration=2e-12, every=1e-12)
 
 def stored(folder):
     """A small data set."""
-    data = folder / "set"
-    with contextlib.closing(mb.dataset.concurrent.futures.ThreadPoolExecutor(1)) if False else contextlib.nullcontext():
-        import concurrent.futures
-        with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            return dataset.generate(data, FIELDS[:3], FILM, executor=executor, progress=False, **STEP)
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        return dataset.generate(folder / "set", FIELDS[:3], FILM, executor=executor, progress=False, **STEP)
 
 
 def calls(folder):
@@ -116,7 +126,6 @@ def calls(folder):
         "Film": (Film, dict(size=(4e-8, 2e-8, 5e-9), cells=(8, 4), Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5, mask=None)),
         "state": (FILM.state, dict(m=M)),
         "unit": (unit, dict(m=M)),
-        "check_memory": (check_memory, dict(needed=1.0)),
         "exchange_field": (llg.exchange_field, dict(m=M, film=FILM)),
         "demag_field": (llg.demag_field, dict(m=M, film=FILM)),
         "effective_field": (llg.effective_field, dict(m=M, film=FILM, field=(0, 0))),
@@ -141,7 +150,7 @@ def calls(folder):
         "split_states": (dataset.split_states, dict(n=3, nt=4, seed=1)),
         "generate": (dataset.generate, dict(path=folder / "set", fields=FIELDS[:3], film=FILM, solver=llg.simulate, executor=None, workers=1,
                                             seed=1, progress=False, accuracy=1.0, precision="single", **STEP)),
-        "generate_named": (dataset.generate_named, dict(name="small", workers=0)),
+        "generate_named": (lambda name: dataset.generate_named(name), dict(name="no such set")),
         "check": (dataset.check, dict(path=folder / "set")),
         "dataset.load": (dataset.load, dict(name=folder / "set")),
         "trajectory": (dataset.trajectory, dict(data=data, run=0)),
@@ -154,7 +163,6 @@ def calls(folder):
         "first_zero": (metrics.first_zero, dict(t=RUN.t, values=np.array([1, 0.5, -1]))),
         "switching_time": (metrics.switching_time, dict(t=RUN.t, mx=np.array([1, 0.5, -1]), level=-0.5)),
         "relative_l2": (metrics.relative_l2, dict(m=RUN.m, reference=RUN.m, axis=(-4, -3, -2, -1))),
-        "split_l2": (metrics.split_l2, dict(m=RUN.m, reference=RUN.m, rom=None)),
         "angle_error": (metrics.angle_error, dict(m=RUN.m, reference=RUN.m)),
         "length_error": (metrics.length_error, dict(m=RUN.m)),
         "horizon": (metrics.horizon, dict(t=RUN.t, error=np.zeros(3), level=0.1)),
@@ -179,4 +187,95 @@ def calls(folder):
         "pca.decode": (basis.decode, dict(c=np.zeros(2), unit=True)),
         "atomic": (lambda path: files.atomic(path).__enter__(), dict(path=folder / "x")),
         "shipped": (files.shipped, dict(name="modes.npz")),
+    }
+
+
+def faults(table):
+    """All that is wrong, a line each, and how many calls there were."""
+    found, n = [], 0
+    for name, (function, arguments) in table.items():
+        for argument in arguments:
+            for label, value in BAD.items():
+                if (argument, label) not in LONG:
+                    wrong, n = fault(function, arguments, argument, value), n + 1
+                    found += [f"{name}({argument} = {label}): {wrong}"] * bool(wrong)
+    return found, n
+
+
+def test_an_answer_or_an_error_that_names_the_argument(tmp_path, monkeypatch):
+    table = calls(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # some bad values are names of files
+    found, n = faults(table)
+    assert not found, "\n".join(found)
+    assert n > 8000
+
+
+@pytest.mark.slow
+def test_of_networks_too(tmp_path, monkeypatch):
+    table = networks(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("magbook.rom.MODELS", {})
+    found, n = faults(table)
+    assert not found, "\n".join(found)
+    assert n > 6000
+
+
+def networks(folder):
+    """{name: (function, valid arguments)} of what learns."""
+    from magbook import atlas, autoencoder, closure, dynamics, rom, stepper, training
+
+    rng = np.random.default_rng(3)
+    latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
+    t = np.arange(1, 13) * 1e-11
+    encoder, decoder = autoencoder.build(3, (4, 8, 3), (4,))
+    predictor = stepper.Stepper(stepper.build(3, (4,)), 1.0)
+    ensemble = dynamics.Ensemble([predictor, stepper.Stepper(stepper.build(3, (4,), seed=1), 1.0)])
+    model = rom.ReducedOrderModel(encoder, decoder, ensemble, film=FILM)
+    model.save(folder / "rom.npz")
+    basis = pca.fit(unit(rng.standard_normal((12, 4, 8, 3))).astype(np.float32), 6)
+    c = rng.standard_normal((20, 6)).astype(np.float32)
+    rest, _ = closure.train(basis, c, c, latent=3, widths=(4,), epochs=0, progress=False)
+    run = dict(field=(-0.03, 0.01), start=None, duration=6e-11)
+    common = dict(folder=None, epochs=0, batch=4, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=False)
+    of_field_and_time = atlas.train(latents, FIELDS, t, (latents, FIELDS), latents[0, 0], widths=(4,), epochs=0, progress=False)[0]
+    spline = dict(fields=FIELDS, amplitudes=np.zeros((6, 2)), patterns=np.zeros((2, 12, 3)), start=np.zeros(3), every=1e-11)
+    return {
+        "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
+        "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,
+                                                                 dropout=0.1, without_dropout=0.0, updates=None, activation="elu")),
+        "predictor": (stepper.build, dict(latent=3, widths=(4,), residual=False, activation="elu", dropout=0.1, seed=0)),
+        "look_ahead": (stepper.look_ahead, dict(network=predictor.network, steps=2, residual=False)),
+        "Stepper": (stepper.Stepper, dict(network=predictor.network, scale=1.0, residual=False, every=1e-11)),
+        "train a stepper": (stepper.train, common | dict(latents=latents, fields=FIELDS, validation=(latents, FIELDS), steps=2, widths=(4,), residual=False,
+                                                         dropout=0.0, without_dropout=0.0, noise=0.0, updates=2, every=1e-11)),
+        "fold": (closure.fold, dict(states=RUN.m)),
+        "coefficients": (closure.coefficients, dict(basis=basis, states=RUN.m, chunk=2)),
+        "train a closure": (closure.train, common | dict(basis=basis, c=c, validation=c, latent=3, widths=(4,))),
+        "networks of a closure": (closure.networks, dict(basis=basis, closure=rest)),
+        "networks of components": (pca.networks, dict(basis=basis, offset=np.zeros(6))),
+        "compress": (atlas.compress, dict(latents=latents, k=2)),
+        "inputs": (atlas.inputs, dict(fields=FIELDS, t=t)),
+        "Atlas": (atlas.Atlas, dict(network=of_field_and_time.network, start=np.zeros(3), last=1e-9, every=1e-11)),
+        "Spline": (atlas.Spline, spline),
+        "Hybrid": (atlas.Hybrid, dict(slow=atlas.Spline(**spline), fast=of_field_and_time, limit=1.0, coverage=2.0)),
+        "train an atlas": (atlas.train, common | dict(latents=latents, fields=FIELDS, t=t, validation=(latents, FIELDS), start=latents[0, 0],
+                                                      widths=(4,), detail=3.0)),
+        "Ensemble": (dynamics.Ensemble, dict(members=ensemble.members, coverage=2.0)),
+        "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02)),
+        "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, film=FILM,
+                                                          fan=None, info=None)),
+        "encode": (model.encode, dict(m=RUN.m)),
+        "decode": (model.decode, dict(c=np.zeros(3), unit=False)),
+        **{f"rom.{name}": (getattr(model, name), run) for name in ("averages", "latents", "band")},
+        "rom.simulate": (model.simulate, run),
+        "rollout": (model.rollout, dict(first=np.zeros((5, 3)), fields=np.zeros((7, 2)))),
+        "first_states": (model.first_states, dict(field=(0, 0), start=None)),
+        "rom.save": (model.save, dict(path=folder / "again.npz", half=False)),
+        "rom.load": (rom.ReducedOrderModel.load, dict(path=folder / "rom.npz")),
+        "load_rom": (rom.load_rom, dict(name=folder / "rom.npz")),
+        "model": (rom.model, dict(name="mine")),
+        "compare": (metrics.compare, dict(run=RUN, reference=OTHER, rom=model)),
+        "split_l2": (metrics.split_l2, dict(m=RUN.m, reference=RUN.m, rom=model)),
     }

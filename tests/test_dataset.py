@@ -4,6 +4,7 @@ import concurrent.futures
 import errno
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -855,3 +856,66 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path, root):
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 1 and said.count("Traceback") <= 2 and 'if __name__ == "__main__":' in said
     assert len(said.splitlines()) < 40
+
+
+# ---------------------------------------------------------------------------- a run in the place of another
+
+
+def test_files_that_change_places_are_noticed_and_mended(tmp_path, threads):
+    there = make(tmp_path / "set", threads)["m"].values
+    one, other = chunk(tmp_path / "set", 1), chunk(tmp_path / "set", 4)
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    assert check(tmp_path / "set") == {"complete": [0, 2, 3, 5], "missing": [], "damaged": [1, 4]}
+    data = load(tmp_path / "set")
+    for read in (lambda: dataset.trajectory(data, 1), lambda: dataset.trajectory(data, -2), lambda: dataset.states(data, [0, 4], every=2)):
+        with pytest.raises(ValueError, match="run (1|-2|4) of the data set can't be read .*another field.*make it anew"):
+            read()
+    assert np.array_equal(make(tmp_path / "set", threads)["m"].values, there)
+    assert check(tmp_path / "set")["damaged"] == []
+
+
+def test_a_set_of_an_older_version_has_no_such_checksums_and_is_read(tmp_path, threads):
+    there = make(tmp_path / "set", threads)["m"].values
+    shutil.rmtree(tmp_path / "set" / "checksum")
+    chunk(tmp_path / "set", 2).unlink()
+    assert check(tmp_path / "set") == {"complete": [0, 1, 3, 4, 5], "missing": [2], "damaged": []}
+    data = make(tmp_path / "set", threads)
+    assert np.array_equal(data["m"].values, there) and len(dataset.states(data, 2)) == 4
+
+
+# ---------------------------------------------------------------------------- odd solvers and executors
+
+
+def cut(field, **arguments):
+    run = llg.simulate(field, **arguments)
+    return magbook.Trajectory(run.t[:-1], run.m[:-1], run.field, run.film)
+
+
+def not_finite(field, **arguments):
+    run = llg.simulate(field, **arguments)
+    run.m[2, 0, 0, 0] = np.nan
+    return run
+
+
+@pytest.mark.parametrize("solver, says", [
+    (lambda field, **arguments: 3, "field 0.*could not be computed: the solver gave 3, which is no Trajectory"),
+    (not_finite, "field 0.*the solver gave states that are not finite"), (cut, r"field 0: the solver gave states of shape \(3, 8, 16, 3\); \(4, 8, 16, 3\)")])
+def test_what_an_odd_solver_gives_is_not_stored(tmp_path, threads, solver, says):
+    with pytest.raises(RuntimeError, match=says):
+        make(tmp_path / "set", threads, n=1, solver=solver)
+    assert check(tmp_path / "set")["missing"] == [0]
+
+
+class Odd:
+    """Looks like an executor."""
+
+    submit = staticmethod(lambda function, *arguments: function(*arguments))
+
+
+@pytest.mark.parametrize("name, value", [("executor", Odd()), ("executor", "dask"), ("executor", concurrent.futures.ThreadPoolExecutor), ("solver", print),
+                                         ("solver", lambda field: None), ("solver", "llg"), ("seed", -1), ("workers", True)])
+def test_odd_solvers_and_executors_are_named(tmp_path, name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+        generate(tmp_path / "set", fan(1), **SHORT | {name: value})

@@ -180,7 +180,7 @@ def test_generate_makes_and_resumes(tmp_path):
 @pytest.mark.parametrize("arguments, says", [
     (["--fields", 0], "n: got 0"), (["--fields", 2, "--cells", 0, 8], "cells: got"),
     (["--fields", 2, "--accuracy", -1], "accuracy: got"), (["--fields", 2, "--accuracy", "nan"], "accuracy: got"),
-    (["--fields", 2, "--cells", 2000000, 1000000], "GB are available"), (["--fields", 2, "--seed", -1], "non-negative"),
+    (["--fields", 2, "--cells", 2000000, 1000000], "GB are available"), (["--fields", 2, "--seed", -1], "seed: got -1"),
 ])
 def test_an_error_is_one_line(tmp_path, arguments, says):
     with pytest.raises(SystemExit) as stopped:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..files import atomic
+from ..files import as_path, atomic
 from ..trajectory import Trajectory
 from . import look
 
@@ -49,7 +49,7 @@ def save(trajectory: Trajectory, path: str | Path, *, times: ArrayLike | None = 
     outside the run; ModuleNotFoundError, naming it, where a package is missing; OSError where the disk is full. `path` is
     written whole or not at all.
     """
-    path = Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in ANIMATED and suffix not in STILL:
         raise ValueError(f"path: got {str(path)!r}; a name that ends in {', '.join([*ANIMATED, *STILL])} is needed")
