@@ -4,6 +4,7 @@ A. Kovacs et al., Learning magnetization dynamics, J. Magn. Magn. Mater. 491, 16
 """
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import pkgutil
@@ -29,6 +30,11 @@ from .trajectory import Trajectory
 FORMAT = "magbook reduced order model 2"
 CHUNK = 64  # states that go through a network at once, 12 MB each way, and fields whose runs start at once
 SHIPPED = ("paper", "atlas")
+LAYERS = {"AveragePooling2D", "Concatenate", "Conv2D", "Conv2DTranspose", "Cropping2D", "DTypePolicy", "Dense", "Dropout", "Flatten", "Flip",
+          "Functional", "InputLayer", "Rescaling", "Reshape", "Sequential", "UnitNormalization", "UpSampling2D", "__keras_tensor__"}
+"""What a network in a file may be made of. Keras would build whatever a file names; this package loads nothing but these."""
+
+_FUNCTIONS = ("magbook>gelu", "magbook>sine")
 MODELS: dict[str, Callable[[], "ReducedOrderModel"]] = {}
 """Functions that make models, by the names that `model` registered."""
 
@@ -249,28 +255,41 @@ class ReducedOrderModel:
     # ------------------------------------------------------------------ files
 
     def save(self, path: str | Path, half: bool = False) -> None:
-        """Write everything to one `.npz` file, whole or not at all. half: weights in 16 bits, half the size."""
+        """Write everything to one `.npz` file, whole or not at all. half: weights in 16 bits, half the size.
+
+        `load` takes networks that are made of `LAYERS` alone.
+        """
         arrays: dict[str, Any] = {}
         half = truth("half", half)
         parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32)
                  for name in ("encoder", "decoder", "dynamics")}
-        header = {"format": FORMAT, **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
+        arrays["inside"] = self.film.inside
+        header = {"format": FORMAT, "sha256": _digest(arrays), **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
                   "info": self.info}
         with atomic(path) as file:
-            np.savez_compressed(file, **arrays, header=np.array(json.dumps(header, default=lambda value: np.asarray(value).tolist())), inside=self.film.inside)
+            np.savez_compressed(file, **arrays, header=np.array(json.dumps(header, default=lambda value: np.asarray(value).tolist())))
 
     @classmethod
     def load(cls, path: str | Path) -> "ReducedOrderModel":
-        """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged or foreign."""
+        """Read what `save` wrote. Raises ValueError, naming the file, if it is damaged, altered or foreign.
+
+        The file's checksum of all its arrays tells that; files of older versions have none. No number may be NaN, and no
+        network made of anything but `LAYERS`.
+        """
         path = as_path(path)
         try:
             with np.load(path, allow_pickle=False) as z:
-                header = json.loads(str(z["header"]))
-                if header["format"] != FORMAT:
-                    raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
-                encoder, decoder, dynamics = (_unpack(header[name], z) for name in ("encoder", "decoder", "dynamics"))
-                film = Film(**header["film"] | {"mask": z["inside"]})
-                return cls(encoder, decoder, dynamics, film=film, **{name: header[name] for name in ("largest", "fan", "info")})
+                arrays = dict(z)
+            header = json.loads(str(arrays.pop("header")))
+            if header["format"] != FORMAT:
+                raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
+            if header.get("sha256", _digest(arrays)) != _digest(arrays):
+                raise ValueError("its numbers were altered: their checksum is another")
+            for name, values in arrays.items():
+                array(name, values, finite=True)
+            encoder, decoder, dynamics = (_unpack(header[name], arrays) for name in ("encoder", "decoder", "dynamics"))
+            film = Film(**header["film"] | {"mask": arrays["inside"]})
+            return cls(encoder, decoder, dynamics, film=film, **{name: header[name] for name in ("largest", "fan", "info")})
         except FileNotFoundError:
             raise
         except Exception as error:  # a damaged archive raises a dozen kinds
@@ -369,7 +388,7 @@ def _unpack(node, arrays):
     if "array" in node:
         return arrays[node["array"]]
     if "network" in node:
-        network = keras.models.model_from_json(json.dumps(_of_any_keras(node["network"])))
+        network = keras.models.model_from_json(json.dumps(_checked(_of_any_keras(node["network"]))))
         network.set_weights([arrays[f"{node['weights']}.{i}"].astype(np.float32) for i in range(len(network.get_weights()))])
         return network
     module, name = node["kind"]
@@ -387,6 +406,27 @@ def _of_any_keras(config):
         return config
     return {key: _of_any_keras(value) for key, value in config.items()
             if not key.endswith("_initializer") and (key, value) != ("quantization_config", None)}
+
+
+def _checked(config):
+    """A network's configuration, if all that Keras would build by it is known."""
+    if isinstance(config, list):
+        return [_checked(one) for one in config]
+    if not isinstance(config, dict):
+        return config
+    if "class_name" in config:
+        module, kind, name = (str(config.get(key)) for key in ("module", "class_name", "config"))
+        if not (kind in LAYERS and module.partition(".")[0] in ("keras", "None") or kind == "function" and name in _FUNCTIONS):
+            raise ValueError(f"a network in it names {name if kind == 'function' else f'{module}.{kind}':.60}, which is not among {', '.join(sorted(LAYERS))}")
+    return {key: _checked(value) for key, value in config.items()}
+
+
+def _digest(arrays):
+    """The SHA-256 of arrays and their names."""
+    total = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        total.update(f"{name} {values.dtype.str} {values.shape} ".encode() + np.ascontiguousarray(values).tobytes())
+    return total.hexdigest()
 
 
 def _apply(model, x, chunk=CHUNK):

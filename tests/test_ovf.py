@@ -224,3 +224,27 @@ def test_blank_lines_take_no_time(tmp_path):
     clock = time.perf_counter()
     ovf.read(tmp_path / "a.ovf")
     assert time.perf_counter() - clock < 1
+
+
+@pytest.mark.parametrize("unit", [None, "", "unknown", "1", "pixel"])
+def test_without_a_unit_of_length_the_cell_is_given(tmp_path, unit):
+    (tmp_path / "a.ovf").write_bytes(header("Binary 4", meshunit=unit) + binary(*SIX) + TAIL)
+    with pytest.raises(ValueError, match=r"a\.ovf: .*meshunit" + (".*cell=" if unit is not None else "")):
+        ovf.read(tmp_path / "a.ovf")
+    m, cell, time = ovf.read(tmp_path / "a.ovf", cell=[5e-9, 4e-9, 3e-9])
+    assert m.tolist() == [[[1, 0, 0], [0, -1, 0]]] and cell == (5e-9, 4e-9, 3e-9) and time == 1.5e-11
+
+
+@pytest.mark.parametrize("cell", [3e-9, (1e-9, 1e-9), (1e-9, 0, 1e-9), (np.nan, 1e-9, 1e-9), "abc", {}])
+def test_what_is_no_cell(tmp_path, cell):
+    (tmp_path / "a.ovf").write_bytes(GOOD)
+    with pytest.raises((ValueError, TypeError), match="^cell: got"):
+        ovf.read(tmp_path / "a.ovf", cell)
+
+
+@pytest.mark.parametrize("path", [0, 1, True, None, b"a.ovf", "", ["a.ovf"]])
+def test_what_is_no_path(path):
+    """The number of an open file is one to Python's `open`, which would close it too."""
+    for call in (ovf.read, ovf.is_magnetization, lambda path: ovf.write(path, state(), CELL)):
+        with pytest.raises((ValueError, TypeError), match="^path: got"):
+            call(path)

@@ -717,9 +717,9 @@ def saved(tmp_path, rom):
         return tmp_path / "rom.npz", dict(z)
 
 
-def refused(path):
+def refused(path, why=""):
     for load in (ReducedOrderModel.load, load_rom):
-        with pytest.raises(ValueError, match="is not a reduced order model that can be read") as caught:
+        with pytest.raises(ValueError, match=f"is not a reduced order model that can be read.*{why}") as caught:
             load(path)
         assert str(path) in str(caught.value)
 
@@ -822,6 +822,48 @@ def test_code_in_a_layer_is_never_run(tmp_path, networks):
     model(networks, Stepper(evil, 1.0)).save(tmp_path / "evil.npz")
     refused(tmp_path / "evil.npz")
     assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize("name, change", [
+    ("encoder.0", lambda w: w + np.float32(1e-3)), ("decoder.1", lambda w: -w - 1), ("dynamics.network.0", lambda w: w[::-1]),
+    ("encoder.0", lambda w: w.astype(np.float64)), ("inside", lambda w: w & (np.arange(w.shape[1]) > 0))])
+def test_altered_numbers_are_noticed_by_the_file_itself(saved, name, change):
+    path, arrays = saved
+    assert not np.array_equal(arrays[name], change(arrays[name])) or arrays[name].dtype != change(arrays[name]).dtype
+    np.savez(path, **arrays | {name: change(arrays[name])})
+    refused(path, "their checksum is another")
+    np.savez(path, **arrays | {"another": np.zeros(3)})
+    refused(path, "their checksum is another")
+
+
+def test_weights_that_are_not_finite_are_refused_also_without_a_checksum(saved, rom):
+    path, arrays = saved
+    header = json.loads(str(arrays["header"]))
+    del header["sha256"]
+    np.savez(path, **arrays | {"header": json.dumps(header)})
+    latents = np.ones((2, rom.latent), np.float32)
+    np.testing.assert_array_equal(load_rom(path).decode(latents), rom.decode(latents))  # a file of an older version
+    for name in ("encoder.0", "dynamics.network.3"):
+        w = arrays[name].copy()
+        w.flat[-1] = np.nan
+        np.savez(path, **arrays | {"header": json.dumps(header), name: w})
+        refused(path, f"{name}: it holds numbers that are not finite")
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"class_name": "Lambda"}, "keras.layers.Lambda"), ({"class_name": "BatchNormalization"}, "keras.layers.BatchNormalization"),
+    ({"module": "os"}, "os.Dense"), ({"module": "magbook.files"}, "magbook.files.Dense"), ({"class_name": ["Dense"]}, "Dense"),
+    ({"class_name": "function", "module": "builtins", "config": "exec"}, "exec"), ({"class_name": "keras.src.layers.Dense"}, "src.layers.Dense")])
+def test_a_network_of_other_layers_is_refused_before_keras_builds_it(saved, change, says, monkeypatch):
+    path, arrays = saved
+    header = json.loads(str(arrays["header"]))
+    layers = header["dynamics"]["fields"]["network"]["network"]["config"]["layers"]
+    layers[-1] |= change
+    np.savez(path, **arrays | {"header": json.dumps(header)})
+    with monkeypatch.context() as patch:
+        build = keras.models.model_from_json
+        patch.setattr(keras.models, "model_from_json", lambda text: pytest.fail("it was built") if json.dumps(change)[1:-1] in text else build(text))
+        refused(path, f"a network in it names .*{says}.*, which is not among AveragePooling2D, ")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -361,3 +362,37 @@ def test_an_older_run_is_not_read_back_with_a_new_one(tmp_path):
     long.to_ovf(tmp_path)
     with pytest.raises(ValueError, match="^folder: .* holds m000003.ovf and 1 more of another run"):
         short.to_ovf(tmp_path)
+
+
+def test_files_without_a_unit_are_read_with_a_cell(tmp_path):
+    run = example(DISC, driven=False)
+    for path in run.to_ovf(tmp_path):
+        path.write_bytes(path.read_bytes().replace(b"meshunit: m", b"meshunit: -"))
+    with pytest.raises(ValueError, match="meshunit: got '-'.*cell="):
+        Trajectory.from_ovf(tmp_path)
+    back = Trajectory.from_ovf(tmp_path, cell=(10e-9, 10e-9, 3e-9), Ms=1e6, alpha=0.1)
+    assert np.allclose(back.film.size, DISC.size, rtol=1e-12, atol=0) and np.array_equal(back.film.inside, DISC.inside) and np.array_equal(back.t, run.t)
+
+
+def test_one_file_by_its_path(tmp_path):
+    run = example(DISC, driven=False)
+    assert np.allclose(Trajectory.from_ovf(str(run.to_ovf(tmp_path)[2])).m[0], run.m[2], atol=1e-6)
+    for paths in (tmp_path / "nowhere", 3, [], [3], None, ""):
+        with pytest.raises((ValueError, TypeError), match="^paths: "):
+            Trajectory.from_ovf(paths)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_reading_files_takes_little_more_than_the_states(tmp_path, renamed):
+    film = Film(cells=(64, 32))
+    run = Trajectory(np.arange(40) * 1e-12, states(film, 40), CONSTANT, film)
+    paths = run.to_ovf(tmp_path)
+    if renamed:  # then they are read in another order than that of their times
+        for path, name in zip(paths, np.random.default_rng(0).permutation(40)):
+            path.rename(tmp_path / f"{name}.omf")
+    tracemalloc.start()
+    back = Trajectory.from_ovf(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(back.t, run.t) and np.allclose(back.m, run.m, atol=1e-6)
+    assert peak < (2.2 if renamed else 1.4) * back.m.nbytes
