@@ -21,9 +21,8 @@ DATA = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent / "data"
 
 def cache() -> Path:
     """The folder for what is too big to ship: $MAGBOOK_CACHE, or the user's cache folder."""
-    path = Path(os.environ.get("MAGBOOK_CACHE") or platformdirs.user_cache_dir("magbook"))
     try:
-        return path.expanduser()
+        return Path(os.environ.get("MAGBOOK_CACHE") or platformdirs.user_cache_dir("magbook")).expanduser()
     except RuntimeError:  # nobody knows where home is
         return Path(tempfile.gettempdir()) / "magbook"
 
@@ -55,9 +54,12 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     path = path.resolve() if path.is_symlink() else path  # a link goes on leading there
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "This path is a folder, where a file is to be written", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_UMASK  # mkstemp lets nobody else read
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_UMASK  # mkstemp lets nobody else read
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:  # which names the temporary file
+        raise OSError(error.errno, f"{error.strerror} while writing", str(path)) from error
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

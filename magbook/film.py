@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,12 +140,21 @@ def unit(m: np.ndarray) -> np.ndarray:
 
 def check_memory(needed: float, what: str) -> None:
     """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available, also to this container."""
-    available = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):  # another system, or no limit ("max")
-        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-        available = min(available, limit - used)
+    available = min(psutil.virtual_memory().available, _left_to_container())
     if not needed <= 0.9 * available:
         raise MemoryError(f"{what} needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are available")
+
+
+def _left_to_container(folder=Path("/sys/fs/cgroup")):
+    """Bytes that this container, if it is one, may still take, by Linux's control groups, version 2 or 1."""
+    for limit, used, stat, cache in (("memory.max", "memory.current", "memory.stat", "inactive_file"),
+                                     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file")):
+        with contextlib.suppress(OSError, ValueError):  # another version or system, or no limit ("max")
+            left = int((folder / limit).read_text()) - int((folder / used).read_text())
+            with contextlib.suppress(OSError, ValueError, KeyError):  # what it keeps of files makes room when asked
+                left += int(dict(line.split() for line in (folder / stat).read_text().splitlines())[cache])
+            return left
+    return math.inf
 
 
 _RANGES = {"size": (1e-12, 1e-3, "a length in m", "nm"), "Ms": (10, 1e8, "A/m", "T"), "A": (1e-18, 1e-8, "J/m", "pJ/m"),

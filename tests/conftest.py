@@ -1,7 +1,9 @@
 """What the tests of the book share."""
 
+import contextlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,28 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB, where this machine lets us have one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting takes root on Linux")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def fill(small_disk):
+    """Takes all room on the small disk; returns the file that does."""
+    def fill():
+        with contextlib.suppress(OSError), open(small_disk / "filler", "wb", buffering=0) as file:
+            while True:
+                file.write(b"0" * 512)
+        return small_disk / "filler"
+
+    return fill

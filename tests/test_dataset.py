@@ -516,19 +516,6 @@ def test_a_full_disk_is_said(tmp_path, threads, monkeypatch):
     assert len(written) == 7 and len(check(tmp_path / "set")["complete"]) == 6
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB, where this machine lets us have one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting takes root on Linux")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 @pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, threads, small_disk):
     filler = small_disk / "filler"

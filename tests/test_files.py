@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from magbook import files
 from magbook.files import atomic
 
+ROOT = Path(files.__file__).resolve().parents[1]
 # Runs a line of Python with this module alone, without the seconds that all of magbook takes to import
 ALONE = [sys.executable, "-c", "import os, signal, sys, importlib.util as u; s = u.spec_from_file_location('f', sys.argv[2]);"
          "files = u.module_from_spec(s); s.loader.exec_module(files); del sys.argv[2]; exec(sys.argv[1])"]
@@ -178,3 +180,140 @@ def test_a_file_system_without_modes(tmp_path, monkeypatch):
     with files.atomic(tmp_path / "a") as file:
         file.write(b"a")
     assert (tmp_path / "a").read_bytes() == b"a"
+
+
+# ---------------------------------------------------------------------------- odd places
+
+
+def elsewhere(code, tmp_path, *before, **environment):
+    """What a line of Python prints in another process, whose environment is this and nothing else, in an empty folder."""
+    (tmp_path / "work").mkdir(exist_ok=True)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run([*before, sys.executable, "-c", code], cwd=tmp_path / "work", env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+TINY = "film = mb.Film((40e-9, 20e-9, 5e-9), (8, 4)); run = mb.simulate((0.01, 0), film, start=(1, 0.1, 0), duration=2e-12, every=1e-12, progress=False)"
+
+
+@pytest.mark.slow
+def test_without_a_home(tmp_path):
+    code = f"import magbook as mb; {TINY}; print(mb.files.cache())"
+    cache = Path(elsewhere(code, tmp_path).strip())
+    assert cache.is_absolute() and "~" not in cache.parts
+    # and where the system knows no home of this user either
+    nobody = "import pathlib, os.path; os.path.expanduser = lambda path: path; "
+    cache = Path(elsewhere(nobody + code, tmp_path, TMPDIR=str(tmp_path)).strip())
+    assert cache == tmp_path / "magbook" and everything(tmp_path / "work") == []
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A command that runs another where the folder `tmp_path` can't be written to; not even by root."""
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c",
+               f"mount --bind '{tmp_path}' '{tmp_path}' && mount -o remount,ro,bind '{tmp_path}' && cd '{tmp_path}/work' && exec \"$@\"", "sh"]
+    (tmp_path / "work").mkdir()
+    try:
+        if subprocess.run([*command, "touch", tmp_path / "work" / "x"], capture_output=True).returncode and not everything(tmp_path / "work"):
+            subprocess.run([*command, "true"], check=True, capture_output=True)
+            return command
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    pytest.skip("this machine lets nobody mount")
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_written(tmp_path, sealed):
+    """Package, home and working folder: what computes runs; what writes says which file could not be written, and why."""
+    shutil.copytree(ROOT / "magbook", tmp_path / "site" / "magbook", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data", tmp_path / "site" / "magbook" / "data")
+    code = f"""
+import magbook as mb
+{TINY}
+assert mb.__file__.startswith({str(tmp_path)!r}) and len(run) == 3
+writes = {{"run.npz": lambda: run.save("run.npz"), "m000000.ovf": lambda: run.to_ovf("ovf"), ".cache": lambda: mb.dataset.generate(
+    mb.files.cache() / "set", [(0, 0.01)], film, duration=1e-11, workers=1)}}
+for name, write in writes.items():
+    try:
+        write()
+    except OSError as error:
+        assert "Read-only file system" in str(error) and name in str(error), error
+        print(name)
+print(mb.load_rom("atlas").averages((-0.03, 0.005), duration=2e-11).shape)
+"""
+    said = elsewhere(code, tmp_path, *sealed, HOME=str(tmp_path), PYTHONPATH=str(tmp_path / "site"))
+    assert said.split() == ["run.npz", "m000000.ovf", ".cache", "(3,", "3)"]
+
+
+@pytest.mark.slow
+def test_users_who_put_channels_first(tmp_path):
+    """Keras reads that from a file in the home folder."""
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first", "backend": "tensorflow", "floatx": "float32"}))
+    code = "import magbook as mb, numpy as np; rom = mb.load_rom('paper'); m = mb.s_state()[None].astype('f4'); "
+    code += "c = rom.encode(m); print(*np.round(c[0].astype(float), 3), rom.decode(c).shape)"
+    first = elsewhere(code, tmp_path, HOME=str(tmp_path))
+    assert first.endswith("(1, 64, 256, 3)\n") and first == elsewhere(code, tmp_path, HOME=str(tmp_path / "work"))
+
+
+@pytest.mark.slow
+def test_without_tensorflow(tmp_path):
+    """The solver runs; what needs a network says what is missing and how to get it."""
+    (tmp_path / "sitecustomize.py").write_text("""
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "jax", "torch"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Nothing())
+""")
+    code = f"""
+import magbook as mb
+{TINY}
+print(len(run), len(mb.applied.fan(3)), mb.metrics.compare(run, run)["L2"])
+for use in (lambda: mb.load_rom("paper"), lambda: mb.autoencoder, lambda: mb.pca):
+    try:
+        use()
+    except ImportError as error:
+        print(error)
+"""
+    said = elsewhere(code, tmp_path, HOME=str(tmp_path), PYTHONPATH=f"{tmp_path}:{ROOT}").splitlines()
+    assert said[0] == "3 3 0.0" and len(said) == 4
+    assert all(line.startswith("the networks need Keras and one of TensorFlow, JAX or PyTorch (No module named 'tensorflow')") and
+               "pip install tensorflow" in line for line in said[1:])
+
+
+WORKERS = """
+import concurrent.futures, magbook as mb
+class Seen(Exception): ...
+def pool(workers, **options):
+    raise Seen(workers)
+concurrent.futures.ProcessPoolExecutor = pool
+film = mb.Film((40e-9, 20e-9, 5e-9), (8, 4))
+try:
+    mb.dataset.generate("set", [(0, 0.01)] * 3, film, duration=1e-11, progress=False)
+except Seen as seen:
+    print(seen)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("taskset"), reason="needs Linux's taskset")
+def test_workers_are_as_many_as_the_cores_that_a_process_may_use(tmp_path):
+    core = str(min(os.sched_getaffinity(0)))
+    assert elsewhere(WORKERS, tmp_path, "taskset", "-c", core, HOME=str(tmp_path)) == "1\n"
+
+
+@pytest.mark.slow
+def test_a_container_of_one_core_and_little_memory(tmp_path):
+    (tmp_path / "groups").mkdir()
+    for name, text in {"cpu.max": "100000 100000", "memory.max": "3000000000", "memory.current": "2000000000"}.items():
+        (tmp_path / "groups" / name).write_text(text)
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"mount --bind '{tmp_path}/groups' /sys/fs/cgroup && exec \"$@\"", "sh"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine lets nobody mount")
+    code = WORKERS + "from magbook.film import check_memory\ncheck_memory(0.8e9, 'a film')\ntry: check_memory(1e9, 'a film')\nexcept MemoryError as e: print(e)"
+    assert elsewhere(code, tmp_path, *command, HOME=str(tmp_path)) == "1\na film needs about 1.0 GB; 1.0 GB are available\n"

@@ -5,6 +5,7 @@ import psutil
 import pytest
 
 from magbook import applied
+from magbook import film as film_module
 from magbook.film import MU0, PERMALLOY, Film, check_memory
 
 SMALL = Film((80e-9, 40e-9, 5e-9), (8, 4))
@@ -184,3 +185,18 @@ def test_memory_of_a_container_counts(monkeypatch):
     check_memory(1000, "little")
     with pytest.raises(MemoryError, match="much needs about"):
         check_memory(1400, "much")
+
+
+@pytest.mark.parametrize("names", [("memory.max", "memory.current", "memory.stat", "inactive_file"),
+                                   ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file")])
+def test_what_a_container_may_take_by_both_versions_of_control_groups(tmp_path, names):
+    limit, used, stat, cache = names
+    (tmp_path / "memory").mkdir()
+    assert film_module._left_to_container(tmp_path) == np.inf
+    (tmp_path / limit).write_text("2000\n")
+    (tmp_path / used).write_text("1500\n")
+    assert film_module._left_to_container(tmp_path) == 500
+    (tmp_path / stat).write_text(f"anon 900\n{cache} 400\n")  # files that it read and need not keep
+    assert film_module._left_to_container(tmp_path) == 900
+    (tmp_path / limit).write_text("max\n")
+    assert film_module._left_to_container(tmp_path) == np.inf

@@ -881,6 +881,21 @@ def test_a_flipped_byte_is_found_or_harmless(saved, rom):
         np.testing.assert_array_equal(back.encode(m), rom.encode(m))
 
 
+@pytest.mark.slow
+def test_a_full_disk(small_disk, fill, rom):
+    path = small_disk / "rom.npz"
+    rom.save(path)
+    filler, there = fill(), path.read_bytes()
+    with pytest.raises(OSError, match="No space left on device.*while writing.*rom.npz"):
+        rom.save(path)
+    assert path.read_bytes() == there and sorted(p.name for p in small_disk.iterdir()) == ["filler", "rom.npz"]
+    load_rom(path)
+    filler.unlink()
+    rom.save(path)
+    m = unit_vectors(8, 16)
+    np.testing.assert_array_equal(load_rom(path).encode(m), rom.encode(m))
+
+
 # ---------------------------------------------------------------------------- models by name
 
 

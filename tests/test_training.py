@@ -230,6 +230,16 @@ def test_stopped_while_an_epoch_is_written(tmp_path, undisturbed, name, monkeypa
     assert_same(tmp_path, *train(tmp_path), undisturbed)
 
 
+@pytest.mark.slow
+def test_a_full_disk(small_disk, fill, undisturbed):
+    """The epoch that found no room is lost, and the training goes on from the one before once there is."""
+    with pytest.raises(OSError, match=r"No space left on device.*while writing.*\.(npz|json)"):
+        train(small_disk / "kept", callback=lambda history: len(history) == 3 and fill())
+    assert len(json.loads((small_disk / "kept" / "history.json").read_text())["history"]) == 3
+    (small_disk / "filler").unlink()
+    assert_same(small_disk / "kept", *train(small_disk / "kept"), undisturbed)
+
+
 KILLED = """
 import os, signal, sys
 sys.path[:0] = [sys.argv[2], sys.argv[3]]

@@ -1,5 +1,6 @@
 """A trajectory: its mean, one file, xarray, and a folder of OVF files."""
 
+import errno
 import json
 import os
 import tracemalloc
@@ -396,3 +397,25 @@ def test_reading_files_takes_little_more_than_the_states(tmp_path, renamed):
     tracemalloc.stop()
     assert np.array_equal(back.t, run.t) and np.allclose(back.m, run.m, atol=1e-6)
     assert peak < (2.2 if renamed else 1.4) * back.m.nbytes
+
+
+@pytest.mark.slow
+def test_a_full_disk(small_disk):
+    """Of 1 MB: the error names file and cause, nothing half-written is left, and it works once there is room."""
+    film = Film(cells=(64, 32))
+    run, path = Trajectory(np.arange(20) * 1e-12, states(film, 20), CONSTANT, film), small_disk / "run.npz"
+    example().save(path)
+    there, filler = path.read_bytes(), small_disk / "filler"
+    filler.write_bytes(b"0" * 700_000)
+    with pytest.raises(OSError, match="No space left on device.*while writing.*run.npz") as caught:
+        run.save(path)
+    assert caught.value.errno == errno.ENOSPC and path.read_bytes() == there
+    with pytest.raises(OSError, match=r"No space left on device.*m0000\d\d.ovf"):
+        run.to_ovf(small_disk / "ovf")
+    written = sorted((small_disk / "ovf").iterdir())
+    assert 0 < len(written) < 20 and np.allclose(Trajectory.from_ovf(written).m, run.m[:len(written)], atol=1e-6)
+    for file in (filler, *written):
+        file.unlink()
+    run.save(path)
+    same(Trajectory.load(path), run)
+    assert sorted(p.name for p in small_disk.iterdir()) == ["ovf", "run.npz"]
