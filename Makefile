@@ -27,12 +27,12 @@ help:
 	@echo "make lock    resolve the ranges of requirements.txt and pyproject.toml anew into requirements.lock"
 	@echo "make clean   remove the built book"
 	@echo
-	@echo "PYTHON=python3.12 make ... chooses the interpreter (3.11 or newer)."
+	@echo "PYTHON=python3.12 make ... chooses the interpreter (3.11 to 3.13)."
 
 setup: $(SELF_STAMP)
 
 $(LOCK_STAMP): | requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheel for others); this is " + sys.version.split()[0] + ". Choose another: make PYTHON=...")'
 	@echo "Setting up .venv (once, a minute or two) ..."
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock

@@ -1,8 +1,12 @@
 """What the package, the book and the tests need: said once, and locked."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -43,3 +47,30 @@ def test_the_lock_file_works_on_any_machine(root):
     assert "://" not in text and " @ " not in text and "--find-links" not in text and "index-url" not in text
     for entry in re.split(r"\n(?=[A-Za-z0-9])", text)[1:]:
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+@pytest.mark.parametrize("version, works", [((3, 10, 14), False), ((3, 11, 0), True), ((3, 13, 9), True), ((3, 14, 0), False), ((3, 15, 1), False)])
+def test_make_says_which_python_it_needs(root, tmp_path, version, works):
+    """With an interpreter that says it is of this version, and that can set nothing up."""
+    for name in ("Makefile", "requirements.lock", "requirements.txt", "pyproject.toml"):
+        shutil.copy(root / name, tmp_path)
+    (tmp_path / "magbook").mkdir()
+    shutil.copy(root / "magbook" / "__init__.py", tmp_path / "magbook")
+    said = ".".join(map(str, version))
+    python = tmp_path / "python"
+    python.write_text(f"""#!{sys.executable}
+import sys
+sys.version_info, sys.version = {version}, "{said} (main)"
+if sys.argv[1] == "-V":
+    print("Python {said}")
+elif sys.argv[1] == "-c":
+    exec(sys.argv[2])
+else:
+    sys.exit("it begins")
+""")
+    python.chmod(0o755)
+    done = subprocess.run(["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode and ("it begins" in done.stderr) == works and not (tmp_path / ".venv").exists()
+    if not works:
+        assert f"Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheel for others); this is {said}. Choose another: make PYTHON=" in done.stderr
