@@ -45,6 +45,8 @@ def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **s
         given = np.asarray(value)
     except ValueError as error:  # lists of different lengths
         raise ValueError(f"{name}: got {said(value)}; an array of real numbers is needed ({error})") from error
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: got {said(value)}; real numbers are needed")
     wanted = shape.strip("()").rstrip(",").split(", ")
     any_more = wanted[0] == "..."
     fixed = wanted[any_more:]
@@ -53,8 +55,6 @@ def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **s
             n in [sizes.get(one, n) if one.isidentifier() else int(one) for one in axis.split(" or ")] for n, axis in zip(lengths, fixed)):
         known = ", ".join(f"{one} = {n}" for one, n in sizes.items())
         raise ValueError(f"{name}: got shape {given.shape}; {shape} is needed{known and f', with {known}'}")
-    if given.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: got {said(value)}; real numbers are needed")
     if finite and not np.isfinite(given).all():
         raise ValueError(f"{name}: it holds numbers that are not finite")
     return given

@@ -42,7 +42,7 @@ def compile_model(model: keras.Model, optimizer: keras.optimizers.Optimizer, los
 
 
 _COUNTS = {"latent": 1, "batch": 1, "steps": 1, "epochs": 0, "seed": 0}
-_RANGES = {"learning_rate": (1e-12, 1e3), "warmup": (0, 1), "dropout": (0, 0.999), "without_dropout": (0, 1), "noise": (0, 1e3),
+_RANGES = {"learning_rate": (1e-12, 1e38), "warmup": (0, 1), "dropout": (0, 0.999), "without_dropout": (0, 1), "noise": (0, 1e3),
            "length": (0, 1e6), "detail": (1e-6, 1e6), "every": (1e-18, 1e-3)}
 
 

@@ -33,7 +33,7 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
 
 
 # What an error may name instead: what an argument is, or what it does not go with.
-NOUNS = {"m": ["state"], "reference": ["energy", "m"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
+NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["trajectories"], "history": ["histories"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
          "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings"],
          "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
          "states": ["validation", "shape"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
@@ -190,6 +190,28 @@ def calls(folder):
     }
 
 
+def pictures(folder):
+    """{name: (function, valid arguments)} of what draws."""
+    from magbook.show import export, look, plots
+
+    errors = {"L2": np.arange(6.0), "angle": np.arange(6.0)}
+    history = [{"epoch": 1, "loss": 2.0, "error": 1.0}, {"epoch": 2, "loss": 1.0, "error": 0.5}]
+    common = dict(wheel="hsl")
+    return {
+        "film": (plots.film, common | dict(m=M, film=FILM, arrows=4)),
+        "states": (plots.states, common | dict(trajectories=RUN, times=[0.0, 1e-11], labels=None, arrows=4)),
+        "means": (lambda run, **options: plots.means(run, **options), dict(run=RUN, labels=None, band=None, reference=None)),
+        "play": (plots.play, common | dict(trajectory=RUN, every=1, arrows=4, pixels=8, interval=60)),
+        "fan": (plots.fan, dict(fields=FIELDS, values=np.arange(6.0), outline=applied.FAN, text=None, customdata=None)),
+        "error_map": (plots.error_map, dict(fields=FIELDS, errors=errors, known=FIELDS, kinds=list("aabbab"))),
+        "losses": (lambda history, **options: plots.losses(history, **options), dict(history=history, of="error", labels=None)),
+        "grid": (plots.grid, dict(pictures=RUN.m, film=FILM, labels=None, columns=2, pixels=8, wheel="hsl")),
+        "hue_colors": (look.hue_colors, dict(m=M, wheel="hsl")),
+        "arrow_cells": (look.arrow_cells, dict(film=FILM, arrows=4)),
+        "export": (export.save, dict(trajectory=RUN, path=folder / "a.svg", times=[0.0], fps=10, arrows=4, **common)),
+    }
+
+
 def faults(table):
     """All that is wrong, a line each, and how many calls there were."""
     found, n = [], 0
@@ -209,6 +231,14 @@ def test_an_answer_or_an_error_that_names_the_argument(tmp_path, monkeypatch):
     found, n = faults(table)
     assert not found, "\n".join(found)
     assert n > 8000
+
+
+@pytest.mark.slow
+def test_of_pictures_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found, n = faults(pictures(tmp_path))
+    assert not found, "\n".join(found)
+    assert n > 2000
 
 
 @pytest.mark.slow

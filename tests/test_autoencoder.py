@@ -264,7 +264,6 @@ def spoiled(value):
     (r"^states: got shape \(8, 16, 3\); \(n, ny, nx, 3\) is needed", dict(states=STATES[0])),
     (r"^states: got shape \(0, 8, 16, 3\)", dict(states=STATES[:0])),
     (r"^states: got shape \(256, 8, 16, 2\)", dict(states=STATES[..., :2])),
-    (r"^states: got shape \(\)", dict(states="paper")),
     (r"^validation: got shape \(16, 8, 16\)", dict(validation=VALIDATION[..., 0])),
     (r"^validation: got states of shape \(8, 8, 3\); the training states have \(8, 16, 3\)", dict(validation=VALIDATION[:, :, :8])),
     (r"^shape: got \(8, 14, 3\).* divisible by 4", dict(states=STATES[:, :, :14], validation=VALIDATION[:, :, :14])),
@@ -272,4 +271,10 @@ def spoiled(value):
 def test_what_cannot_be_trained_on(tmp_path, match, change):
     with pytest.raises(ValueError, match=match):
         train(**{"states": STATES, "validation": VALIDATION, "folder": tmp_path / "new", "epochs": 1, **SMALL, **change})
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_name_is_no_array_of_states(tmp_path):
+    with pytest.raises(TypeError, match="^states: got 'paper'; real numbers are needed"):
+        train("paper", VALIDATION, tmp_path / "new", epochs=1, **SMALL)
     assert not (tmp_path / "new").exists()

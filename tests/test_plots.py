@@ -191,7 +191,7 @@ def test_fan():
     (lambda: plots.error_map(np.zeros((3, 2)), np.zeros(3)), TypeError, "errors"),
     (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(2)}), ValueError, "errors"),
     (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(3)}, kinds=["a"]), ValueError, "kinds"),
-    (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(3)}, known=[1, 2]), ValueError, "fields"),
+    (lambda: plots.error_map(np.zeros((3, 2)), {"L2": np.zeros(3)}, known=[1, 2]), ValueError, "known"),
 ])
 def test_errors_name_the_argument(call, error, name):
     with pytest.raises(error, match=rf"^{name}: "):

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from numpy.typing import ArrayLike
 
+from .._arguments import are_numbers, array, choice, instance, listed, said
 from ..dataset import decoded
 from ..film import Film
 from ..trajectory import Trajectory
@@ -131,6 +132,8 @@ def png(rgba: np.ndarray, bits: int = 8) -> str:
 
 def arrow_cells(film: Film, arrows: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the cells that carry an arrow: `arrows` along the longer side, evenly spread, inside."""
+    instance("film", film, Film)
+    arrows = whole("arrows", arrows)
     spacing = max(film.size[:2]) / max(arrows, 1)
     rows, columns = (((np.arange(k) + 0.5) * n / k).astype(int) for n, k in
                      ((n, min(n, max(1, round(length / spacing)))) for n, length in
@@ -160,18 +163,12 @@ def texts(numbers: np.ndarray) -> list[str]:
 
 def check_wheel(wheel: str) -> None:
     """Raise ValueError for a wheel that is none."""
-    if wheel not in ("hsl", "uniform"):
-        raise ValueError(f"wheel: got {wheel!r}; 'hsl' or 'uniform' is needed")
+    choice("wheel", wheel, "hsl", "uniform")
 
 
 def vectors(m: ArrayLike) -> np.ndarray:
     """Finite vectors (..., 3) as floats."""
-    try:
-        m = np.asarray(decoded(m), dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"m: got {type(m).__name__}; an array (..., 3) of vectors is needed") from error
-    if m.ndim < 1 or m.shape[-1] != 3:
-        raise ValueError(f"m: got shape {m.shape}; (..., 3) is needed, with components x, y, z last")
+    m = decoded(array("m", m, "(..., 3)")).astype(float)
     if not np.isfinite(m).all():
         raise ValueError(f"m: {np.count_nonzero(~np.isfinite(m).all(axis=-1))} vectors are not finite")
     return m
@@ -194,10 +191,7 @@ def trajectories(name: str, given: Trajectory | Sequence[Trajectory], least: int
 
 def times(times: ArrayLike) -> np.ndarray:
     """One time in s or several, as an array (n,)."""
-    try:
-        times = np.atleast_1d(np.asarray(times, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"times: got {times!r}; times in s are needed") from error
+    times = np.atleast_1d(array("times", times).astype(float))
     if times.ndim != 1 or not times.size or not np.isfinite(times).all():
         raise ValueError(f"times: got {times!r}; one or several finite times in s are needed")
     return times
@@ -206,7 +200,15 @@ def times(times: ArrayLike) -> np.ndarray:
 def whole(name: str, value: float, least: int = 0) -> int:
     """A whole number for the argument `name`."""
     if not isinstance(value, Real):
-        raise TypeError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
-    if not np.isfinite(value) or value != int(value) or value < least:
-        raise ValueError(f"{name}: got {value!r}; a whole number of at least {least} is needed")
+        raise TypeError(f"{name}: got {said(value)}; a whole number of at least {least} is needed")
+    if not (are_numbers(value) and value == int(value) and least <= value < 2**31):
+        raise ValueError(f"{name}: got {said(value)}; a whole number of at least {least} is needed")
     return int(value)
+
+
+def one_each(name: str, given: Sequence, n: int, what: str) -> list:
+    """As many items as there are, for the argument `name`: one for each of n `what`, such as "fields"."""
+    items = None if isinstance(given, (str, bytes, dict)) else listed(name, given, f"one for each of {n} {what}")
+    if items is None or len(items) != n:
+        raise ValueError(f"{name}: got {said(given) if items is None else len(items)} for {n} {what}; one for each is needed")
+    return items

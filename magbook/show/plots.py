@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from .. import applied, sp4
+from .._arguments import array, instance, listed, said
 from ..film import Film
 from ..trajectory import Trajectory
 from . import look
@@ -152,7 +153,7 @@ def film(m: ArrayLike, film: Film = sp4.FILM, *, arrows: int = 20, wheel: str = 
     along the longer side, 0 for none; point at one to read its cell's m. wheel: "hsl" or "uniform", see `look.hue_colors`.
     Raises ValueError or TypeError, naming the argument, where m is not a state of the film, and for bad options.
     """
-    _film(film)
+    instance("film", film, Film)
     m = _state(m, film)
     look.check_wheel(wheel)
     rows, columns = arrow_cells(film, look.whole("arrows", arrows))
@@ -365,8 +366,8 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     a0, a1 = (outline["angle"] + side * outline["opening"] / 2 for side in (-1, 1))
     b0, b1 = (1e3 * strength for strength in outline["strength"])
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
-        if given is not None and (isinstance(given, str) or np.shape(given)[:1] != (len(fields),)):
-            raise ValueError(f"{label}: got {given!r}; one a field, {len(fields)}, are needed")
+        if given is not None:
+            look.one_each(label, given, len(fields), "fields")
 
     def curve(r, a):
         return r * np.cos(np.radians(a)), r * np.sin(np.radians(a))
@@ -452,11 +453,10 @@ def error_map(fields: ArrayLike, errors: dict[str, ArrayLike], *, known: ArrayLi
     if not isinstance(errors, dict) or not errors:
         raise TypeError(f"errors: got {errors!r}; a dictionary of names, with {len(fields)} numbers each, is needed")
     for name, values in errors.items():
-        if np.shape(values) != (len(fields),):
+        if array("errors", values).shape != (len(fields),):
             raise ValueError(f"errors: {name!r} has shape {np.shape(values)}; one number a field, {(len(fields),)}, "
                              "is needed")
-    if kinds is not None and (isinstance(kinds, str) or len(kinds) != len(fields)):
-        raise ValueError(f"kinds: got {kinds!r}; one text a field, {len(fields)}, is needed")
+    kinds = None if kinds is None else [str(kind) for kind in look.one_each("kinds", kinds, len(fields), "fields")]
     text = ["<br>".join(f"{name} = {values[i]:.4g}" for name, values in errors.items()) for i in range(len(fields))]
     if kinds is not None:
         text = [f"{kind}<br>{line}" for kind, line in zip(kinds, text)]
@@ -470,7 +470,7 @@ def error_map(fields: ArrayLike, errors: dict[str, ArrayLike], *, known: ArrayLi
         for kind, symbol in symbols.items():
             fig.add_scatter(x=[None], y=[None], mode="markers", name=kind, marker=dict(symbol=symbol, size=9, color=GREY))
     if known is not None:
-        dots = _short(_fields(known) * 1e3)
+        dots = _short(_fields(known, "known") * 1e3)
         fig.add_scatter(x=dots[:, 0], y=dots[:, 1], mode="markers", name="training fields", hoverinfo="skip",
                         marker=dict(size=3, color=GREY))
         fig.data = (*fig.data[:k], fig.data[-1], *fig.data[k:-1])  # below the errors
@@ -492,9 +492,14 @@ def losses(*histories: list[dict], of: str | Sequence[str] = "error", labels: Se
     "error", on the validation fields, "loss", or another name, or several. labels: one text a history.
     Raises ValueError, naming the argument, for a history without that quantity.
     """
-    names = [of] if isinstance(of, str) else list(of)
-    if labels is not None and len(labels) != len(histories):
-        raise ValueError(f"labels: got {len(labels)} for {len(histories)} histories; one for each is needed")
+    names = [of] if isinstance(of, str) else listed("of", of, "a text, or several,")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"of: got {said(of)}; a text, or several, are needed")
+    if labels is not None:
+        labels = look.one_each("labels", labels, len(histories), "histories")
+    for history in histories:
+        if not isinstance(history, (list, tuple)) or not all(isinstance(row, dict) for row in history):
+            raise TypeError(f"histories: got {said(history)}; what a training returns, a list of dictionaries, is needed")
     traces = []
     for n, history in enumerate(histories):
         for name in names:
@@ -518,19 +523,18 @@ def grid(pictures: ArrayLike | dict[str, ArrayLike], film: Film = sp4.FILM, *, l
     film: its `Film`. labels: one text a picture. columns: how many side by side. pixels: a picture's longer side.
     wheel: as in `film`. Sixteen states weigh 60 kB. Raises ValueError or TypeError, naming the argument, for anything else.
     """
-    _film(film)
+    instance("film", film, Film)
     look.check_wheel(wheel)
     columns, pixels = look.whole("columns", columns, 1), look.whole("pixels", pixels, 8)
-    sets = {str(key): np.asarray(given, float) for key, given in
+    sets = {str(key): array("pictures", given).astype(float) for key, given in
             (pictures if isinstance(pictures, dict) else {"": pictures}).items()}
     first, cells = next(iter(sets.values()), np.empty(0)), (film.ny, film.nx)
-    n = len(first)
+    n = len(first) if first.ndim else 0
     for given in sets.values() or [first]:
         if not n or given.shape != first.shape or first.shape[1:] not in (cells, (*cells, 3)) or not np.isfinite(given).all():
             raise ValueError(f"pictures: got shape {given.shape}; finite states (n, {film.ny}, {film.nx}, 3) or numbers "
                              f"(n, {film.ny}, {film.nx}) are needed, as many in each set")
-    if labels is not None and len(labels) != n:
-        raise ValueError(f"labels: got {len(labels)} for {n} pictures; one for each is needed")
+    labels = None if labels is None else look.one_each("labels", labels, n, "pictures")
     states = first.ndim == 4
     width, height = (size * 1e9 for size in film.size[:2])
     step_x, line = 1.06 * width, 1.06 * width * columns / _COLUMN * 24  # a line of text, 24 px, 10 on a phone
@@ -591,11 +595,6 @@ def _short(a):
 # ---------------------------------------------------------------------------- what may go in
 
 
-def _film(film):
-    if not isinstance(film, Film):
-        raise TypeError(f"film: got {film!r}; a magbook.Film is needed")
-
-
 def _state(m, film):
     m = look.vectors(m)
     if m.shape != (film.ny, film.nx, 3):
@@ -610,13 +609,11 @@ def _labels(labels, trajectories):
             return solvers
         telling = all(solvers) and len(set(solvers)) == len(solvers)
         return solvers if telling else [f"run {n + 1}" for n in range(len(solvers))]
-    if isinstance(labels, str) or np.shape(labels) != (len(trajectories),):
-        raise ValueError(f"labels: got {labels!r}; one a trajectory, {len(trajectories)}, are needed")
-    return [str(label) for label in labels]
+    return [str(label) for label in look.one_each("labels", labels, len(trajectories), "trajectories")]
 
 
 def _columns(name, table, columns):
-    names = getattr(getattr(table, "dtype", None), "names", None)
+    names = table.dtype.names if isinstance(table, np.ndarray) else None
     if names is None:
         raise TypeError(f"{name}: got {type(table).__name__}; a structured array as sp4.reference returns is needed")
     missing = [column for column in columns if column not in names]
@@ -624,11 +621,8 @@ def _columns(name, table, columns):
         raise ValueError(f"{name}: it lacks the columns {', '.join(missing)}; it has {', '.join(names)}")
 
 
-def _fields(fields):
-    try:
-        fields = np.asarray(fields, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"fields: got {fields!r}; mu0*H in tesla, (n, 2) or (n, 3), is needed") from error
-    if fields.ndim != 2 or fields.shape[1] not in (2, 3) or not len(fields) or not np.isfinite(fields).all():
-        raise ValueError(f"fields: got shape {fields.shape}; finite mu0*H in tesla, (n, 2) or (n, 3), is needed")
+def _fields(fields, name="fields"):
+    fields = array(name, fields, "(n, 2 or 3)").astype(float)
+    if not len(fields) or not np.isfinite(fields).all():
+        raise ValueError(f"{name}: got shape {fields.shape}; finite mu0*H in tesla, (n, 2) or (n, 3), is needed")
     return fields[:, :2]
