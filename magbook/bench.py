@@ -9,6 +9,7 @@ import numpy as np
 
 from . import applied, llg, sp4
 from . import fidimag as fidimag_
+from ._arguments import check_counts, instance
 from .applied import Field
 from .demag import Demag, convolve
 from .film import Film
@@ -35,6 +36,8 @@ def solver(film: Film = Film(), duration: float = 1e-9, accuracy: float = 1.0, r
     damping and precession, above all), evaluations of the demagnetizing field, and on the problem's own grid error (largest difference of a
     mean from fidimag's curve).
     """
+    instance("film", film, Film)
+    check_counts(repeats=repeats)
     start = None if film == Film() else (1.0, 0.25, 0.1)
     options: dict[str, Any] = dict(film=film, start=start, accuracy=accuracy, progress=False)
     llg.simulate(sp4.FIELD_1, duration=1e-11, **options)  # compiles
@@ -66,6 +69,8 @@ def networks(rom: ReducedOrderModel, field: Field = sp4.FIELD_1, fields: int = 1
     what: "rollout" of latent states alone, "averages" of the film, and "states", every state decoded and kept. The states that
     the dynamics needs from the solver are given. field: mu0*H in T. Decoding costs the same for each field: of many, `decoded` are timed.
     """
+    instance("rom", rom, ReducedOrderModel)
+    check_counts(fields=fields, decoded=decoded)
     first = rom.encode(rom.first_states(field))
     b = applied.sample(field, np.arange(101) * rom.every)
 

@@ -146,3 +146,12 @@ def test_explorer_hands_the_networks_over_when_it_is_asked():
     panel._handle_custom_msg({"want": "model"}, [])
     (header, (weights,)), = sent
     assert header["latent"] == 3 and len(weights) % 2 == 0 and header["dynamics"]["history"] == 4
+
+
+@pytest.mark.parametrize("make, name", [
+    (lambda: panels.compare("paper"), "rom"), (lambda: panels.compare(3), "rom"), (lambda: panels.error_map("atlas", [], {}), "rom"),
+    (lambda: panels.field(3), "film"), (lambda: panels.field(duration="1 ns"), "duration"), (lambda: panels.field(every=0), "every"),
+    (lambda: panels.field(signal=(0, 1)), "signal")])
+def test_panels_name_the_argument_that_is_wrong(make, name):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: got"):
+        make()

@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from .. import applied, llg, metrics
+from .._arguments import instance, said
 from ..film import Film
 from ..trajectory import Trajectory
 from . import look, plots
@@ -41,14 +42,13 @@ def field(film: Film = Film(cells=(128, 32)), duration: float = 1e-9, every: flo
     Returns a widget; its `run` is the last `Trajectory`.
     """
     sliders, chosen = _field_sliders(signal)
-    moment = widgets.IntSlider(0, max=round(duration / every), description="t", readout=False, **_SLIDER)
-    player = widgets.Play(max=moment.max, interval=80)
-    widgets.jslink((player, "value"), (moment, "value"))
-    clock = widgets.Label("0.00 ns")
-
     panel = widgets.VBox()
     solve = lambda: llg.simulate(chosen(), film, duration=duration, every=every, progress=False)
     panel.run = solve()
+    moment = widgets.IntSlider(0, max=len(panel.run) - 1, description="t", readout=False, **_SLIDER)
+    player = widgets.Play(max=moment.max, interval=80)
+    widgets.jslink((player, "value"), (moment, "value"))
+    clock = widgets.Label("0.00 ns")
 
     def pictures():
         t = panel.run.t[moment.value] * 1e9
@@ -194,9 +194,9 @@ class _Said(widgets.HTML):
 
 
 def _or_atlas(rom):
-    from ..rom import load_rom  # it starts Keras, which takes seconds
+    from ..rom import ReducedOrderModel, load_rom  # it starts Keras, which takes seconds
 
-    return load_rom("atlas") if rom is None else rom
+    return load_rom("atlas") if rom is None else instance("rom", rom, ReducedOrderModel)
 
 
 def _both(rom, field, duration) -> tuple[Trajectory, Trajectory, str]:
@@ -212,6 +212,8 @@ def _both(rom, field, duration) -> tuple[Trajectory, Trajectory, str]:
 
 def _field_sliders(signal):
     """Sliders for direction in degrees and strength in mT, and a function that gives the field that they stand for."""
+    if not (signal is None or callable(signal)):
+        raise TypeError(f"signal: got {said(signal)}; a function of the sliders' vector is needed")
     options = dict(step=0.5, continuous_update=False, **_SLIDER)
     angle = widgets.FloatSlider(170, min=150, max=210, description="direction (°)", **options)
     strength = widgets.FloatSlider(25, min=5, max=60, description="strength (mT)", **options)
