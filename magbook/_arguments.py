@@ -22,9 +22,10 @@ def are_numbers(*values: Any) -> bool:
 
 def number(name: str, value: Any, what: str = "a finite number is", low: float = -math.inf, high: float = math.inf) -> float:
     """A real, finite number from low to high. what: that it is, for the error."""
-    if not (are_numbers(value) and low <= value <= high):
+    given = value.item() if isinstance(value, np.ndarray) and not value.ndim else value  # as a file of arrays holds one number
+    if not (are_numbers(given) and low <= given <= high):
         raise ValueError(f"{name}: got {said(value)}; {what} needed")
-    return float(value)
+    return float(given)
 
 
 def is_count(value: Any, least: int = 1) -> bool:

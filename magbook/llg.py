@@ -22,7 +22,7 @@ from .applied import Field
 from .demag import Demag
 from .files import arrays
 from .film import MU0, Film, check_memory, unit
-from .multirate import Descent, Multirate, one_thread
+from .multirate import Descent, Multirate, one_thread, time_steps
 from .trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the terms of the equation
@@ -157,6 +157,10 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     Chapter 1 introduces it.
     """
     t, field_at, fields, start = check_run(field, film, start, duration, every, accuracy, precision, progress)
+    substep = time_steps(film, accuracy=accuracy)[1]
+    if duration / substep > 1e9:  # hours or days, in compiled code that no Ctrl-C ends
+        raise ValueError(f"film: its cells, Ms and A ask for steps of {substep:.0e} s, which makes {duration / substep:.0e} in a duration of "
+                         f"{duration:g} s; at most 1e9 can be taken. Are size, Ms and A in m, A/m and J/m?")
     dtype = {"single": np.float32, "double": np.float64}[precision]
     clock = time.perf_counter()
     clockwork = Multirate(film, start, accuracy, dtype)

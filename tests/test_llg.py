@@ -917,3 +917,10 @@ def test_progress_bar_can_be_off(capsys):
     run((0, 0), TINY, (1, 0, 0))
     run((0, 0), Film((200e-9, 190e-9, 20e-9), (40, 38)), duration=1e-11)  # its start is relaxed first
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("change", [dict(size=(1e-12, 1e-12, 1e-12)), dict(Ms=10.0, A=1e-9), dict(A=1e-8, Ms=20.0)])
+def test_a_film_that_would_take_for_ever_is_refused(change):
+    """Before it begins: compiled code hears no Ctrl-C."""
+    with pytest.raises(ValueError, match=r"^film: its cells, Ms and A ask for steps of \de-\d\d s"):
+        llg.simulate((0.01, 0), TINY.replace(**change), (1, 0, 0), progress=False)

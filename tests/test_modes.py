@@ -197,3 +197,8 @@ def test_no_minimum(field, along):
     film = Film((8e-9, 3e-9, 2e-9), (2, 1))
     with pytest.raises(ValueError, match="no minimum"):
         modes.find(film, (field, 0), film.state(along), 1)
+
+
+def test_a_damping_from_a_file_is_a_number_too():
+    found = modes.find(Film((40e-9, 20e-9, 5e-9), (8, 4)), k=2)
+    np.testing.assert_array_equal(found.decay(np.array(0.005)), found.decay(0.005))
