@@ -112,7 +112,7 @@ def test_it_begins_with_a_title_and_ends_as_all_do(notebook):
 
 
 def test_it_says_under_its_title_what_it_needs_and_gives(notebook):
-    head = r"# [^\n]+\n\n- \*\*Needs\*\* [^\n]+\.\n- \*\*Gives\*\* [^\n]+\.\n\n"
+    head = r"# [^\n]+\n\n- \*\*Needs\*\* [^\n]+\.\n- \*\*Gives\*\* [^\n]+\.\n(- \*\*Takes\*\* [^\n]+\.\n)?\n"
     assert notebook.cells[0].cell_type == "markdown" and re.match(head, notebook.cells[0].source)
 
 
