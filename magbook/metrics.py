@@ -175,7 +175,8 @@ def twist(m: ArrayLike) -> np.ndarray:
     """How far the magnetization turns along the middle of the film, in rad: (...) from states (..., ny, nx, 3).
 
     The in-plane angle is followed from left to right, cell by cell, through the middle row; the twist is its highest
-    minus its lowest value. About pi: part of the film has turned over. About 2 pi: 360 degree walls.
+    minus its lowest value. About pi: part of the film has turned over. Beyond 2 pi:
+    360 degree walls have formed; below pi there are none. Chapter 2.
     """
     m = decoded(array("m", m, "(..., ny, nx, 3)"))
     if 0 in m.shape[-3:]:

@@ -30,25 +30,6 @@ WORLDS = {
 
 # For each chapter the numbers it glues into its prose, with the range (low, high) in which the prose holds.
 RANGES = {
-    "01_llg_and_sp4": {
-        "torque": (0, 5e-6),
-        "omega_max": (11.9, 12.1),
-        "limit_ps": (0.23, 0.24),
-        "time_order": (1.4, 2.6),
-        "seconds": (0.1, 30),
-        "fidimag_1": (0, 1e-4), "fidimag_2": (0, 1e-4),
-        "zero_1": (0.1383, 0.1386), "zero_2": (0.1366, 0.1370),
-        "band_1": (0.95, 1), "band_2": (0.8, 0.95),
-        "worst_cell": (2.4e-4, 5e-3),
-        "space_order": (1.8, 2.3), "off_128": (0.0015, 0.003), "off_32": (0.03, 0.05), "behind": (35, 41), "ahead": (40, 47),
-    },
-    "02_data_generation": {
-        "int16_error": (1e-5, 2e-5), "float16_error": (2e-4, 2.5e-4),
-        "fastest": (0.07, 0.09), "slowest": (0.36, 0.40), "never": (1, 1),
-        "with_walls": (35, 43), "longest_wall": (0.25, 0.31),
-        "share": (0.2, 0.25), "hard": (0.09, 0.11), "easy": (0.02, 0.026), "ratio": (3.5, 5),
-        "honest": (0.15, 0.18), "nearest_state": (0.13, 0.15), "flattering": (0.07, 0.09),
-    },
     "03_autoencoder": {
         "pca_l2_1": (0.12, 0.14), "pca_l2_2": (0.2, 0.22), "weights": (1467379, 1467379),
         "full": (0.05, 0.06), "bits8": (0.05, 0.06),

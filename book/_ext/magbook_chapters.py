@@ -46,7 +46,7 @@ def solutions(notebook):
     """The code of the chapter's solutions, and of what they say of it."""
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for solution in re.findall(r"^:::+\{admonition\} Solution\n(.*?)^:::+ *$", text, re.M | re.S):
-        for code, claim in re.findall(r"^```python\n(.*?)^```|^% holds: (.+)$", solution, re.M | re.S):
+        for code, claim in re.findall(r"^```python\n(.*?)^```|^% holds: ([^\n]+)$", solution, re.M | re.S):
             yield code or f"assert {claim}, {claim!r}"
 
 

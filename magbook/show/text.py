@@ -20,7 +20,7 @@ COLUMNS = 8
 def say(**numbers: tuple[float, float, float]) -> None:
     """Hand numbers to the text, each with the range in which what the text says of it is true.
 
-    numbers: name=(value, low, high). The text has it as {glue:text}`name:.2f`. A test of the book holds the value in its range.
+    numbers: name=(value, low, high). The text has it as ``{glue:text}`name:.2f` ``. A test of the book holds the value in its range.
     Where no book is built, as in JupyterLab, the numbers are shown with their names, and whether the text still holds.
     Raises ValueError for a number that is not one.
     """
