@@ -24,60 +24,83 @@ from threadpoolctl import ThreadpoolController
 from .demag import Demag, compiled, convolve, near_stencil, tensor
 from .film import MU0, Film
 
-TOLERANCE = 7e-5
+TOLERANCE = 4e-5
 """Largest root mean square, over the film, of what a slow step may be wrong by, as an angle in rad, at accuracy 1.
 
 It is counted as if the extrapolated field had been used, so what is kept is better by far: see `Multirate.estimate`.
 """
+
+TIMES = np.array([0, 1 / 2, 1])
+"""When in a substep, as a part of it, the stages of the Runge-Kutta method ask for a field."""
+
+LEAST = 3
+"""Enough substeps to correct a slow step, however short the waves: they keep their phase. To predict it, what is stable will do."""
+
+MEANS = 5
+"""From so many substeps in a slow step on, the slow field is its mean in each: to look it up for every stage would cost more."""
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
 
 
 @compiled
-def _stage(out, u, weight, m, slow, stencil, alpha):
-    """out = u + weight dm/dtau(m), one stage of a Runge-Kutta step.
+def _rate(m, slow, stencil, alpha, j, i):
+    """dm/dtau in one cell. m: (3, ny + 2, nx + 2). slow: (3, ny, nx). stencil: (3, 3), a row a component: own cell, along x, along y."""
+    y, x = j + 1, i + 1
+    mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
+    hx = (slow[0, j, i] + stencil[0, 0] * mx + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1])
+          + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x]))
+    hy = (slow[1, j, i] + stencil[1, 0] * my + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1])
+          + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x]))
+    hz = (slow[2, j, i] + stencil[2, 0] * mz + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1])
+          + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x]))
+    # m x h + alpha m x (m x h) = m x g with g = h + alpha m x h
+    gx = hx + alpha * (my * hz - mz * hy)
+    gy = hy + alpha * (mz * hx - mx * hz)
+    gz = hz + alpha * (mx * hy - my * hx)
+    return mz * gy - my * gz, mx * gz - mz * gx, my * gx - mx * gy
 
-    m, u, out: (3, ny + 2, nx + 2). slow: (3, ny, nx), the slow field. stencil: (3, 3), one row a component: own cell,
-    neighbours along x, along y. Fast because it is one loop, so that every number is read once, and because
-    out is another array than m and u, so that the compiler works on 8 or 16 cells at a time.
+
+@compiled
+def _stage(out, u, weight, m, slow, stencil, alpha):
+    """out = u + weight dm/dtau(m), one stage of a Runge-Kutta step; u, out: (3, ny + 2, nx + 2), the others as in `_rate`.
+
+    Fast because it is one loop, so that every number is read once, and because out is another array than m and u, so that the
+    compiler works on 8 or 16 cells at a time.
     """
     for j in range(slow.shape[1]):
         for i in range(slow.shape[2]):
+            rx, ry, rz = _rate(m, slow, stencil, alpha, j, i)
+            out[0, j + 1, i + 1] = u[0, j + 1, i + 1] + weight * rx
+            out[1, j + 1, i + 1] = u[1, j + 1, i + 1] + weight * ry
+            out[2, j + 1, i + 1] = u[2, j + 1, i + 1] + weight * rz
+
+
+@compiled
+def _last(m, a, b, c, weight, slow, stencil, alpha):
+    """m <- (a + 2 b + c - m)/3 + weight dm/dtau(c), the last stage of the classical Runge-Kutta step.
+
+    It adds up differences from m, which rounding spares.
+    """
+    third = m.dtype.type(1 / 3)
+    for j in range(slow.shape[1]):
+        for i in range(slow.shape[2]):
+            rx, ry, rz = _rate(c, slow, stencil, alpha, j, i)
             y, x = j + 1, i + 1
             mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-            hx = (slow[0, j, i] + stencil[0, 0] * mx + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1])
-                  + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x]))
-            hy = (slow[1, j, i] + stencil[1, 0] * my + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1])
-                  + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x]))
-            hz = (slow[2, j, i] + stencil[2, 0] * mz + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1])
-                  + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x]))
-            # m x h + alpha m x (m x h) = m x g with g = h + alpha m x h
-            gx = hx + alpha * (my * hz - mz * hy)
-            gy = hy + alpha * (mz * hx - mx * hz)
-            gz = hz + alpha * (mx * hy - my * hx)
-            out[0, y, x] = u[0, y, x] - weight * (my * gz - mz * gy)
-            out[1, y, x] = u[1, y, x] - weight * (mz * gx - mx * gz)
-            out[2, y, x] = u[2, y, x] - weight * (mx * gy - my * gx)
+            m[0, y, x] = mx + (third * ((a[0, y, x] - mx) + 2 * (b[0, y, x] - mx) + (c[0, y, x] - mx)) + weight * rx)
+            m[1, y, x] = my + (third * ((a[1, y, x] - my) + 2 * (b[1, y, x] - my) + (c[1, y, x] - my)) + weight * ry)
+            m[2, y, x] = mz + (third * ((a[2, y, x] - mz) + 2 * (b[2, y, x] - mz) + (c[2, y, x] - mz)) + weight * rz)
 
 
 @compiled
 def _mix(out, a, b, c, d, w, uniform):
-    """out = w[0] a + w[1] b + w[2] c + w[3] d + uniform: the slow field in one substep."""
+    """out = w[0] a + w[1] b + w[2] c + w[3] d + uniform: the slow field at one time."""
     w0, w1, w2, w3 = w
     for k in range(3):
         for j in range(out.shape[1]):
             for i in range(out.shape[2]):
                 out[k, j, i] = w0 * a[k, j, i] + w1 * b[k, j, i] + w2 * c[k, j, i] + w3 * d[k, j, i] + uniform[k]
-
-
-@compiled
-def _mix_ends(a, m):
-    """a <- 5/4 a - 1/4 m, where the last stage starts from."""
-    for c in range(3):
-        for y in range(m.shape[1]):
-            for x in range(m.shape[2]):
-                a[c, y, x] += (a[c, y, x] - m[c, y, x]) / 4
 
 
 @compiled
@@ -95,32 +118,35 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, work, slo
     """out <- the state after one slow step from `start`, in len(zeeman) substeps of tau.
 
     start, out, work[0..3]: (3, ny + 2, nx + 2), start is left as it is. knots: the slow field at four times, each
-    (3, ny, nx). weights: (n, 4), how to mix them in each substep. zeeman: (n, 3). slow: (3, ny, nx), scratch.
-    Each substep is the third-order, five-stage Runge-Kutta method of Guerra and Ullrich (Geosci. Model Dev. 9,
-    2007 (2016)): few others are stable for so large a step a stage where, as here, eigenvalues are nearly
-    imaginary, |omega| h < 3.87.
+    (3, ny, nx). weights: (n, 3, 4), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`.
+    slow: (3, ny, nx), scratch.
+    Each substep is the classical Runge-Kutta method of fourth order. Where, as here, eigenvalues are nearly imaginary, few
+    methods are stable for a larger step a stage: |omega| h < 2.83.
     """
     a, b, c, m = work
     m[:] = start
+    moves = len(weights) < MEANS
     for n in range(len(zeeman)):
-        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n], zeeman[n])
-        _stage(a, m, tau / 5, m, slow, stencil, alpha)
-        _stage(b, m, tau / 5, a, slow, stencil, alpha)
-        _stage(c, m, tau / 3, b, slow, stencil, alpha)
-        _stage(b, m, tau * 2 / 3, c, slow, stencil, alpha)
-        _mix_ends(a, m)
-        _stage(c, a, tau * 3 / 4, b, slow, stencil, alpha)
-        m, c = c, m
+        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 0], zeeman[n, 0])
+        _stage(a, m, tau / 2, m, slow, stencil, alpha)
+        if moves:
+            _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 1], zeeman[n, 1])
+        _stage(b, m, tau / 2, a, slow, stencil, alpha)
+        _stage(c, m, tau, b, slow, stencil, alpha)
+        if moves:
+            _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 2], zeeman[n, 2])
+        _last(m, a, b, c, tau / 6, slow, stencil, alpha)
     _normalize(out, m, m.dtype.type(1e-30))
 
 
 @compiled
-def _weights(out, nodes, count, substeps):
-    """out[n, j] <- weight of the value at nodes[j] in the mean, over substep n, of the polynomial through `count` values.
+def _weights(out, nodes, count):
+    """out[n, :, j] <- weight of the value at nodes[j] in the polynomial through `count` values: its mean over substep n, or at each of `TIMES`.
 
-    nodes: times in slow steps from now. out: (at least substeps, 4); weights of no value are 0.
+    nodes: times in slow steps from now. out: (n, 1 or 3, 4); weights of no value are 0.
     """
     out[:] = 0
+    substeps = len(out)
     for j in range(count):
         lagrange, degree, scale = np.zeros(5), 0, 1.0  # its coefficients, constant first
         lagrange[0] = 1
@@ -132,22 +158,39 @@ def _weights(out, nodes, count, substeps):
                 degree += 1
                 scale *= nodes[j] - nodes[i]
         for n in range(substeps):
-            total, low, high = 0.0, n / substeps, (n + 1) / substeps
-            for q in range(degree + 1):
-                total += lagrange[q] / (q + 1) * (high ** (q + 1) - low ** (q + 1))
-            out[n, j] = total * substeps / scale
+            if substeps >= MEANS:
+                total, low, high = 0.0, n / substeps, (n + 1) / substeps
+                for q in range(degree + 1):
+                    total += lagrange[q] / (q + 1) * (high ** (q + 1) - low ** (q + 1))
+                out[n, 0, j] = total * substeps / scale
+            else:
+                for k in range(len(TIMES)):
+                    total, at = 0.0, (n + TIMES[k]) / substeps
+                    for q in range(degree, -1, -1):
+                        total = total * at + lagrange[q]
+                    out[n, k, j] = total / scale
 
 
 @compiled
-def _average(out, table, spacing, t, step, substeps):
-    """out[n] <- mean of the applied field over substep n. table: its integral from 0 to each multiple of spacing, (n, 3)."""
-    for n in range(substeps):
-        low, high = (t + n * step / substeps) / spacing, (t + (n + 1) * step / substeps) / spacing
-        i, j = min(int(low), len(table) - 2), min(int(high), len(table) - 2)
+def _integral(table, at, c):
+    i = min(int(at), len(table) - 2)
+    return table[i, c] + (at - i) * (table[i + 1, c] - table[i, c])
+
+
+@compiled
+def _average(out, table, spacing, t, step):
+    """out[n, 0] <- mean of the applied field over substep n, or out[n, :] <- the line through the means of its halves, at `TIMES`.
+
+    table: the field's integral from 0 to each multiple of spacing, (n, 3). So a pulse has its area, however short.
+    """
+    half = step / len(out) / spacing / 2
+    for n in range(len(out)):
+        low = t / spacing + 2 * n * half
         for c in range(3):
-            begin = table[i, c] + (low - i) * (table[i + 1, c] - table[i, c])
-            end = table[j, c] + (high - j) * (table[j + 1, c] - table[j, c])
-            out[n, c] = (end - begin) / (high - low) / spacing
+            begin, middle, end = _integral(table, low, c), _integral(table, low + half, c), _integral(table, low + 2 * half, c)
+            mean, slope = (end - begin) / (2 * half * spacing), 2 * (end - 2 * middle + begin) / (half * spacing)
+            for k in range(out.shape[1]):
+                out[n, k, c] = mean + (slope * (TIMES[k] - 0.5) if len(out) < MEANS else 0.0)
 
 
 @compiled
@@ -190,10 +233,10 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
 
     past: (5, 3, ny, nx), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
-    substep, least number of substeps, tolerance, and between which slow steps none may lie).
+    substep, tolerance, and between which slow steps none may lie).
     Returns (known, step, evaluations, steps made anew, sum of the surprises).
     """
-    largest, substep, least, tolerance, low, high = limits
+    largest, substep, tolerance, low, high = limits
     start, nodes = work[4], np.zeros(4)
     t, evaluations, anew, total = 0.0, 0, 0, 0.0
     while duration - t > 1e-9 * duration:
@@ -202,17 +245,19 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
             n += 1
         now = (duration - t) / n
         a, b, c, new = past[order[0]], past[order[1]], past[order[2]], past[order[4]]
-        substeps = max(int(least), int(np.ceil(now / substep)))
-        tau = stencil.dtype.type(rate * now / substeps)
-        if substeps > len(weights):
-            weights, zeeman = np.zeros((substeps, 4), weights.dtype), np.zeros((substeps, 3), zeeman.dtype)
-        _average(zeeman, table, spacing, t, now, substeps)
+        few = int(np.ceil(now / substep))
+        many = max(few, min(LEAST, int(np.ceil(3 * now / substep))))
+        if many > len(weights):
+            weights, zeeman = np.zeros((many, len(TIMES), 4), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
+        tau = stencil.dtype.type(rate * now)
         start[:] = m
         count = min(known, 3)
         for j in range(count):
             nodes[j] = -when[j] / now
-        _weights(weights, nodes, count, substeps)
-        _substeps(m, start, (a, b, c, c), weights, zeeman[:substeps], stencil, alpha, tau, work[:4], slow)
+        _weights(weights[:few], nodes, count)
+        _average(zeeman[:few], table, spacing, t, now)
+        _substeps(m, start, (a, b, c, c), weights[:few], zeeman[:few], stencil, alpha, tau / few, work[:4], slow)
+        _average(zeeman[:many], table, spacing, t, now)
         surprise = 0.0
         # The first step has no past to predict from, so it is corrected twice
         for _ in range(1 if known > 1 else 2):
@@ -223,8 +268,8 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
                 if surprise > 4 * tolerance:
                     break
             nodes[0], nodes[1], nodes[2], nodes[3] = 1, -when[0] / now, -when[1] / now, -when[2] / now
-            _weights(weights, nodes, count + 1, substeps)
-            _substeps(m, start, (new, a, b, c), weights, zeeman[:substeps], stencil, alpha, tau, work[:4], slow)
+            _weights(weights[:many], nodes, count + 1)
+            _substeps(m, start, (new, a, b, c), weights[:many], zeeman[:many], stencil, alpha, tau / many, work[:4], slow)
         # The surprise grows as the third power of the step
         wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
         if surprise > 4 * tolerance:
@@ -247,8 +292,8 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
 
     The slow step is at most 0.32/(gamma0 (Ms + H)), 1.8 ps for permalloy: a third of a radian of the fastest precession that
     demagnetizing and applied field can drive. It shrinks as the root of the damping below alpha = 0.02.
-    The substep obeys the stability limit of the Runge-Kutta method, |omega| h < 3.6 (3.0 for large alpha), at the fastest
-    mode that the grid can hold: omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
+    The substep obeys the stability limit of the Runge-Kutta method, with a margin, |omega| h < 2.63, at the fastest mode that
+    the grid can hold: omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
     A mode that turns by half a turn in a slow step is driven by its own slow field, with a sign that changes from step to step:
     a resonance, which damping must hold down. The mode that the five-point stencil tells worst is the grid's fastest, so
     no slow step puts that one there. The page "What is tested" has the analysis.
@@ -258,10 +303,9 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     slow = 0.32 / (film.gamma0 * (film.Ms + applied)) * np.clip(np.sqrt(50 * film.alpha), 0.2, 1)
     exchange = 2 * film.A / (MU0 * film.Ms) * 4 * ((film.nx > 1) / film.dx**2 + (film.ny > 1) / film.dy**2)
     fastest = film.gamma0 * (exchange + film.Ms + applied) / np.sqrt(1 + film.alpha**2)
-    limit = 3.6 if film.alpha < 0.15 else 3.0
     low, high = (k * np.pi / fastest for k in RESONANCE)
     slow = slow / accuracy
-    return (low if low < slow < high else slow), limit / fastest / max(1.0, accuracy), (low, high)
+    return (low if low < slow < high else slow), 2.63 / fastest / max(1.0, accuracy), (low, high)
 
 
 class Multirate:
@@ -281,7 +325,7 @@ class Multirate:
         self.state[:] = np.moveaxis(start, -1, 0)
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
         self.work = tuple(np.zeros_like(self.m) for _ in range(5))
-        self.scratch = np.zeros((3, film.ny, film.nx), dtype), np.zeros((0, 4), dtype), np.zeros((0, 3), dtype)
+        self.scratch = np.zeros((3, film.ny, film.nx), dtype), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
         self.past, self.order, self.when = np.zeros((5, 3, film.ny, film.nx), dtype), np.arange(5), np.zeros(4)
         convolve(self.past[0], self.m, self.demag)
         self.evaluations, self.anew, self.surprises = 1, 0, 0.0
@@ -307,9 +351,9 @@ class Multirate:
         slow, substep, gap = time_steps(self.film, np.linalg.norm(fields, axis=1).max(), self.accuracy)
         if jumps:
             self.known = 1
-        # Without a past it feels its way; the substep is at most a fifth of the slow step, over which the slow field is its mean
+        # Without a past it feels its way
         step = min(self.step, slow) if self.known > 1 else slow / 64
-        limits = (slow, substep, 5.0, TOLERANCE / self.accuracy**3, *gap)
+        limits = (slow, substep, TOLERANCE / self.accuracy**3, *gap)
         spacing = duration / len(fields)
         table = np.concatenate([np.zeros((1, 3)), np.cumsum(fields, axis=0) * spacing]) / self.unit
         self.known, self.step, evaluations, anew, surprises = _advance(

@@ -645,18 +645,18 @@ def test_where_to_ask_for_more_accuracy(name):
 NM = 1e-9
 TILTED = (1, 0.1, 0.05)
 RIGHT = {  # film, field, start, duration, how far the film average may be off
-    "iron": (Film((300 * NM, 100 * NM, 5 * NM), (96, 32), Ms=1.7e6, A=2.1e-11, alpha=0.005), (-0.12, 0.02), TILTED, 1e-9, 1e-3),
+    "iron": (Film((300 * NM, 100 * NM, 5 * NM), (96, 32), Ms=1.7e6, A=2.1e-11, alpha=0.005), (-0.12, 0.02), TILTED, 1e-9, 2e-4),
     "cobalt": (Film((300 * NM, 100 * NM, 5 * NM), (96, 32), Ms=1.4e6, A=3e-11, alpha=0.01), (-0.12, 0.02), TILTED, 1e-9, 2e-4),
     "a ring": (Film((200 * NM, 200 * NM, 10 * NM), (64, 64), mask=lambda x, y: (50 * NM < np.hypot(x, y)) & (np.hypot(x, y) < 100 * NM)),
                (-0.05, 0.01), TILTED, 1e-9, 2e-4),
     "1 nm cells": (Film((80 * NM, 40 * NM, 3 * NM), (80, 40)), (-0.1, 0.02), TILTED, 0.5e-9, 2e-4),
     "half a nm": (Film((32 * NM, 16 * NM, 2 * NM), (64, 32)), (-0.1, 0.02), TILTED, 0.3e-9, 2e-4),
     "20 nm thick": (Film((240 * NM, 120 * NM, 20 * NM), (64, 32)), (-0.15, 0.02), TILTED, 1e-9, 2e-4),
-    "a ramp": (Film(cells=(128, 32)), applied.ramp((0, 0), (-0.05, -0.003), 50e-12), None, 1e-9, 3e-4),
+    "a ramp": (Film(cells=(128, 32)), applied.ramp((0, 0), (-0.05, -0.003), 50e-12), None, 1e-9, 2e-4),
     "a pulse": (Film(cells=(128, 32), alpha=0.008), applied.pulse((0, 0.1), width=10e-12, at=13e-12), None, 1e-9, 2e-4),
     "a strong pulse": (Film(cells=(128, 32), alpha=0.008), applied.pulse((0, 1), width=2e-12, at=13.2e-12), None, 1e-9, 2e-4),
     "a pulse that doesn't say": (Film(cells=(128, 32), alpha=0.008), lambda t: (0, float(13.2e-12 <= t < 15.2e-12)), None, 1e-9, 2e-4),
-    "10 nm thick, 5 nm cells": (Film((320 * NM, 160 * NM, 10 * NM), (64, 32)), (-0.06, 0.005), TILTED, 1e-9, 1e-3),
+    "10 nm thick, 5 nm cells": (Film((320 * NM, 160 * NM, 10 * NM), (64, 32)), (-0.06, 0.005), TILTED, 1e-9, 2e-4),
     "hardly damped": (Film((224 * NM, 112 * NM, 10 * NM), (64, 32), alpha=0.005), (-0.06, 0.005), TILTED, 1e-9, 2e-4),
 }
 
@@ -670,6 +670,16 @@ def test_right_without_turning_anything(name):
     off = np.abs(a.mean - b.mean).max()
     assert off < tolerance, off
     assert a.info["steps made anew"] < 20 and 0.02 * off < a.info["estimate"] < 1e-3
+
+
+@pytest.mark.slow
+def test_fields_of_the_fan_are_right():
+    """Eight fields that nothing was tuned on. In single cells the bar of 5e-3 holds but where knots a few cells wide burst."""
+    film = Film(cells=(128, 32))
+    for field in applied.fan(8, seed=2026):
+        a, b = run(field, film, duration=1e-9), run(field, film, duration=1e-9, accuracy=4, precision="double")
+        assert np.abs(a.mean - b.mean).max() < 2e-4, field
+        assert np.abs(a.m - b.m).max() < 1e-2, field
 
 
 def test_a_strong_short_pulse_has_its_area():
