@@ -39,7 +39,7 @@ $(LOCK_STAMP): | requirements.lock
 	@touch $@
 
 $(SELF_STAMP): $(LOCK_STAMP)
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@rm -f .venv/.magbook-* && touch $@
 
 book: setup

@@ -1,5 +1,6 @@
 """What the package, the book and the tests need: said once, and locked."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,13 @@ def requirements(root):
 def test_a_range_is_said_once(root):
     names = [canonicalize_name(requirement.name) for requirement in requirements(root)]
     assert len(set(names)) == len(names), sorted(names)
+
+
+def test_a_folder_called_like_the_package_does_not_hide_it(tmp_path):
+    """As the clone itself does from the folder that it stands in, where students keep their homework."""
+    (tmp_path / "magbook").mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", "import magbook; magbook.Film"], cwd=tmp_path, env=environment, check=True)
 
 
 def test_the_version_to_cite_is_the_package_s(root):
