@@ -30,29 +30,6 @@ WORLDS = {
 
 # For each chapter the numbers it glues into its prose, with the range (low, high) in which the prose holds.
 RANGES = {
-    "03_autoencoder": {
-        "pca_l2_1": (0.12, 0.14), "pca_l2_2": (0.2, 0.22), "weights": (1467379, 1467379),
-        "full": (0.05, 0.06), "bits8": (0.05, 0.06),
-        "paper_ratio": (1024, 1024), "bare_ratio": (6144, 6144), "together_ratio": (1000, 1200), "decoder_mb": (1.4, 1.5),
-        "small_error": (0.32, 0.4), "small_pca": (0.32, 0.34),
-        "epochs": (60, 60), "short_epochs": (8, 8), "train_l2": (0.1, 0.11), "cosine": (0.14, 0.16), "constant": (0.32, 0.36),
-        "loss_train": (0.24, 0.25), "loss_validation": (0.29, 0.31),
-        "ae_l2_1": (0.05, 0.06), "ae_l2_2": (0.155, 0.17), "ae_mean_1": (0.0015, 0.0025), "ae_mean_2": (0.008, 0.0095),
-        "length_off": (0, 0.005), "test_l2": (0.085, 0.095), "test_pca_l2": (0.18, 0.19), "wins": (19, 19),
-        "average_ratio": (1.6, 2), "ends_ratio": (1.7, 2.2), "half_1": (38, 46), "half_2": (41, 50),
-        "sweep_aut_4": (0.28, 0.3), "sweep_aut_8": (0.19, 0.22), "sweep_aut_16": (0.16, 0.175), "sweep_aut_32": (0.15, 0.165),
-        "sweep_pca_4": (0.34, 0.36), "sweep_pca_8": (0.24, 0.255), "sweep_pca_16": (0.175, 0.19), "sweep_pca_32": (0.12, 0.13),
-    },
-    "04_predictor": {
-        "linear_1": (0.14, 0.17), "linear_2": (0.075, 0.085), "linear_4": (0.065, 0.075),
-        "predictor_weights": (12384, 12384), "spread": (15, 25),
-        "ahead_1": (0.4, 0.46), "ahead_2": (0.35, 0.42), "ahead_4": (0.25, 0.32), "ahead_8": (0.18, 0.23),
-        "ahead_16": (0.13, 0.17), "final": (0.165, 0.18),
-        "sp4_1": (0, 0.012), "sp4_2": (0, 0.05), "median": (0.015, 0.02), "p95": (0.09, 0.11),
-        "nearest_median": (0.025, 0.03), "wins": (11, 13), "blade_train": (32, 32),
-        "roll_ms": (0.1, 10), "states_ms": (10, 500), "states_ratio": (5, 50),
-        "roll_us": (1, 300), "roll_ratio": (3e3, 1e5), "break_even": (1e3, 2e4),
-    },
     "05_errors": {
         "l2_degrees": (4.1, 4.4), "angle_mean": (3, 3.3), "angle_99": (12.5, 14.5),
         "part_ae": (0.05, 0.06), "part_pr": (0.05, 0.06), "squares": (0.073, 0.082), "whole": (0.07, 0.078),

@@ -47,12 +47,15 @@
     }
     const template = merged(layout.template ?? {}, { layout: theme() });
     await plotly();
+    // The tool bar is where the legend is not; a slider leaves it no place.
+    div.classList.toggle("magbook-tools-below", !(layout.legend?.y < 0));
+    const bare = wheel || layout.sliders;
     if (!sources.has(div)) div.replaceChildren();  // the line for readers without scripts
     sources.set(div, source);
     await window.Plotly.react(div, {
       data: figure.data, frames: figure.frames,
       layout: { uirevision: "kept", height: parseFloat(div.style.minHeight) || 450, ...layout, autosize: true, template },
-      config: { responsive: true, displaylogo: false, showSendToCloud: false, ...(wheel && { displayModeBar: false }),
+      config: { responsive: true, displaylogo: false, showSendToCloud: false, ...(bare && { displayModeBar: false }),
         ...figure.config },
     });
     // The description of the whole is read out, not each tick.

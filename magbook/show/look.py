@@ -38,7 +38,8 @@ LEFT, RIGHT = 52, 12
 
 def _template():
     axis = dict(automargin=True, gridcolor=fade(GREY, 0.25), zerolinecolor=fade(GREY, 0.45), zerolinewidth=1,
-                linecolor=fade(GREY, 0.7), ticks="outside", ticklen=4, tickcolor=fade(GREY, 0.7), title_standoff=8)
+                linecolor=fade(GREY, 0.7), ticks="outside", ticklen=4, tickcolor=fade(GREY, 0.7), title_standoff=8,
+                minorloglabels="complete")  # 0.2, not a bare 2, between 0.1 and 1
     return go.layout.Template(layout=dict(
         font=dict(family="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size=13, color=GREY),
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(PALETTE), autosize=True,

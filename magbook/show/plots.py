@@ -510,7 +510,7 @@ def losses(*histories: list[dict], of: str | Sequence[str] = "error", labels: Se
                 x=[row["epoch"] for row in history], y=_short(np.array([row[name] for row in history])), name=text,
                 mode="lines", showlegend=bool(text), hovertemplate="%{y:.3g} after epoch %{x}<extra>%{fullData.name}</extra>"))
     return _figure(traces, title, height=340, xaxis=dict(title_text="epoch"),
-                   yaxis=dict(title_text=names[0] if len(names) == 1 else None, type="log", exponentformat="power"))
+                   yaxis=dict(title_text=names[0] if len(names) == 1 else None, type="log"))
 
 
 def grid(pictures: ArrayLike | dict[str, ArrayLike], film: Film = sp4.FILM, *, labels: Sequence[str] | None = None,
