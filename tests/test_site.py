@@ -305,6 +305,12 @@ class Links(HTMLParser):
             (self.loads if tag == "link" else self.links).add(attributes["href"])
 
 
+def test_powers_of_ten_are_written_as_such(site):
+    numbers = re.findall(r'<span class="pasted-text">([^<]*)<(/span|sup)', (site / "book/01_llg_and_sp4.html").read_text())
+    assert any(text.endswith(" × 10") and tag == "sup" for text, tag in numbers)
+    assert not [text for text, _ in numbers if re.search(r"\de[+-]?\d", text)]
+
+
 def test_every_page_is_whole_without_other_hosts(site):
     paths = (path for path in site.rglob("*.html") if "_static" not in path.parts)  # the theme's templates lie there
     pages = {path: Links(path.read_text()) for path in paths}

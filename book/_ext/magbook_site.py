@@ -38,6 +38,7 @@ FIGURE = '<div class="magbook-figure"'
 DRAWING = '<div class="magbook-drawing"'
 LIVE = "In JupyterLab this cell shows a live widget, which needs a running Python."
 CARD = "The film of standard problem 4 reverses within a nanosecond, in six pictures."
+POWER = re.compile(r'(<span class="pasted-text">)(-?[\d.]+)e([+-]\d+)</span>')  # a number from a chapter, as Python writes it
 START = "magbook-start"  # the class of the place where the link goes
 
 PLOTLY = Path(importlib.util.find_spec("plotly").origin).parent / "package_data/plotly.min.js"
@@ -147,7 +148,7 @@ def store_figures(app, name, template, context, doctree):
 
 
 def mend_body(app, name, template, context, doctree):
-    """End the line in place of a widget with a link that starts the chapter, or says how to; right a role."""
+    """End the line in place of a widget with a link that starts the chapter, or says how to; write powers of ten; right a role."""
     groups = [button["buttons"] for button in context.get("header_buttons", []) if button.get("label") == "launch-buttons"]
     links = [button for group in groups for button in group if button["type"] == "link"]
     url, text = (links[0]["url"], f"Start it on {links[0]['text']}") if links else (
@@ -156,6 +157,8 @@ def mend_body(app, name, template, context, doctree):
         f'<span class="{START}"></span>', f'<a class="{START}" href="{html.escape(url)}">{text}</a>').replace(
         # Sphinx calls the references a list, but not its entries list items.
         '<div role="list" class="citation-list">', '<div class="citation-list">')
+    minus = lambda number: str(number).replace("-", "−")
+    context["body"] = POWER.sub(lambda match: f"{match[1]}{minus(match[2])} × 10<sup>{minus(int(match[3]))}</sup></span>", context["body"])
 
 
 def describe_page(app, name, template, context, doctree):
