@@ -238,9 +238,8 @@ def stretched(spline: Spline, power: float, fields: np.ndarray) -> Callable[[], 
 
 def stretch(rom: ReducedOrderModel) -> float:
     """The power of the first zero that is best on the validation fields."""
-    held = dataset.split(1000)["validation"]
-    with np.load(folder("folded-large.npz")) as z:
-        mean, fields = z["mean"][held], z["field"][held]
+    held, large = dataset.split(1000)["validation"], _folded("large")
+    mean, fields = (large[name][held] for name in ("mean", "field"))
     off = {power: np.log(metrics.film_average_error(np.array([film_average(rom, c) for c in stretched(rom.dynamics.slow, power, fields)()]),
                                                     mean)).mean() for power in (0.0, 0.125, 0.25)}
     return min(off, key=off.__getitem__)
