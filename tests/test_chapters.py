@@ -12,22 +12,6 @@ pytestmark = pytest.mark.slow
 
 SECONDS = 120  # beside another chapter
 
-# Chapter 7's second table: errors of each model where the ground is smooth, where it is rough, and on all fields.
-WORLDS = {
-    "spline": {("smooth", "me"): (0.0017, 0.0021), ("smooth", "95"): (0.004, 0.006), ("rough", "me"): (0.012, 0.016),
-               ("rough", "95"): (0.05, 0.07), ("all", "me"): (0.0034, 0.0041), ("all", "95"): (0.04, 0.05)},
-    "networks": {("smooth", "me"): (0.0022, 0.0028), ("smooth", "95"): (0.005, 0.0065), ("rough", "me"): (0.0075, 0.0095),
-                 ("rough", "95"): (0.025, 0.035), ("all", "me"): (0.0039, 0.0045), ("all", "95"): (0.018, 0.023)},
-    "atlas": {("smooth", "me"): (0.0017, 0.0021), ("smooth", "95"): (0.004, 0.006), ("rough", "me"): (0.0075, 0.0095),
-              ("rough", "95"): (0.025, 0.035), ("all", "me"): (0.0034, 0.0041), ("all", "95"): (0.018, 0.023)},
-    "decoder": {("smooth", "me"): (0.0011, 0.0016), ("smooth", "95"): (0.0025, 0.004), ("rough", "me"): (0.0025, 0.004),
-                ("rough", "95"): (0.005, 0.008), ("all", "me"): (0.0018, 0.0026), ("all", "95"): (0.005, 0.007)},
-    "all": {("smooth", "me"): (0, 0.002), ("smooth", "95"): (0, 0.006), ("rough", "me"): (0.005, 0.02), ("rough", "95"): (0.03, 0.08),
-            ("all", "me"): (0.002, 0.0026), ("all", "95"): (0.035, 0.05)},
-    "beyond": {("smooth", "me"): (0, 0.002), ("smooth", "95"): (0, 0.006), ("rough", "me"): (0.0075, 0.0095),
-               ("rough", "95"): (0.025, 0.035), ("all", "me"): (0.002, 0.0035), ("all", "95"): (0.018, 0.023)},
-}
-
 # For each chapter the numbers it glues into its prose, with the range (low, high) in which the prose holds.
 RANGES = {
     "05_errors": {
@@ -72,38 +56,6 @@ RANGES = {
         "random_flat_1": (0.74, 0.76), "random_flat_2": (0.84, 0.87), "modes_bent_1": (0.48, 0.54),
         "modes_bent_2": (0.6, 0.67), "modes_64_1": (0.12, 0.17), "modes_64_2": (0.33, 0.38),
         "small_modes": (0.15, 0.2), "small_autoencoder": (2.5, 4),
-    },
-    "07_better": {
-        "odd": (1e-6, 1e-3), "limit": (0.03, 0.04), "share_rough": (0.4, 0.55), "low": (0.001, 0.003), "high": (0.3, 0.5),
-        "paper_1": (0, 0.012), "paper_2": (0.015, 0.022), "paper_median": (0.015, 0.02), "paper_95": (0.09, 0.11),
-        "spline8_1": (0.0007, 0.0013), "spline8_2": (0.045, 0.06), "spline8_median": (0.003, 0.0045), "spline8_95": (0.05, 0.07),
-        "networks8_1": (0.001, 0.002), "networks8_2": (0.018, 0.028), "networks8_median": (0.0035, 0.005), "networks8_95": (0.02, 0.035),
-        "atlas8_1": (0.0007, 0.0013), "atlas8_2": (0.0195, 0.026), "atlas8_median": (0.003, 0.0045), "atlas8_95": (0.02, 0.035),
-        "spline_1": (0.0007, 0.0013), "spline_2": (0.03, 0.04), "spline_median": (0.003, 0.004), "spline_95": (0.028, 0.04),
-        "networks_1": (0.001, 0.0025), "networks_2": (0.008, 0.015), "networks_median": (0.0035, 0.0045), "networks_95": (0.011, 0.016),
-        "atlas_1": (0.0007, 0.0013), "atlas_2": (0.008, 0.015), "atlas_median": (0.003, 0.004), "atlas_95": (0.011, 0.016),
-        "decoder_1": (0.0007, 0.001), "decoder_2": (0.004, 0.0055), "decoder_median": (0.002, 0.003), "decoder_95": (0.004, 0.006),
-        "times_1": (5, 9), "times_2": (1.3, 2.2), "times_median": (4, 6), "times_95": (6.5, 9),
-        **{f"{name}_{where}_{share}": between for name, rows in WORLDS.items() for (where, share), between in rows.items()},
-        "asked_networks": (40, 50), "l2_1": (0.03, 0.04), "l2_2": (0.15, 0.18),
-        "length_off": (0, 1e-6), "blade_median": (0.008, 0.013), "else_median": (0.002, 0.0035), "blade_count": (35, 35),
-        "faster": (5, 10), "slope_atlas_1": (-0.45, -0.3), "slope_atlas_2": (-0.6, -0.45), "slope_atlas_m": (-0.75, -0.6),
-        "slope_atlas_95": (-0.55, -0.4), "slope_spline_1": (-1.1, -0.9), "slope_spline_2": (-0.3, -0.15),
-        "slope_spline_m": (-0.95, -0.75), "slope_spline_95": (-0.3, -0.15),
-        "fewest_2": (0.1, 0.11), "most_2": (0.02, 0.03), "there_2": (0.02, 0.03), "everywhere_2": (0.035, 0.045), "early_2": (0.065, 0.08),
-        "both_50": (0.023, 0.028), "both_800": (0.021, 0.025), "both_200": (0.02, 0.027), "both_2_50": (0.09, 0.11),
-        "both_2_400": (0.06, 0.075), "both_2_200": (0.024, 0.034), "alone_low": (0.03, 0.04), "alone_high": (0.08, 0.1),
-        "shipped_2": (0.015, 0.025), "shipped_median": (0.016, 0.019), "shipped_95": (0.09, 0.11),
-        "long_2": (0.035, 0.055), "long_median": (0.015, 0.0175), "long_95": (0.07, 0.09), "unstepped": (0.0045, 0.006),
-        "held_low": (0.145, 0.16), "held_high": (0.17, 0.19), "held_long": (0.095, 0.11),
-        "slope_both_m": (-0.06, -0.02), "slope_alone_m": (-0.1, -0.04),
-        "there_median": (0.012, 0.013), "everywhere_median": (0.008, 0.009), "part_whole": (0.007, 0.008),
-        "part_nounit": (0.007, 0.0085), "part_noclosure": (0.015, 0.02), "part_coarse": (0.01, 0.012), "part_step": (0.018, 0.023),
-        "coverage": (2, 2.4), "covered": (0.86, 0.9), "least": (0.6, 0.8),
-        "single_median": (0.005, 0.0065), "ensemble_median": (0.0038, 0.0046), "seeds_1": (0, 0.002), "seeds_2": (0, 0.005),
-        "grid_1": (0.001, 0.0015), "grid_2": (0.012, 0.014), "degrees_2": (0.02, 0.05),
-        "roll_paper": (0.01, 1), "roll_spline": (0.01, 5), "roll_networks": (0.5, 30),
-        "states_paper": (10, 1000), "states_spline": (5, 500), "states_networks": (5, 500),
     },
 }
 

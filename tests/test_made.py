@@ -222,6 +222,23 @@ def test_training_and_test_fields_of_the_atlas_are_apart():
     np.testing.assert_array_equal(tested[2:22], applied.fan(200)[dataset.split(200)["test"]])
 
 
+def test_the_projected_equation_follows_the_solver_while_the_components_hold_the_film():
+    fields = np.array([applied.vector(mb.sp4.FIELD_1), applied.vector(mb.sp4.FIELD_2)])
+    guess = ch7.Projected(mb.load_rom("atlas")).averages(fields, 192, nt=5)
+    true = [mb.simulate(b, mb.Film(cells=(128, 32)), duration=4e-11, progress=False).mean for b in fields]
+    np.testing.assert_allclose(guess, true, atol=3e-3)
+    assert np.abs(guess[:, -1] - guess[:, 0]).max() > 0.1, "and the film moves"
+
+
+def test_a_spline_through_runs_that_are_not_stretched_is_the_spline():
+    spline, fields = mb.load_rom("atlas").dynamics.slow, applied.fan(4, seed=5)
+    first = np.repeat(spline.start[None, None], 4, axis=0)
+    plain = spline.rollout(first, common.hold(fields))[:, 1:]
+    size = np.linalg.norm(plain)
+    assert np.linalg.norm(ch7.stretched(spline, 0.0, fields)() - plain) < 1e-3 * size
+    assert 1e-3 * size < np.linalg.norm(ch7.stretched(spline, 0.5, fields)() - plain) < 0.3 * size
+
+
 def test_the_atlas_is_put_together_on_validation_fields(monkeypatch):
     """Where its two parts meet, and how wide its band is: the film jumps here, which no spline can, and networks are off everywhere."""
     film = mb.Film((32e-9, 16e-9, 3e-9), (16, 8))

@@ -1,16 +1,21 @@
 """Chapter 7: the atlas, its parts, and both models by number of fields."""
 
+import time
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import CubicSpline
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from .. import __version__, applied, atlas, autoencoder, baselines, closure, dataset, llg, metrics, pca, stepper
 from .._keras import keras
 from .._progress import bar
 from ..atlas import Atlas, Hybrid, Spline
 from ..dynamics import Dynamics, Ensemble
-from ..files import DATA, atomic
+from ..files import DATA, arrays, atomic
 from ..film import Film
 from ..rom import ReducedOrderModel, load_rom
 from . import ch3, ch4
@@ -152,6 +157,146 @@ def train_without_blade() -> None:
         guess = np.array([film_average(rom, c[1:]) for c in one.rollout(first, hold(fields))])
         errors[name] = metrics.film_average_error(guess, mean).tolist()
     write_json("atlas_800.json", {"field": fields.tolist(), **errors})
+
+
+@command(reads=["rom_atlas.npz", "atlas_test.npz", "set/large"], writes={
+    "atlas_rivals.json": "errors on the fields of atlas_test.npz of the atlas, of its parts, and of what else one could do with the same "
+                         "principal components: of the film average, of the states (relative L2), and on the first 22 fields of the energy "
+                         "at five times; of the equation projected on them the film average alone; CPU seconds of a rollout"})
+def rivals() -> None:
+    """Compare the atlas with a stretched spline, a Gaussian process, and the projected equation, on its own components (20 minutes)."""
+    rom, fields = load_rom("atlas"), tested_fields()
+    both: Hybrid = rom.dynamics
+    power = kept("rivals-stretch", lambda: {"power": stretch(rom)})["power"]
+    process = gaussian_process(both.slow)
+    first = np.repeat(rom.encode(llg.s_state(rom.film))[None, None], len(fields), axis=0)
+    roll = lambda one: one.rollout(first, hold(fields))[:, 1:]
+    ask: dict[str, Callable[[], np.ndarray]] = {name: partial(roll, one) for name, one in
+                                                (("atlas", both), ("networks", both.fast), ("spline", both.slow))}
+    ask["stretched spline"] = stretched(both.slow, power, fields)
+    ask["Gaussian process"] = lambda: np.tensordot(process.predict(baselines.coordinates(fields)) * both.slow.amplitudes.std(),
+                                                   both.slow.patterns, axes=1)
+    latents = {name: one() for name, one in ask.items()}  # the first call of a network builds its graph
+    seconds = {name: _cpu_seconds(one) / len(fields) for name, one in ask.items()}
+    off: dict[str, dict] = {what: {name: [] for name in ["decoder", *latents]} for what in ("average", "l2", "energy")}
+    some, energies = np.arange(19, 100, 20), lambda states, b: np.array([llg.energies(one, rom.film, b)["total"] for one in states[some]])
+    for k, (b, stored) in enumerate(bar(list(zip(fields, tested_states())), unit="field")):
+        m = dataset.as_float(stored)
+        mean, true = m.mean(axis=(1, 2), dtype=float), energies(m, b) if k < 22 else np.empty(0)
+        for name, c in {"decoder": None, **latents}.items():
+            out = rom.decode(rom.encode(m) if c is None else c[k], unit=True)
+            off["average"][name].append(float(metrics.film_average_error(out.mean(axis=(1, 2), dtype=float), mean)))
+            off["l2"][name].append(float(metrics.relative_l2(out, m)))
+            if k < 22:
+                off["energy"][name].append(float(metrics.energy_error(energies(out, b), true).mean()))
+    projected = {f"equation, {n}": kept(f"equation-{n}", partial(_projected, rom, fields, n)) for n in (16, closure.COMPONENTS)}
+    off["average"] |= {name: one["average"] for name, one in projected.items()}
+    seconds |= {name: one["seconds"] for name, one in projected.items()}
+    write_json("atlas_rivals.json", {"field": fields.tolist(), "power": power, "kernel": str(process.kernel_), "seconds": seconds, **off})
+
+
+def _cpu_seconds(function):
+    begin = time.process_time()
+    function()
+    return time.process_time() - begin
+
+
+def _projected(rom, fields, n):
+    """Errors of the film average of the equation projected on n components, and CPU seconds a field."""
+    begin = time.process_time()
+    guess = Projected(rom).averages(fields, n)[:, 1:]
+    took = (time.process_time() - begin) / len(fields)
+    return {"average": metrics.film_average_error(guess, arrays("atlas_test.npz")["mean"]).tolist(), "seconds": took}
+
+
+def first_zeros(mx: np.ndarray) -> np.ndarray:
+    """First zeros of mean mx (n, nt), in steps; the latest of them where there is none."""
+    zeros = np.array([metrics.first_zero(np.arange(1, len(one) + 1), one) for one in mx])
+    return np.where(np.isnan(zeros), np.nanmax(zeros), zeros)
+
+
+def stretched(spline: Spline, power: float, fields: np.ndarray) -> Callable[[], np.ndarray]:
+    """A spline through trajectories whose time was stretched by a power of their first zero: its answer, (n, nt, latent)."""
+    rom = load_rom("atlas")
+    components, mean = rom.decoder.get_weights()[-2:]
+    known = np.tensordot(spline.amplitudes, spline.patterns, axes=1)
+    zero = first_zeros(known @ components[:spline.latent, ::3].mean(axis=1) + mean[::3].mean())
+    known = np.concatenate([np.broadcast_to(spline.start, (len(known), 1, spline.latent)), known], axis=1)
+    time, long = np.arange(101.0), np.arange(201.0)
+    pace = lambda z: (z / np.median(zero))**power
+    own = np.array([CubicSpline(time, one)(np.minimum(long * pace(z), 100)) for one, z in zip(known, zero)])
+    amplitudes, patterns = atlas.compress(own)
+    surface = baselines.spline(spline.fields, np.column_stack([amplitudes, zero]))
+
+    def answer():
+        guess = surface(fields[:, :2])
+        c = np.tensordot(guess[:, :-1], patterns, axes=1)
+        return np.array([CubicSpline(long * pace(z), one)(time[1:]) for one, z in zip(c, guess[:, -1])])
+
+    return answer
+
+
+def stretch(rom: ReducedOrderModel) -> float:
+    """The power of the first zero that is best on the validation fields."""
+    held, large = dataset.split(1000)["validation"], _folded("large")
+    mean, fields = (large[name][held] for name in ("mean", "field"))
+    off = {power: np.log(metrics.film_average_error(np.array([film_average(rom, c) for c in stretched(rom.dynamics.slow, power, fields)()]),
+                                                    mean)).mean() for power in (0.0, 0.125, 0.25)}
+    return min(off, key=off.__getitem__)
+
+
+def gaussian_process(spline: Spline) -> GaussianProcessRegressor:
+    """A Gaussian process through the same amplitudes; its lengths and its noise make the first twenty likeliest."""
+    x, y = baselines.coordinates(spline.fields), spline.amplitudes
+    kernel = ConstantKernel() * Matern([5.0, 5.0], (1.0, 100.0), nu=2.5) + WhiteKernel(1e-4, (1e-8, 1e-1))
+    kernel = GaussianProcessRegressor(kernel).fit(x, y[:, :20] / y[:, :20].std()).kernel_
+    return GaussianProcessRegressor(kernel, optimizer=None).fit(x, y / y.std())
+
+
+class Projected:
+    """The LLG equation projected on the atlas's principal components, Galerkin's method, on the even film at half the resolution.
+
+    The effective field is linear in the state, so that a state of n components needs no more than n fields that are known.
+    """
+
+    def __init__(self, rom: ReducedOrderModel):
+        components, mean = rom.decoder.get_weights()[-2:]
+        self.film, shape = Film(cells=(128, 32)), (32, 64, 3)
+        self.states = np.vstack([mean, components])
+        self.start = (closure.fold(llg.s_state()[None]).ravel() - mean) @ components.T
+        whole = lambda half: np.concatenate([half, half[::-1, ::-1]], axis=1)
+        self.forces = np.array([llg.effective_field(whole(one.reshape(shape)), self.film)[:, :64].ravel() for one in self.states], np.float32)
+
+    def averages(self, fields: np.ndarray, n: int, step: float = 2.5e-12, nt: int = 101) -> np.ndarray:
+        """Film averages (k, nt, 3) in constant fields (k, 3), by the classical Runge-Kutta method."""
+        states, forces = self.states[:n + 1], self.forces[:n + 1]
+        force = np.float32(np.tile(fields / llg.MU0, (1, forces.shape[1] // 3)))
+        a, rate = self.film.alpha, np.float32(-self.film.gamma0 / (1 + self.film.alpha**2))
+        one = np.ones((len(fields), 1), np.float32)
+
+        def cross(u, v):
+            return np.stack([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]])
+
+        def slope(c):
+            c = np.hstack([one, c])
+            m, h = (x.reshape(len(c), -1, 3).transpose(2, 0, 1) for x in (c @ states, c @ forces + force))
+            torque = cross(m, h)
+            return rate * ((torque + np.float32(a) * cross(m, torque)).transpose(1, 2, 0).reshape(len(c), -1) @ states[1:].T)
+
+        def average(c):
+            m = (np.hstack([one, c]) @ states).reshape(len(c), -1, 3)
+            return (m / np.linalg.norm(m, axis=-1, keepdims=True)).mean(axis=1)
+
+        c, dt = np.tile(self.start[:n], (len(fields), 1)), np.float32(step)
+        out = [average(c)]
+        for _ in bar(range(nt - 1), desc=f"{n} components", unit="state"):
+            for _ in range(round(1e-11 / step)):
+                k1 = slope(c)
+                k2 = slope(c + dt / 2 * k1)
+                k3 = slope(c + dt / 2 * k2)
+                c = c + dt / 6 * (k1 + 2 * k2 + 2 * k3 + slope(c + dt * k3))
+            out.append(average(c))
+        return np.stack(out, axis=1)
 
 
 # ---------------------------------------------------------------------------- by number of fields
