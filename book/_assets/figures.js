@@ -23,7 +23,7 @@
     const text = css("--pst-color-text-base");
     const font = { color: text, family: getComputedStyle(document.body).fontFamily };
     return {
-      font, updatemenudefaults: { font }, sliderdefaults: { font },
+      font, updatemenudefaults: { font, bgcolor: css("--pst-color-surface") }, sliderdefaults: { font },
       hoverlabel: { bgcolor: css("--pst-color-surface"), bordercolor: css("--magbook-line"), font },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     };
