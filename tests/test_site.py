@@ -87,6 +87,10 @@ def test_page(page, origins, name, origin, width):
     assert not page.query_selector_all(".math:not(:has(mjx-container))")
     assert r"\(" not in page.inner_text("main")
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
+    if width == 1280:
+        cut = page.evaluate("""[...document.querySelectorAll("main table")].filter(table => table.checkVisibility()
+            && table.parentElement.scrollWidth > table.parentElement.clientWidth + 1).map(table => table.innerText.slice(0, 100))""")
+        assert not cut, f"tables wider than their column: {cut}"
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
     assert not page.complaints, "\n".join(page.complaints)
 
