@@ -47,6 +47,8 @@ MATHJAX = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
 # Of MathJax's 24 MB, what a page can ask for: `mathjax3_config` in _config.yml names the parts.
 MATHJAX_PARTS = ["startup.js", "core.js", "input/tex.js", "input/tex/extensions", "output/chtml.js",
                  "output/chtml/fonts", "a11y/assistive-mml.js"]
+THEME = Path(importlib.util.find_spec("pydata_sphinx_theme").origin).parent / "theme/pydata_sphinx_theme/static"
+ICON = re.compile(r'(?:\.fa-[\w-]+:+before,?)+\{content:"\\[0-9a-f]+"\}')  # in the theme's style sheet, 1,400 of them
 LETTERS = [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x370, 0x3D0), *range(0x2010, 0x2040), 0x2192, 0x2212, 0x2248]
 # What the theme ships and no page asks for: sources of its scripts, other languages, a second format of its icons.
 UNUSED = ["scripts/*.map", "styles/*.map", "locales", "vendor/fontawesome/webfonts/*.ttf"]
@@ -216,16 +218,30 @@ def finish_static(app, error):
     for style, name in [("normal", "literata.woff2"), ("italic", "literata-italic.woff2")]:
         source = fontpkg.path("Literata", style=style)
         if not (static / name).exists() or (static / name).stat().st_mtime < source.stat().st_mtime:
-            cut_font(source, static / name)
+            cut_font(source, static / name, LETTERS, {"wght": (400, 700), "opsz": 14})
+    cut_icons(static)
 
 
-def cut_font(source, target):
-    """Of a variable font of 1 MB, the letters that the book uses, from regular to bold, at the size of text: 45 kB."""
+def cut_font(source, target, letters, axes=None):
+    """Of a font the letters that the book uses; of Literata, 1 MB, those from regular to bold at the size of text: 45 kB."""
     font, options = TTFont(source), subset.Options(flavor="woff2")
-    letters = subset.Subsetter(options)
-    letters.populate(unicodes=LETTERS)
-    letters.subset(font)
-    subset.save_font(instancer.instantiateVariableFont(font, {"wght": (400, 700), "opsz": 14}), target, options)
+    kept = subset.Subsetter(options)
+    kept.populate(unicodes=letters)
+    kept.subset(font)
+    subset.save_font(instancer.instantiateVariableFont(font, axes) if axes else font, target, options)
+
+
+def cut_icons(static):
+    """Of the theme's icons, 200 kB with their rules, those that a page, a script or another rule asks for."""
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in [*static.parent.rglob("*.html"), *static.glob("scripts/*.js")])
+    used = set(re.findall(r"fa-([\w-]+)", text))
+    style = ICON.sub(lambda rule: rule[0] if used & set(re.findall(r"\.fa-([\w-]+):", rule[0])) else "",
+                     (THEME / "styles/pydata-sphinx-theme.css").read_text(encoding="utf-8"))
+    (static / "styles/pydata-sphinx-theme.css").write_text(style, encoding="utf-8")
+    rules = style + "".join(path.read_text(encoding="utf-8") for path in static.glob("*.css"))
+    codes = [int(code, 16) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", rules)]
+    name = "vendor/fontawesome/webfonts/fa-solid-900.woff2"
+    cut_font(THEME / name, static / name, codes)
 
 
 def forget_failures(app, error):
