@@ -243,7 +243,7 @@ def error_map(page, panel):
 def losses(page, panel):
     """The curves hold a point for each epoch of the training that has just ended."""
     (curves,) = drawn(page, panel, 1)
-    assert [len(y) for _, y in json.loads(curves)] == [10, 10]
+    assert [len(y) for _, y in json.loads(curves)] == [20, 20]
 
 
 def explorer(page, panel):
