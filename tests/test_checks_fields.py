@@ -9,6 +9,8 @@ from magbook import checks
 
 MU0 = 4e-7 * np.pi
 
+WRONG = {"02_exchange": ({"anisotropy": "def anisotropy(m, film, K, axis):\n    return -2 * K / (mu0 * film.Ms) * (m @ axis)[..., None] * axis"}, 4)}
+
 
 def scale(film):
     return 2 * film.A / (MU0 * film.Ms)
@@ -158,7 +160,7 @@ def test_right_walls(m):
 
 
 @pytest.mark.parametrize("m, points, sentence", [
-    (profile(1.2), 1, "Yours is 1.2 times as wide"), (profile(0.7), 1, "it would turn on"), (1.1 * profile(), 0, "The lengths of yours go from 1.1"),
+    (profile(1.2), 0, "it would turn on"), (profile(0.7), 0, "it would turn on"), (1.1 * profile(), 0, "The lengths of yours go from 1.1"),
     (profile(shift=70e-9), 0, "never was one"), (np.sign(profile()) * [0, 0, 1], 2, "fewer than three cells"), (profile()[0], 0, "has shape (120, 3)"),
     (profile() * np.nan, 0, "not finite"), (None, 0, "Your answer is")])
 def test_wrong_walls(m, points, sentence, capsys):

@@ -209,4 +209,4 @@ def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 
         ratio = delta / np.sqrt(film.A / K)
         return None if abs(ratio - 1) < 0.03 else f"Yours is {ratio:.3g} times as wide."
 
-    return grade([ends, rest, width], points)
+    return grade([ends, rest, width], points, needs=2)  # the first holds before anything is written
