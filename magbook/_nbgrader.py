@@ -86,7 +86,7 @@ class Page(HTMLExporter):
         page, resources = super().from_notebook_node(nb, resources, **kw)
         begin, end = page.find("<!-- Load mathjax -->"), page.find("<!-- End of mathjax configuration -->")
         if begin >= 0:
-            page = page[:begin] + _mathjax() + page[end:]
+            page = page[:begin] + "<style>pre {white-space: pre-wrap !important; word-break: normal !important; overflow-wrap: anywhere}</style>" + _mathjax() + page[end:]
         return page, resources
 
 

@@ -67,9 +67,11 @@ def _with_hidden_check(source, seed):
     name, answer, points = _CHECK.match(lines[-1]).groups()
     # Each check has a seed of its own. It is imported anew, since the student's cells may have put another in its place.
     its_seed = zlib.crc32(f"{seed} {name}".encode())
-    return "\n".join([*lines, "### BEGIN HIDDEN TESTS", "import sys",
-                      "for module in [name for name in sys.modules if name.startswith('magbook.checks')]:", "    del sys.modules[module]",
-                      f"from magbook.checks import {name} as hidden", f"hidden({answer}, points={points}, seed={its_seed})", "### END HIDDEN TESTS"])
+    return "\n".join([
+        *lines, "### BEGIN HIDDEN TESTS", "import sys",
+        "for module in [name for name in sys.modules if name.startswith('magbook.checks')]:", "    del sys.modules[module]",
+        f"from magbook.checks import {name} as hidden", "print('\\nOnce more, on other cases:')",
+        f"hidden({answer}, points={points}, seed={its_seed})", "### END HIDDEN TESTS"])
 
 
 _CONFIG = '''\
