@@ -7,6 +7,7 @@ import statistics
 import nbformat
 import pytest
 import yaml
+from pybtex.database import parse_file
 
 HIDDEN = {"remove-input", "hide-input", "remove-cell", "hide-cell"}
 # What a line is about that is not about the subject: a picture, a table, a number for the text, an array's file.
@@ -134,3 +135,20 @@ def test_its_live_cells_say_what_they_do(notebook):
 
 def test_its_glued_numbers_are_not_inside_formulas(notebook):
     assert not re.findall(r"(?<![\\$])\$[^$\n]*\{glue[^$\n]*\$", prose(notebook)), "shown as they stand"
+
+
+def captions(notebook):
+    return [cell.metadata["mystnb"]["figure"]["caption"] for cell in code_cells(notebook) if "figure" in cell.metadata.get("mystnb", {})]
+
+
+def test_what_it_names_reads_in_jupyterlab(notebook):
+    """Roles would show as keys there. Numbers come from the code, and equations are numbered where they stand."""
+    roles = {role for text in [prose(notebook), *captions(notebook)] for role in re.findall(r"\{([\w:+-]+)\}`", text)}
+    assert roles <= {"glue:text", "eq"}
+
+
+def test_its_citations_say_whom_they_cite(notebook, root):
+    entries = parse_file(root / "book/references.bib").entries
+    for words, key in re.findall(r"\[([^][]+)\]\(references\.md#(\w+)\)", prose(notebook)):
+        first, year = str(entries[key].persons["author"][0].rich_last_names[0]), entries[key].fields["year"]
+        assert first in words and year in words, f"[{words}] is of {first} ({year})"
