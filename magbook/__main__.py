@@ -41,11 +41,16 @@ def bench(args: argparse.Namespace) -> None:
 
 def course(args: argparse.Namespace) -> None:
     """Write a course folder: assignments for nbgrader with hidden checks, its configuration and a README."""
-    from .course import write
+    from .course import rehearse, write
 
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     for path in write(args.folder, seed, args.only, args.book):
         print(path)
+    if args.rehearse:
+        for name, students in rehearse(args.folder).items():
+            print(f"{name}: submissions of {len(students)} made-up students, which should get")
+            for student, points in students.items():
+                print(f"  {student:12}{sum(points.values()):3g}  ({', '.join(f'{value:g}' for value in points.values())})")
     print(f"Seed {seed}. {Path(args.folder) / 'README.md'} says how to go on.")
 
 
@@ -94,6 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     sub.add_argument("folder", help="a new folder")
     sub.add_argument("--seed", type=int, help="of the hidden checks, which students must not know; drawn if not given")
     sub.add_argument("--only", type=int, nargs="+", metavar="N", help="numbers of assignments; all if not given")
+    sub.add_argument("--rehearse", action="store_true", help="with submissions of a made-up class, to try everything before term")
     sub.add_argument("--book", default="", help="where the book is published, for links to its chapters")
     sub = add(reproduce, "reproduce", reproduce.__doc__)
     sub.add_argument("--dry-run", action="store_true", help="only say what would run, and why")

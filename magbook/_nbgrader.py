@@ -83,6 +83,9 @@ class Page(HTMLExporter):
     def from_notebook_node(self, nb, resources=None, **kw):
         for cell in nb.cells:
             cell.source = _HIDDEN.sub("\n# ... and once more, on other cases. The points are those of the second time.", cell.source)
+            for output in cell.get("outputs", []) if _is_check(cell) else ():
+                if output.output_type == "error":  # its traceback shows the hidden lines
+                    output.traceback = [f"{output.ename}: {output.evalue}"]
         page, resources = super().from_notebook_node(nb, resources, **kw)
         begin, end = page.find("<!-- Load mathjax -->"), page.find("<!-- End of mathjax configuration -->")
         if begin >= 0:

@@ -61,6 +61,34 @@ def write(folder: str | Path, seed: int, only: Iterable[int] | None = None, book
     return written
 
 
+def rehearse(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Write the submissions of a made-up class into a course folder; returns their points, {assignment: {student: {check: points}}}.
+
+    folder: what `write` made. There are submissions for assignment 2: right ones, wrong ones, and those that try what they
+    should not (`book/assignments/class.json`). Raises ValueError for a folder that is no course, or that holds submissions.
+    """
+    folder = as_path(folder, "folder")
+    if not (folder / "nbgrader_config.py").exists():
+        raise ValueError(f"folder: {folder} is no course folder; `course.write` makes one")
+    if (folder / "submitted").exists():
+        raise ValueError(f"folder: {folder} holds submissions")
+    points: dict = {}
+    for name, students in json.loads((ASSIGNMENTS / "class.json").read_text(encoding="utf-8")).items():
+        for student, what in students.items() if (folder / "source" / name).exists() else ():
+            notebook = json.loads((ASSIGNMENTS / f"{name}.ipynb").read_text(encoding="utf-8"))
+            cells = []
+            for cell in notebook["cells"]:
+                if cell["id"] not in what.get("deleted", []):
+                    source = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", "".join(cell["source"]))
+                    cells.append(cell | {"source": what.get("answers", {}).get(cell["id"], source)})
+                    cells += [cell | {"id": f"copy-{k}-{cell['id']}", "source": text} for k, text in enumerate(what.get("copies", {}).get(cell["id"], []))]
+            path = folder / "submitted" / student / name / f"{name}.ipynb"
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(notebook | {"cells": cells}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            points.setdefault(name, {})[student] = what["points"]
+    return points
+
+
 def _with_hidden_check(source, seed):
     """A cell that checks, and then once more with the course's seed. The points are those of the second check."""
     lines = source.splitlines()
@@ -130,7 +158,7 @@ Run them in this folder. `nbgrader autograde ASSIGNMENT --force` grades anew, `-
 | the package's own function under another name | 0, and a sentence |
 | a cell copied | the last copy that something was written into counts |
 | cells deleted | checks are put back; what was deleted is missing, and earns nothing |
-| an endless loop | it is stopped (a check after 60 s for each law, any other cell after 600 s) and earns nothing; what does not need it counts |
+| an endless loop | it is stopped (a check after 12 s for each law, any other cell after 600 s) and earns nothing; what does not need it counts |
 | `os._exit`, a kernel that dies | the checks from there on earn nothing, those before count |
 | checks edited | the edit is undone |
 | numpy or the checks replaced by something else | 0, and a sentence: the hidden check imports the checks anew, and looks at numpy |

@@ -78,24 +78,6 @@ def nbgrader(folder, *arguments, code=0):
     return done.stdout + done.stderr
 
 
-def submit(folder, student, name, changes, move=None):
-    """A submission: the released notebook with the answers of a dictionary {cell id: code}, and what else is done to it."""
-    notebook = json.loads((folder / "release" / name / f"{name}.ipynb").read_text())
-    for cell in notebook["cells"]:
-        if cell["id"] in changes:
-            cell["source"] = changes[cell["id"]]
-    if move:
-        notebook["cells"] = move(notebook["cells"])
-    path = folder / "submitted" / student / name / f"{name}.ipynb"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(notebook))
-
-
-def solutions(name):
-    return {key: re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", "".join(cell["source"])) for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items()
-            if cell["metadata"].get("nbgrader", {}).get("solution")}
-
-
 def scores(folder, name):
     """Points of the cells that are graded by themselves, {student: {cell: points}}."""
     from nbgrader.api import Gradebook
@@ -105,73 +87,14 @@ def scores(folder, name):
                 for one in book.assignment_submissions(name)}
 
 
-PADDED = """
-def exchange(m, film):
-    p, there, h = np.pad(m, ((1, 1), (1, 1), (0, 0))), np.pad(film.inside, 1), 0
-    for j, i, d in ((0, 1, film.dx), (0, -1, film.dx), (1, 0, film.dy), (-1, 0, film.dy)):
-        window = np.s_[1 + j:1 + j + film.ny, 1 + i:1 + i + film.nx]
-        h = h + (p[window] - m) / d**2 * (there[window] & film.inside)[..., None]
-    return 2 * film.A / (mu0 * film.Ms) * h
-"""
-PERIODIC = """
-def exchange(m, film):
-    h = sum((np.roll(m, s, a) - m) / d**2 for a, d in ((1, film.dx), (0, film.dy)) for s in (1, -1))
-    return 2 * film.A / (mu0 * film.Ms) * h * film.inside[..., None]
-"""
-FULL = {"check-exchange": 4, "check-anisotropy": 3, "check-wall": 3}
-NONE = dict.fromkeys(FULL, 0)
-
-
-def copied(given):
-    """The answer copied below itself, and the copy emptied; another copied, and the copy is the better one."""
-    out = []
-    for cell in given:
-        out.append(cell)
-        if cell["id"] == "exchange":
-            out.append({**cell, "id": "copy-1", "source": ""})
-        if cell["id"] == "anisotropy":
-            out[-1] = {**cell, "id": "copy-2", "source": "def anisotropy(m, film, K, axis):\n    return 0 * m"}
-            out.append(cell)
-    return out
-
-
-def class_of_submissions(folder, name):
-    right = solutions(name)
-    without = lambda *ids: lambda given: [cell for cell in given if cell["id"] not in ids]
-    cheat = ("import glob, json, re\nfor path in glob.glob('../../../source/*/*.ipynb'):\n    for cell in json.load(open(path))['cells']:\n"
-             "        if cell['id'] == 'exchange':\n            exec(''.join(cell['source']))")
-    swap = "checks.exchange = lambda *_, **__: 4.0\n"
-    made = {
-        "right": (right, None, FULL),
-        "otherstyle": (right | {"exchange": PADDED}, None, FULL),
-        "periodic": (right | {"exchange": PERIODIC}, None, FULL | {"check-exchange": 2, "check-wall": 0}),
-        "half": (right | {"anisotropy": right["anisotropy"].replace("2 * K", "K")}, None, FULL | {"check-anisotropy": 0, "check-wall": 0}),
-        "unfinished": ({"exchange": right["exchange"]}, None, NONE | {"check-exchange": 4}),
-        "lazy": (right | {"exchange": "exchange = mb.llg.exchange_field"}, None, FULL | {"check-exchange": 0}),
-        "copied": (right, copied, FULL),
-        "deleted": (right, without("exchange", "check-exchange", "check-wall"), {"check-exchange": 0, "check-anisotropy": 3, "check-wall": 0}),
-        "endless": (right | {"anisotropy": "while True:\n    pass"}, None, {"check-exchange": 4, "check-anisotropy": 0, "check-wall": 0}),
-        "exits": (right | {"anisotropy": "import os\nos._exit(0)"}, None, {"check-exchange": 4, "check-anisotropy": 0, "check-wall": 0}),
-        "edited": ({**right, "exchange": "def exchange(m, film):\n    return 0 * m", "check-exchange": "4.0"}, None,
-                   FULL | {"check-exchange": 0, "check-wall": 0}),
-        "swapped": (right | {"exchange": swap + "import numpy\nnumpy.abs = lambda x: numpy.zeros(1)\ndef exchange(m, film):\n    return 0 * m"}, None,
-                    NONE),
-        "silent": (right | {"exchange": "import sys\nexchange = 0\nget_ipython().displayhook = lambda *a: None\nsys.displayhook = lambda *a: None"}, None,
-                   NONE),
-        "reads": (right | {"exchange": cheat}, None, FULL)}
-    for student, (changes, move, _) in made.items():
-        submit(folder, student, name, changes, move)
-    return {student: expected for student, (*_, expected) in made.items()}
-
-
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """A course with its whole class graded: (folder, expected points)."""
+    """A course with its whole class graded: (folder, assignment, expected points)."""
     pytest.importorskip("nbgrader")
     folder = tmp_path_factory.mktemp("course") / "magbook"
     name = course.write(folder, SECRET, [2])[0].stem
     nbgrader(folder, "generate_assignment", name)
-    expected = class_of_submissions(folder, name)
+    expected = course.rehearse(folder)[name]
     nbgrader(folder, "autograde", name, "--Run.timeout=15")
     nbgrader(folder, "generate_feedback", name)
     nbgrader(folder, "export")
@@ -261,4 +184,4 @@ def test_the_solution_earns_all_points(number, tmp_path):
 def test_a_wrong_submission_earns_what_it_should(number, tmp_path):
     name = NUMBERS[number].stem
     changes, points = wrongs()[name]
-    assert sum(run(tmp_path, name, solutions(name) | changes).values()) == pytest.approx(points)
+    assert sum(run(tmp_path, name, changes).values()) == pytest.approx(points)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .._arguments import check_counts, number, said
 
-SECONDS = 60.0
+SECONDS = 12.0
 """That one property may take."""
 
 
