@@ -174,7 +174,7 @@ user, or in a container:
 - *As another user.* Give a user `grader` a copy of this folder without `gradebook.db` and the other students' work, `chmod 700` the original, and run
   `sudo -u grader nbgrader autograde ASSIGNMENT --student NAME` there, one student at a time.
 - *In a container.* `docker run --rm --network none -v "$PWD":/course -w /course IMAGE nbgrader autograde ASSIGNMENT --student NAME`, with an image that has step 1
-  (the book's Dockerfile is one). Mount a copy of the folder with one submission in it.
+  (`jupyter-repo2docker --image-name magbook ADDRESS` builds one from the book's repository). Mount a copy of the folder with one submission in it.
 
 In both the submission still sees the solution of its own assignment: nbgrader needs it there. What remains is to look: `grep -rn "source\\|gradebook\\|os\\.\\|open(" submitted`.
 '''

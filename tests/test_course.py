@@ -1,5 +1,6 @@
 """From the assignments to grades: nbgrader on a class of made-up submissions, and what is promised in the course's README."""
 
+import contextlib
 import csv
 import importlib
 import json
@@ -159,29 +160,38 @@ def wrongs():
     return found
 
 
-def run(folder, name, changes):
-    """The points of each check of an assignment, executed with other answers."""
-    from nbclient import NotebookClient
+def run(name, changes):
+    """The points of each check of an assignment, executed with other answers, here: a kernel of its own would take longer to start."""
+    import matplotlib
 
-    notebook = nbformat.read(course.ASSIGNMENTS / f"{name}.ipynb", as_version=4)
-    for cell in notebook.cells:
-        cell.source = changes.get(cell.id, cell.source)
-    NotebookClient(notebook, timeout=120, allow_errors=bool(changes), resources={"metadata": {"path": folder}}).execute()
-    return {cell.id: next((float(output["data"]["text/plain"]) for output in cell.outputs if output.output_type == "execute_result"), 0.0)
-            for cell in notebook.cells if cell.id.startswith("check-")}
+    matplotlib.use("Agg")
+    names, points = {}, {}
+    for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items():
+        source = changes.get(key, "".join(cell["source"]))
+        if key.startswith("check-"):
+            try:
+                points[key] = eval(source, names)
+            except NameError:  # an answer that there is not
+                points[key] = 0.0
+        elif cell["cell_type"] == "code":
+            with contextlib.suppress(Exception if changes else ()):
+                exec(source, names)
+    return points
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_solution_earns_all_points(number, tmp_path):
+def test_the_solution_earns_all_points(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     name = NUMBERS[number].stem
     points = {key: cell["metadata"]["nbgrader"]["points"] for key, cell in cells(NUMBERS[number]).items() if key.startswith("check-")}
-    assert run(tmp_path, name, {}) == points
+    assert run(name, {}) == points
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_wrong_submission_earns_what_it_should(number, tmp_path):
+def test_a_wrong_submission_earns_what_it_should(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     name = NUMBERS[number].stem
     changes, points = wrongs()[name]
-    assert sum(run(tmp_path, name, changes).values()) == pytest.approx(points)
+    assert sum(run(name, changes).values()) == pytest.approx(points)
