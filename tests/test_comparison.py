@@ -128,20 +128,33 @@ def test_what_a_notebook_shows(rom, run, monkeypatch):
     assert text[0].startswith("The run's alpha is 0.1") and text[1].startswith("the model: film average off by")
 
 
+def test_the_page_explains_messages_as_they_are(root):
+    page, code = ((root / name).read_text() for name in ("book/own_film.md", "magbook/trajectory.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code + (root / "magbook/rom.py").read_text())
+    messages = re.findall(r"^\| `([^`]+)` \|", page.split("## What the messages mean")[1], re.M)
+    assert len(messages) > 10 and not [message for message in messages if message not in code]
+
+
 @pytest.mark.slow
-def test_how_good_is_the_papers_network_on_a_run_of_mumax3(tmp_path):
+def test_how_good_is_the_papers_network_on_a_run_of_mumax3(tmp_path, root, monkeypatch):
     """128 x 32 cells, a state at the first step after each 10 ps, as `autosave` leaves it, and the field in the table."""
     film = Film(cells=(128, 32))
     own = mb.simulate(mb.sp4.FIELD_1, film, duration=3.02e-10, every=1e-12, progress=False)
     rows = ["# t (s)\tmx ()\tmy ()\tmz ()\tB_extx (T)\tB_exty (T)\tB_extz (T)"]
+    folder = tmp_path / "sp4.out"
+    folder.mkdir()
     for n, i in enumerate([0, *(10 * np.arange(1, 31) + np.random.default_rng(1).integers(0, 3, 30))]):
-        ovf.write(tmp_path / f"m{n:06d}.ovf", own.m[i], (film.dx, film.dy, film.thickness), time=own.t[i])
+        ovf.write(folder / f"m{n:06d}.ovf", own.m[i], (film.dx, film.dy, film.thickness), time=own.t[i])
         rows.append("\t".join(f"{value:.8g}" for value in (own.t[i], *own.mean[i], *own.field)))
-    (tmp_path / "table.txt").write_text("\n".join(rows) + "\n")
+    (folder / "table.txt").write_text("\n".join(rows) + "\n")
 
-    rom = mb.load_rom("paper")
-    run = mb.Trajectory.from_ovf(tmp_path, alpha=0.02)
-    found = rom.compare(run)
+    monkeypatch.chdir(tmp_path)
+    three, *others = re.findall(r"^```python\n(.*?)^```", (root / "book/own_film.md").read_text(), re.M | re.S)
+    assert three.count("\n") == 3
+    names = {"mb": mb}
+    for lines in (three, *others):
+        exec(lines, names)
+    rom, run, found = (names[name] for name in ("rom", "run", "found"))
 
     assert [one.split()[:3] for one in found.differences] == [["The", "run", "has"], ["Not", "in", "the"], ["The", "run", "has"]]
     errors = {name: error["film average"] for name, error in found.errors.items()}
