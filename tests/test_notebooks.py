@@ -160,3 +160,14 @@ def test_its_citations_say_whom_they_cite(notebook, root):
     for words, key in re.findall(r"\[([^][]+)\]\(references\.md#(\w+)\)", prose(notebook)):
         first, year = str(entries[key].persons["author"][0].rich_last_names[0]), entries[key].fields["year"]
         assert first in words and year in words, f"[{words}] is of {first} ({year})"
+
+
+def test_the_time_in_its_head(notebook):
+    """As read aloud: 150 words a minute, half a minute for a figure and for a formula, and ten lines of code a minute."""
+    text = prose(notebook).split("## Exercises")[0]
+    formulas = len(re.findall(r"\$\$.*?\$\$", text, flags=re.S))
+    figures = sum("figure" in cell.metadata.get("mystnb", {}) for cell in code_cells(notebook))
+    words = len(re.sub(r"\$\$.*?\$\$", "", text, flags=re.S).split())
+    minutes = words / 150 + (formulas + figures) / 2 + sum(len(lines(cell)) for cell in visible(notebook)) / 10
+    said = int(re.search(r"\*\*Takes\*\* about (\d+) minutes to read", notebook.cells[0].source)[1])
+    assert abs(said - minutes) <= 5, minutes

@@ -1,0 +1,10 @@
+"""Checks that know physics, one for each assignment of `book/assignments`.
+
+`checks.exchange(f)` calls what a student wrote on films and states that are drawn, and prints a line with a tick or a cross
+for each law that must hold, whatever the code looks like. It returns points. Students call it with seed 0, a course with a
+seed of its own (`python -m magbook course`).
+"""
+
+from .fields import anisotropy, exchange, wall
+
+__all__ = ["anisotropy", "exchange", "wall"]
