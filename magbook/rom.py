@@ -175,6 +175,7 @@ class ReducedOrderModel:
         Raises ValueError for a film of another size or shape, and a run that is too short. Own films: "Bring your own film".
         """
         instance("run", run, Trajectory)
+        array("run", run.m, finite=True)
         words, ours = self._differences(run), self.film
         last = run.t[0] + min(self.dynamics.last * (1 + 1e-9), run.t[-1] - run.t[0])
         with warnings.catch_warnings(record=True) as caught:

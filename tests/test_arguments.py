@@ -35,7 +35,7 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
 # What an error may name instead: what an argument is, or what it does not go with.
 NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["trajectories"], "history": ["histories"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
          "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings"],
-         "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
+         "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF", "t"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
          "states": ["validation", "shape"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
 # Right, and long
 LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}

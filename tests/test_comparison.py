@@ -106,6 +106,7 @@ def test_a_rollout_that_runs_away_is_said(run):
 @pytest.mark.parametrize("change, match", [
     (lambda run: "run", "^run: got 'run'"), (lambda run: changed(run, film=FILM.replace(size=(33e-9, 16e-9, 3e-9))), "^run: its film is 33 × 16 × 3 nm; this model knows"),
     (lambda run: changed(run, film=FILM.replace(size=(32e-9, 16e-9, 5e-9))), "^run: its film is 32 × 16 × 5 nm"),
+    (lambda run: changed(run, m=run.m * np.float32(np.nan)), "^run: it holds numbers that are not finite"),
     (lambda run: changed(run, t=T[:5], m=run.m[:5]), "^run: it lasts 4e-11 s; more than 4e-11 s is needed"),
     (lambda run: changed(run, t=T[:1], m=run.m[:1]), "^run: every: got 1e-11 s; the run lasts 0 s"),
     (lambda run: changed(run, film=FILM.replace(mask=np.arange(16) % 16 > 4 + 0 * np.arange(8)[:, None])), "^run: its film has another shape; 40 cells")])
