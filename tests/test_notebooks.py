@@ -4,6 +4,7 @@ import ast
 import re
 import statistics
 
+import magbook_chapters
 import nbformat
 import pytest
 import yaml
@@ -115,16 +116,28 @@ def test_it_says_under_its_title_what_it_needs_and_gives(notebook):
 
 def test_its_figures_have_a_caption_a_name_and_alt_text(notebook):
     names = []
-    for cell in code_cells(notebook):
+    for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
         shown = cell.metadata.get("mystnb", {})
-        if "figure" not in shown and "image" not in shown:
+        caption = below is not None and "caption" in below.metadata.get("tags", [])
+        assert caption == ("figure" in shown or "image" in shown), f"a caption stands under a figure, where JupyterLab shows it: {cell.source}"
+        if not caption:
             continue
-        assert shown["figure"]["caption"].strip(), cell.source
+        assert below.cell_type == "markdown" and below.source.strip()
+        assert "caption" not in shown["figure"], "it is written once"
         assert shown["figure"]["name"].startswith("fig-"), cell.source
         assert len(shown["image"]["alt"].split()) >= 8, f"alt text that describes, for {shown['figure']['name']}"
         names.append(shown["figure"]["name"])
     assert len(set(names)) == len(names), names
     # A figure made but not described in the metadata fails the build of the site.
+
+
+def test_the_site_takes_a_caption_from_the_cell_under_its_figure():
+    figure = nbformat.v4.new_code_cell("1", metadata={"mystnb": {"figure": {"name": "fig-one"}, "image": {"alt": "one"}}})
+    text, caption, more = map(nbformat.v4.new_markdown_cell, ("Look.", "It is *one*.", "So."))
+    caption.metadata["tags"] = ["caption"]
+    read = magbook_chapters.with_captions(nbformat.v4.new_notebook(cells=[text, figure, caption, more]))
+    assert [cell.source for cell in read.cells] == ["Look.", "1", "So."]
+    assert read.cells[1].metadata["mystnb"] == {"figure": {"name": "fig-one", "caption": "It is *one*."}, "image": {"alt": "one"}}
 
 
 def test_its_live_cells_say_what_they_do(notebook):
@@ -137,14 +150,9 @@ def test_its_glued_numbers_are_not_inside_formulas(notebook):
     assert not re.findall(r"(?<![\\$])\$[^$\n]*\{glue[^$\n]*\$", prose(notebook)), "shown as they stand"
 
 
-def captions(notebook):
-    return [cell.metadata["mystnb"]["figure"]["caption"] for cell in code_cells(notebook) if "figure" in cell.metadata.get("mystnb", {})]
-
-
 def test_what_it_names_reads_in_jupyterlab(notebook):
     """Roles would show as keys there. Numbers come from the code, and equations are numbered where they stand."""
-    roles = {role for text in [prose(notebook), *captions(notebook)] for role in re.findall(r"\{([\w:+-]+)\}`", text)}
-    assert roles <= {"glue:text", "eq"}
+    assert set(re.findall(r"\{([\w:+-]+)\}`", prose(notebook))) <= {"glue:text", "eq"}
 
 
 def test_its_citations_say_whom_they_cite(notebook, root):

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import fontpkg
 import magbook_chapters
+import nbformat
 from docutils import nodes
 from fontTools import subset
 from fontTools.ttLib import TTFont
@@ -70,6 +71,7 @@ def setup(app):
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
     app.connect("env-before-read-docs", execute)
+    app.connect("source-read", take_captions)
     app.connect("doctree-read", finish_cells)
     app.connect("doctree-read", understand_links)
     app.connect("env-updated", name_references, priority=900)  # once the list of references is made
@@ -101,6 +103,12 @@ def execute(app, env, docnames):
     errors = magbook_chapters.execute(chapters, app.config.nb_execution_cache_path, LOGGER.info)
     if errors:
         raise ExtensionError("\n\n".join(f"{path.name}: {error}" for path, error in errors.items()))
+
+
+def take_captions(app, docname, source):
+    """Put the captions where myst-nb looks for them."""
+    if app.env.doc2path(docname).endswith(".ipynb"):
+        source[0] = nbformat.writes(magbook_chapters.with_captions(nbformat.reads(source[0], as_version=4)))
 
 
 def finish_cells(app, doctree):
@@ -217,7 +225,7 @@ def _name_figure(node, alt):
     while parent is not None and not isinstance(parent, nodes.figure):
         parent = parent.parent
     if parent is None:
-        LOGGER.warning("a figure without caption: mystnb.figure.caption in its cell's metadata", location=node,
+        LOGGER.warning("a figure without caption: a Markdown cell tagged `caption` under it", location=node,
                        type="magbook", subtype="caption")
     alt = html.escape(" ".join(alt.split()))
     named = re.sub(FIGURE + "([^>]*)>", lambda match: f'{FIGURE} role="group" aria-label="{alt}"{match[1]}>'
