@@ -6,5 +6,13 @@ seed of its own (`python -m magbook course`).
 """
 
 from .fields import anisotropy, exchange, wall
+from .learning import descent, loss_gradient, vector_loss
 
-__all__ = ["anisotropy", "exchange", "wall"]
+__all__ = [
+    "anisotropy",
+    "descent",
+    "exchange",
+    "loss_gradient",
+    "vector_loss",
+    "wall",
+]
