@@ -81,7 +81,7 @@ class Run(Execute):
 class Page(HTMLExporter):
     """Feedback as one file that needs no network and does not show the course's seed."""
 
-    def from_notebook_node(self, nb: NotebookNode, resources: dict | None = None, **kw) -> tuple[str, dict]:
+    def from_notebook_node(self, nb: NotebookNode, resources: dict | None = None, **kw) -> tuple[str, dict]:  # type: ignore[override]
         for cell in nb.cells:
             cell.source = _HIDDEN.sub("\n# ... and once more, on other cases. The points are those of the second time.", cell.source)
             for output in cell.get("outputs", []) if _is_check(cell) else ():
