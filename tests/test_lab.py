@@ -312,7 +312,7 @@ def test_no_panel_is_blank_on_a_busy_machine_and_in_half_a_window(lab):
             name = f"four-{k}.ipynb"
             nbformat.write(notebook, lab.folder / name)
             kernel = lab.page.evaluate(RUN_ALL, [name, kernel])
-            until(lab.page, lambda: lab.page.evaluate(FIGURES, name) == 4, f"four figures at opening {k + 1}")
+            until(lab.page, lambda name=name: lab.page.evaluate(FIGURES, name) == 4, f"four figures at opening {k + 1}")
     finally:
         lab.page.set_viewport_size({"width": 1280, "height": 900})
         for process in busy:
