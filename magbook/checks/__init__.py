@@ -6,5 +6,6 @@ seed of its own (`python -m magbook course`).
 """
 
 from .fields import anisotropy, exchange, wall
+from .moment import critical, switching, torque
 
-__all__ = ["anisotropy", "exchange", "wall"]
+__all__ = ["anisotropy", "critical", "exchange", "switching", "torque", "wall"]
