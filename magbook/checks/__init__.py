@@ -7,5 +7,6 @@ seed of its own (`python -m magbook course`).
 
 from .fields import anisotropy, exchange, wall
 from .moment import critical, switching, torque
+from .stepping import integrate, precession, step
 
-__all__ = ["anisotropy", "critical", "exchange", "switching", "torque", "wall"]
+__all__ = ["anisotropy", "critical", "exchange", "integrate", "precession", "step", "switching", "torque", "wall"]
