@@ -5,8 +5,9 @@ for each law that must hold, whatever the code looks like. It returns points. St
 seed of its own (`python -m magbook course`).
 """
 
-from .fields import anisotropy, exchange, wall
+from .fields import anisotropy, coupling, decay, exchange, stray, wall
 from .moment import critical, switching, torque
 from .stepping import integrate, precession, step
 
-__all__ = ["anisotropy", "critical", "exchange", "integrate", "precession", "step", "switching", "torque", "wall"]
+__all__ = [
+    "anisotropy", "coupling", "critical", "decay", "exchange", "integrate", "precession", "step", "stray", "switching", "torque", "wall"]
