@@ -1,5 +1,6 @@
 """What all checks do, whatever they check."""
 
+import inspect
 import sys
 import time
 
@@ -107,7 +108,7 @@ def test_an_answer_is_taken_as_numbers():
         given("3 nm", ())
 
 
-@pytest.mark.parametrize("name", checks.__all__)
+@pytest.mark.parametrize("name", [name for name in checks.__all__ if "points" in inspect.signature(getattr(checks, name)).parameters])
 def test_points_and_seeds_are_looked_at(name):
     check = getattr(checks, name)
     answer = [None] * (check.__code__.co_argcount)

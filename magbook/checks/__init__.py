@@ -5,6 +5,11 @@ for each law that must hold, whatever the code looks like. It returns points. St
 seed of its own (`python -m magbook course`).
 """
 
-from .fields import anisotropy, exchange, wall
+from .drawn import damping, field_of, film_of, loudest, ringing, stiffening, turns
+from .fields import anisotropy, coupling, decay, exchange, stray, wall
+from .moment import critical, switching, torque
+from .stepping import integrate, precession, step
 
-__all__ = ["anisotropy", "exchange", "wall"]
+__all__ = [
+    "anisotropy", "coupling", "critical", "damping", "decay", "exchange", "field_of", "film_of", "integrate", "loudest", "precession",
+    "ringing", "step", "stiffening", "stray", "switching", "torque", "turns", "wall"]
