@@ -7,6 +7,8 @@ import magbook as mb
 from magbook import checks
 from magbook.checks import drawn
 
+pytestmark = pytest.mark.slow  # each check runs a moment or a film many times
+
 WRONG = {
     "05_walls": ({
         "number": "number, film, field = 7, checks.film_of(7), checks.field_of(7)\nstart = mb.s_state(film)\n",

@@ -231,7 +231,7 @@ def by_newell(m, film, height):
 
 @pytest.mark.parametrize("f", [pair_by_pair, cell_after_cell, by_convolution, by_newell])
 def test_right_stray(f):
-    for seed in range(20):
+    for seed in range(20 if f is by_convolution else 5):
         assert checks.stray(f, points=6, seed=seed) == 6
 
 

@@ -7,6 +7,8 @@ from scipy.integrate import solve_ivp
 import magbook as mb
 from magbook import checks
 
+pytestmark = pytest.mark.slow  # each check runs a moment or a film many times
+
 GAMMA = 2.211e5
 PINNED = np.array([-1.0, 0, 0])
 
@@ -154,7 +156,7 @@ def by_bisection(alpha, Hk, Ms):
     return np.array([low, high]).mean(axis=0)
 
 
-@pytest.mark.parametrize("f, seeds", [(in_one_run, 4), (by_theory, 20), (by_bisection, 1)])
+@pytest.mark.parametrize("f, seeds", [(in_one_run, 2), (by_theory, 20), (by_bisection, 1)])
 def test_right_critical(f, seeds):
     for seed in range(seeds):
         assert checks.critical(f, points=3, seed=seed) == 3
