@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.exporters import HTMLExporter
+from nbformat import NotebookNode
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor, OverwriteCells
 
 _HIDDEN = re.compile(r"\n?### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", re.S)
@@ -23,7 +24,7 @@ def _is_check(cell):
 class Written(NbGraderPreprocessor):
     """Of several cells with one name, as a student's copy makes them, keep the last that something was written into."""
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         cells = {}
         for cell in nb.cells:
             if _name(cell):
@@ -43,7 +44,7 @@ class PutBack(OverwriteCells):
         super().__init__(**kw)
         self.add_missing_cells = True
 
-    def add_missing_grade_cells(self, nb, resources):
+    def add_missing_grade_cells(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         source = self.gradebook.find_notebook(self.notebook_id, self.assignment_id)
         text, answers = {cell.name: cell for cell in source.source_cells}, {cell.name for cell in source.solution_cells}
         for graded in sorted(source.grade_cells, key=lambda cell: list(text).index(cell.name)):
@@ -58,7 +59,7 @@ class PutBack(OverwriteCells):
 class Run(Execute):
     """Execute; where the kernel dies or falls silent, or a check ends without a number, say so in the check, which then earns nothing."""
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
         if getattr(self, "dead", False):
             return self._failed(cell, "KernelGone", "the kernel had gone in a cell above"), resources
         try:
@@ -80,7 +81,7 @@ class Run(Execute):
 class Page(HTMLExporter):
     """Feedback as one file that needs no network and does not show the course's seed."""
 
-    def from_notebook_node(self, nb, resources=None, **kw):
+    def from_notebook_node(self, nb: NotebookNode, resources: dict | None = None, **kw) -> tuple[str, dict]:  # type: ignore[override]
         for cell in nb.cells:
             cell.source = _HIDDEN.sub("\n# ... and once more, on other cases. The points are those of the second time.", cell.source)
             for output in cell.get("outputs", []) if _is_check(cell) else ():

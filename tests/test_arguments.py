@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magbook import applied, baselines, dataset, files, llg, metrics, modes, ovf, pca, sp4
+from magbook import applied, baselines, course, dataset, files, llg, metrics, modes, ovf, pca, sp4
 from magbook.film import Film, unit
 from magbook.trajectory import Trajectory
 
@@ -34,7 +34,7 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
 
 # What an error may name instead: what an argument is, or what it does not go with.
 NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["trajectories"], "history": ["histories"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
-         "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings"],
+         "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings", "folder"], "only": ["folder"], "book": ["folder"],
          "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF", "t"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
          "states": ["validation", "shape"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
 # Right, and long
@@ -110,6 +110,8 @@ def calls(folder):
     basis = pca.fit(np.random.default_rng(2).standard_normal((6, 4, 8, 3)).astype(np.float32), 2)
     wave = dict(fields=FIELDS, values=np.arange(6.0))
     return {
+        "course": (course.write, dict(folder=folder / "course", seed=1, only=[2], book="")),
+        "rehearsal": (course.rehearse, dict(folder=folder / "course")),
         "vector": (applied.vector, dict(field=(0.1, 0.2))),
         "from_polar": (applied.from_polar, dict(strength=[0.1, 0.2], direction=[3.0, 4.0])),
         "to_polar": (applied.to_polar, dict(fields=FIELDS)),

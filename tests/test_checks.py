@@ -1,10 +1,12 @@
 """What all checks do, whatever they check."""
 
+import inspect
 import sys
 import time
 
 import numpy as np
 import pytest
+from test_arguments import BAD
 
 import magbook as mb
 from magbook import checks
@@ -107,7 +109,21 @@ def test_an_answer_is_taken_as_numbers():
         given("3 nm", ())
 
 
-@pytest.mark.parametrize("name", checks.__all__)
+CHECKS = [name for name in checks.__all__ if "points" in inspect.signature(getattr(checks, name)).parameters]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_whatever_is_handed_in_earns_nothing_and_stops_nothing(name, capsys):
+    """Numbers, texts, arrays of any shape, functions that give a text: a sentence, and no points."""
+    check = getattr(checks, name)
+    more = {"number": 1, "film": mb.Film(cells=(8, 2)), "K": 1e5}
+    others = [more.get(argument) for argument in inspect.signature(check).parameters if argument not in ("points", "seed")][1:]
+    for label, value in BAD.items():
+        assert check(value, *others) == 0, label
+        assert "\N{BALLOT X}" in capsys.readouterr().out, label
+
+
+@pytest.mark.parametrize("name", CHECKS)
 def test_points_and_seeds_are_looked_at(name):
     check = getattr(checks, name)
     answer = [None] * (check.__code__.co_argcount)

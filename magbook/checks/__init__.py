@@ -5,14 +5,12 @@ for each law that must hold, whatever the code looks like. It returns points. St
 seed of its own (`python -m magbook course`).
 """
 
-from .fields import anisotropy, exchange, wall
+from .drawn import damping, field_of, film_of, loudest, ringing, stiffening, turns
+from .fields import anisotropy, coupling, decay, exchange, stray, wall
 from .learning import descent, loss_gradient, vector_loss
+from .moment import critical, switching, torque
+from .stepping import integrate, precession, step
 
 __all__ = [
-    "anisotropy",
-    "descent",
-    "exchange",
-    "loss_gradient",
-    "vector_loss",
-    "wall",
-]
+    "anisotropy", "coupling", "critical", "damping", "decay", "descent", "exchange", "field_of", "film_of", "integrate", "loss_gradient", "loudest",
+    "precession", "ringing", "step", "stiffening", "stray", "switching", "torque", "turns", "vector_loss", "wall"]

@@ -146,7 +146,8 @@ def _out_of_order(functions):
     for one in functions:
         plain = inspect.unwrap(one.__init__ if inspect.isclass(one) else one)  # type: ignore[misc]
         kept.append((plain, plain.__code__))
-        stopped = Stopped(f"{one.__qualname__} is the package's own, and out of order while this check runs: write it yourself.")
+        owner = "the package" if one.__module__.startswith(__package__.partition(".")[0]) else one.__module__.partition(".")[0]
+        stopped = Stopped(f"{one.__qualname__} is {owner}'s own, and out of order while this check runs: write it yourself.")
         # the exception is a constant of the code, which knows no name outside of itself
         plain.__code__ = refuse.__code__.replace(co_consts=tuple(
             stopped if const == "the exception" else const for const in refuse.__code__.co_consts))

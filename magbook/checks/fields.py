@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import llg
+from ..demag import Demag
 from ..film import MU0, Film, unit
 from ._check import call, generator, given, grade
 
@@ -210,3 +211,184 @@ def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 
         return None if abs(ratio - 1) < 0.03 else f"Yours is {ratio:.3g} times as wide."
 
     return grade([ends, rest, width], points, needs=2)  # the first holds before anything is written
+
+
+# ---------------------------------------------------------------------------- of another film
+
+
+def _dipoles(moment, x, y, z):
+    """The field (..., 3) in A/m of a dipole (3,) in A m^2 at x, y, z (...) in m from it."""
+    r = np.stack(np.broadcast_arrays(x, y, z), axis=-1)
+    size = np.linalg.norm(r, axis=-1, keepdims=True)
+    return (3 * np.sum(r * moment, axis=-1, keepdims=True) * r / size**2 - moment) / (4 * np.pi * size**3)
+
+
+def _moment(film):
+    return film.Ms * film.cell_volume
+
+
+def stray(f: Callable, *, points: float = 4, seed: int = 0) -> float:
+    """Check the stray field of one film in another above it, assignment 3; prints what holds, and returns points.
+
+    f: (m, film, height) -> H in A/m, (ny, nx, 3), at the centres of the cells of an equal film. m: (ny, nx, 3), vectors of any
+    length, 1 for Ms. height: m, from centre to centre, negative below; at least three cells. points: for all properties. seed: of
+    what is drawn. Raises ValueError for points or a seed that is none.
+    """
+    rng = generator(seed)
+    film, _ = _draw_film(rng)
+    height = 4 * film.dy
+
+    def field(m, film, height=height):
+        return call(f, m, film, height, shape=m.shape)
+
+    def single(film, row, column):
+        """A state with one moment, and its dipole field at all cells `height` above."""
+        m = np.zeros((film.ny, film.nx, 3))
+        m[row, column] = unit(rng.standard_normal(3))
+        x, y = film.x - film.x[column], film.y - film.y[row]
+        return m, lambda x=x, y=y, h=height: _dipoles(_moment(film) * m[row, column], x[None, :], y[:, None], h)
+
+    def far():
+        """From far away a film is one dipole, with the moment of all its cells."""
+        m = unit(_draw_state(rng, film) + 2 * unit(rng.standard_normal(3)))
+        away = 300 * film.size[1]
+        h = field(m, film, away)
+        true = _dipoles(_moment(film) * m.sum(axis=(0, 1)), film.x[None, :] - film.size[0] / 2, film.y[:, None] - film.size[1] / 2, away)
+        times = np.sum(h * true) / np.sum(true**2)
+        if abs(times) < 1e-9:
+            return "Yours has no field there."
+        if np.abs(h - times * true).max() > 0.03 * np.abs(times * true).max():
+            return "The field of yours points elsewhere than a dipole's."
+        return None if abs(times - 1) < 0.03 else f"Yours is {times:.3g} times as strong."
+
+    def near():
+        """Close by, the field of a single cell is that of a dipole in its middle (to a tenth or so, at four cells' distance)."""
+        row, column = rng.integers(2, film.ny - 2), rng.integers(2, film.nx - 2)
+        m, dipole = single(film, row, column)
+        h, x, y = field(m, film), film.x - film.x[column], film.y - film.y[row]
+
+        def is_like(true):
+            return np.abs(h - true).max() < 0.12 * np.abs(true).max()
+
+        if is_like(dipole()):
+            return None
+        for words, other in (("It is the field on the other side: is the offset that of the cell that acts, seen from the one that feels?", dipole(-x, -y)),
+                             ("Are cells dx apart along x, and dy along y?", dipole(x / film.dx * film.dy, y / film.dy * film.dx))):
+            if is_like(other):
+                return f"Yours is not. {words}"
+        return f"Yours differs by up to {np.abs(h - dipole()).max() / np.abs(dipole()).max():.2g} of the largest field."
+
+    def copies():
+        """There is one film, and no copies of it beside it: what an edge does to the opposite edge comes from far."""
+        for name, cells in (("right", (40, 4)), ("upper", (4, 40))):
+            long = Film((cells[0] * film.dx, cells[1] * film.dy, 3e-9), cells, Ms=film.Ms)
+            m, dipole = single(long, cells[1] - 1, cells[0] - 1)
+            h, true = field(m, long)[0, 0], dipole()[0, 0]
+            if np.linalg.norm(h - true) > 0.12 * np.linalg.norm(true):
+                times = np.linalg.norm(h) / np.linalg.norm(true)
+                return f"The {name} edge acts on the opposite one {times:.3g} times as strongly as it should." + (
+                    " A Fourier transform takes the end of the array for a neighbour of its beginning; zeros between them keep them apart."
+                    if times > 2 else "")
+        return None
+
+    def corners():
+        """Corners are cells like all others: each acts on all cells, and on itself from above, as a dipole does."""
+        for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            m, dipole = single(film, row, column)
+            off = np.abs(field(m, film) - dipole()).max(axis=-1) / np.abs(dipole()).max()
+            if off.max() > 0.12:
+                where = [f"the {'upper' if j else 'lower'} {'right' if i else 'left'} corner" for j, i in ((row, column), np.array(
+                    np.unravel_index(off.argmax(), off.shape)) > np.array(off.shape) / 2)]
+                return f"Yours is off where {where[0]} acts on cells near {where[1]}."
+        return None
+
+    def adds():
+        """Fields add up: that of two states together is the sum of those of each."""
+        a, b = _draw_state(rng, film), _draw_state(rng, film)
+        h = field(a, film)
+        return None if np.abs(field(a + 2 * b, film) - h - 2 * field(b, film)).max() < 1e-6 * np.abs(h).max() else "Yours do not."
+
+    def reciprocity():
+        """What the lower film does to the upper one, that one does back: the energy of a in the field of b, from below, is that of b in a's, from above."""
+        a, b = _draw_state(rng, film), _draw_state(rng, film)
+        one, two = a * field(b, film), b * field(a, film, -height)
+        if abs(one.sum() - two.sum()) < 1e-6 * np.abs(one).sum():
+            return None
+        same = np.array_equal(field(b, film), field(b, film, -height))
+        return "Yours are not the same." + (" Your field does not care whether the height is negative." if same else "")
+
+    return grade([far, near, copies, corners, adds, reciprocity], points, forbidden=(llg.demag_field, llg.effective_field, Demag))
+
+
+def coupling(f: Callable, *, points: float = 4, seed: int = 0) -> float:
+    """Check the energy of one film in the field of another below it, assignment 3; prints what holds, and returns points.
+
+    f: (a, b, film, height) -> energy in J of the upper state a in the field of the lower state b. a, b: (ny, nx, 3). height: m,
+    from centre to centre, negative if the film of a is the lower one. points: for all properties. seed: of what is drawn. Raises
+    ValueError for points or a seed that is none.
+    """
+    rng = generator(seed)
+    film, _ = _draw_film(rng)
+    away = 300 * film.size[1]
+    whole = _moment(film) * film.nx * film.ny
+    scale = MU0 * whole**2 / (4 * np.pi * away**3)
+    a, b = _draw_state(rng, film), _draw_state(rng, film)
+
+    def energy(a, b, height=4 * film.dy):
+        return float(call(f, a, b, film, height, shape=()))
+
+    def uniform(*direction):
+        return np.broadcast_to(np.array(direction, float), (film.ny, film.nx, 3)).copy()
+
+    def upright():
+        """Two films magnetized up, one far above the other, attract: their energy is -2 mu0 M^2/(4 pi d^3), with M the moment of each."""
+        times = energy(uniform(0, 0, 1), uniform(0, 0, 1), away) / (-2 * scale)
+        if abs(times) < 1e-9:
+            return "Yours is zero."
+        return None if abs(times - 1) < 0.02 else f"Yours is {times:.3g} times that." + (
+            " The half belongs to a film in its own field, where each pair is counted twice." if abs(times - 0.5) < 0.01 else "")
+
+    def flat():
+        """Magnetized in the plane they would rather be opposite: parallel, their energy is +mu0 M^2/(4 pi d^3)."""
+        for one in ((1, 0, 0), (0, 1, 0)):
+            times = energy(uniform(*one), uniform(*one), away) / scale
+            if not abs(times - 1) < 0.02:
+                return f"Along {'xy'[one[1]]} yours is {times:.3g} times that."
+        return None
+
+    def opposite():
+        """With one film turned around the energy is the opposite."""
+        off = abs(energy(-a, b) + energy(a, b)) + abs(energy(a, -b) + energy(a, b))
+        return None if off < 1e-6 * abs(energy(a, b)) else "Yours is not."
+
+    def both():
+        """The energy belongs to both: of a in the field of b it is that of b in the field of a."""
+        one, two = energy(a, b), energy(b, a, -4 * film.dy)
+        return None if abs(one - two) < 1e-6 * max(abs(one), abs(two)) else f"Yours is {one:.3g} J and {two:.3g} J."
+
+    return grade([upright, flat, opposite, both], points, needs=2, forbidden=(llg.demag_field, llg.effective_field, llg.energies, Demag))
+
+
+def decay(f: Callable, *, points: float = 4, seed: int = 0) -> float:
+    """Check over which height the field of stripes decays, assignment 3; prints what holds, and returns points.
+
+    f: (film, period) -> the height in m over which the field of a film with mz = cos(2 pi x/period) falls to 1/e. points: for
+    all properties. seed: of what is drawn. Raises ValueError for points or a seed that is none.
+    """
+    d = generator(seed).uniform(1.5e-9, 3e-9)
+    film = Film((64 * d, 32 * d, 2e-9), (64, 32))
+
+    def share(cells):
+        return float(call(f, film, cells * d, shape=())) / (cells * d / (2 * np.pi))
+
+    def size():
+        """Stripes look blurred from above: their field falls to 1/e over the period divided by 2 pi (to a twentieth)."""
+        times = share(12)
+        return None if abs(times - 1) < 0.05 else f"Yours needs {times:.3g} times that."
+
+    def wider():
+        """Stripes wider by a third are seen from a third further."""
+        times = share(16)
+        return None if abs(times - 1) < 0.05 else f"Of these yours needs {times:.3g} times the period divided by 2 pi."
+
+    return grade([size, wider], points, needs=2, forbidden=(llg.demag_field, Demag))
