@@ -117,7 +117,7 @@ def test_whatever_is_handed_in_earns_nothing_and_stops_nothing(name, capsys):
     """Numbers, texts, arrays of any shape, functions that give a text: a sentence, and no points."""
     check = getattr(checks, name)
     more = {"number": 1, "film": mb.Film(cells=(8, 2)), "K": 1e5}
-    others = [more.get(argument) for argument in inspect.signature(check).parameters if argument not in ("points", "seed")][1:]
+    others = [more.get(argument) for argument in inspect.signature(check).parameters if argument not in ("points", "seed", "share")][1:]
     for label, value in BAD.items():
         assert check(value, *others) == 0, label
         assert "\N{BALLOT X}" in capsys.readouterr().out, label

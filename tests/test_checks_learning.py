@@ -6,7 +6,23 @@ import pytest
 import magbook as mb
 from magbook import checks
 
-WRONG = {"07_loss": ({"loss": "def loss(guess, m, weight):\n    return np.sum(np.abs(guess - m) * [1, 1, weight], axis=-1) + np.linalg.norm(guess, axis=-1) - 1"}, 4.14)}
+WRONG = {
+    "07_loss": ({"loss": "def loss(guess, m, weight):\n    return np.sum(np.abs(guess - m) * [1, 1, weight], axis=-1) + np.linalg.norm(guess, axis=-1) - 1"}, 4.14),
+    "08_autoencoder": ({"bent": "bent = decode", "linear": """flat = states.reshape(-1, 768)
+mean = flat.mean(axis=0)
+components = np.linalg.svd(flat[::2] - mean, full_matrices=False)[2][:k]
+
+def encode(m):
+    return (m.reshape(len(m), -1) - mean) @ components.T
+
+def decode(c):
+    return (c @ components + mean).reshape(-1, 8, 32, 3)"""}, 5.6)}
+
+
+def heard(capsys):
+    """What a check has said, as one line."""
+    return " ".join(capsys.readouterr().out.split())
+
 
 # ---------------------------------------------------------------------------- assignment 7
 
@@ -105,13 +121,13 @@ def test_right_losses(loss, slope):
 def test_wrong_losses(loss, points, sentence, capsys):
     for seed in range(3):
         got = checks.vector_loss(loss, points=7, seed=seed)
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
         assert got == points or points is None and got < 7
 
 
 def test_lazy_loss(capsys):
     assert checks.vector_loss(lambda g, m, w: [float(mb.autoencoder.loss(a[None, None], b[None, None], (1, 1, w))) for a, b in zip(m, g)]) == 0
-    assert "loss is the package's own, and out of order" in capsys.readouterr().out
+    assert "loss is the package's own, and out of order" in heard(capsys)
 
 
 @pytest.mark.parametrize("slope, loss, points, sentence", [
@@ -126,7 +142,7 @@ def test_lazy_loss(capsys):
 def test_wrong_gradients(slope, loss, points, sentence, capsys):
     for seed in range(3):
         assert checks.loss_gradient(slope, loss, points=3, seed=seed) == points
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 @pytest.mark.parametrize("descend, loss", [(down(slope_of_squares, 0.04, 200), by_squares), (with_momentum, by_loops), (ever_smaller_steps, by_distance)])
@@ -146,4 +162,147 @@ def test_right_descents(descend, loss):
 def test_wrong_descents(descend, loss, points, sentence, capsys):
     for seed in range(3):
         assert checks.descent(descend, loss, points=3, seed=seed) == points
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
+
+
+# ---------------------------------------------------------------------------- assignment 8
+
+
+@pytest.fixture(scope="module")
+def states():
+    """What the notebook has, (40 * 100, 8, 32, 3), without the start."""
+    film = mb.Film(cells=(32, 8))
+    return np.concatenate([mb.simulate(b, film, progress=False).m[1:] for b in mb.applied.fan(40)])
+
+
+def linear(states, k):
+    flat = states.reshape(len(states), -1)
+    mean = flat.mean(axis=0)
+    components = np.linalg.svd(flat[::3] - mean, full_matrices=False)[2][:k]
+
+    def decode(c):
+        return mb.film.unit((c @ components + mean).reshape(-1, 8, 32, 3))
+
+    return lambda m: (m.reshape(len(m), -1) - mean) @ components.T, decode
+
+
+def with_products(states, k):
+    encode, _ = linear(states, k)
+    known = encode(states)
+    i, j = np.triu_indices(k)
+
+    def powers(c):
+        c = c / known.std(axis=0)
+        return np.concatenate([np.ones((len(c), 1)), c, c[:, i] * c[:, j]], axis=1)
+
+    a = powers(known)
+    weights = np.linalg.solve(a.T @ a + np.eye(a.shape[1]), a.T @ states.reshape(len(states), -1))
+    return encode, lambda c: mb.film.unit((powers(c) @ weights).reshape(-1, 8, 32, 3))
+
+
+def by_a_kernel(states, k):
+    """The numbers mixed and shifted, and a Gaussian kernel back."""
+    from sklearn.kernel_ridge import KernelRidge
+
+    encode, _ = linear(states, k)
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((k, k)))[0]
+    numbers = lambda m: 10 + encode(m) @ turn
+    some = states[::5]
+    size = numbers(some).std()
+    kernel = KernelRidge(kernel="rbf", gamma=0.5 / size**2 / k, alpha=1e-2).fit(numbers(some), some.reshape(len(some), -1))
+    return numbers, lambda c: mb.film.unit(kernel.predict(c).reshape(-1, 8, 32, 3))
+
+
+def by_networks(states, k):
+    """Dense layers in Keras, trained for some seconds, beside a linear way through."""
+    import keras
+    from keras import layers
+
+    encode, _ = linear(states, k)
+    size = encode(states).std()
+    keras.utils.set_random_seed(0)
+    a, b = keras.Input((8, 32, 3)), keras.Input((k,))
+    encoder = keras.Model(a, layers.Dense(k)(layers.Flatten()(a)))
+    x = layers.Dense(128, activation="gelu")(b)
+    out = layers.Reshape((8, 32, 3))(layers.Add()([layers.Dense(768)(x), layers.Dense(768)(b)]))
+    decoder = keras.Model(b, layers.UnitNormalization(axis=-1)(out))
+    flat = states.reshape(len(states), -1)
+    components = np.linalg.svd(flat[::4] - flat.mean(axis=0), full_matrices=False)[2][:k]
+    encoder.layers[-1].set_weights([components.T / size, -flat.mean(axis=0) @ components.T / size])
+    decoder.layers[3].set_weights([components * size, flat.mean(axis=0)])
+    both = keras.Sequential([encoder, decoder])
+    both.compile(keras.optimizers.Adam(1e-3), "mse")
+    both.fit(states, states, batch_size=64, epochs=6, verbose=0)
+    return (lambda m: encoder.predict(m, verbose=0)), (lambda c: decoder.predict(c, verbose=0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [linear, with_products, by_a_kernel, by_networks])
+def test_right_autoencoders(make, states):
+    for number in (0, 3):
+        encode, decode = make(states, 4 + number)
+        for seed in range(20 if make is with_products else 2):
+            assert checks.autoencoder(encode, decode, number, points=5, seed=seed) == 5
+            if make is with_products:
+                assert checks.autoencoder(encode, decode, number, share=0.96, points=5, seed=seed) == 5
+    assert checks.autoencoder(*linear(states, 5), 1, share=0.96, points=5) == 4, "a line is not enough for the second"
+
+
+def by_heart(states, k):
+    """The state of the training set whose numbers are the nearest."""
+    few = states[::5]
+    encode, _ = linear(states, k)
+    known = encode(few)
+    return encode, lambda c: few[((c[:, None] - known)**2).sum(axis=-1).argmin(axis=1)]
+
+
+def wrongly(which, states, k):
+    encode, decode = linear(states, k)
+    mean = states.reshape(len(states), -1).mean(axis=0)
+    return {
+        "zero": (lambda m: np.zeros((len(m), k)), lambda c: np.zeros((len(c), 8, 32, 3))),
+        "one more": linear(states, k + 1),
+        "any length": (encode, lambda c: decode(c) * 1.1),
+        "batch": (lambda m: encode(m) - encode(m).mean(axis=0), lambda c: decode(c + encode(mean[None]))),
+        "centred": (encode, lambda c: decode(c - c.mean(axis=0))),
+        "none": (encode, lambda c: None),
+        "not": (3, decode),
+    }[which]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which, points, sentence", [
+    ("zero", 0, "it loses 100%"), ("one more", 0, "(80, 5) is needed"), ("any length", None, "The lengths of yours go from 1.1"),
+    ("batch", None, "Is a mean taken over the batch?"), ("centred", None, "as another state than in a batch"),
+    ("none", 0, "is there a return?"), ("not", 0, "should be a function")])
+def test_wrong_autoencoders(which, points, sentence, states, capsys):
+    for seed in range(2):
+        got = checks.autoencoder(*wrongly(which, states, 5), 1, points=5, seed=seed)
+        said = heard(capsys)
+        assert sentence in said
+        assert got == points or points is None and got < 5
+
+
+@pytest.mark.slow
+def test_autoencoders_that_cheat(states, capsys):
+    encode, decode = linear(states, 5)
+
+    def smuggled(m):
+        """A sixth number in the last digits of the first."""
+        c, more = linear(states, 6)[0](m)[:, :5].copy(), linear(states, 6)[0](m)[:, 5]
+        c[:, 0] = np.round(c[:, 0], 4) + 1e-6 * np.tanh(more / 20)
+        return c
+
+    def unpacked(c):
+        first = np.round(c[:, 0], 4)
+        return linear(states, 6)[1](np.column_stack([first, c[:, 1:], 20 * np.arctanh(np.clip((c[:, 0] - first) * 1e6, -0.999, 0.999))]))
+
+    assert checks.autoencoder(smuggled, unpacked, 1, points=5) < 5
+    assert "what is in their last digits?" in heard(capsys)
+    assert checks.autoencoder(*by_heart(states, 5), 1, share=0.9, points=5) < 5
+    assert "it has learned them by heart" in heard(capsys)
+    assert checks.autoencoder(encode, decode, "one", points=5) == 0
+    assert "Your number is no whole number" in heard(capsys)
+    basis = mb.pca.fit(states, 5)
+    assert checks.autoencoder(basis.encode, lambda c: basis.decode(c, unit=True), 1) == 0
+    assert "out of order" in heard(capsys)

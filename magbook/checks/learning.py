@@ -1,11 +1,16 @@
 """Checks of what is learned from runs: assignments 7 to 9."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
-from ..film import unit
-from ._check import call, generator, given, grade
+from .. import applied
+from .._arguments import check_counts
+from .._arguments import number as a_number
+from ..film import Film, unit
+from ..llg import simulate
+from ._check import Stopped, call, generator, given, grade
 
 
 def _networks(*names):
@@ -200,3 +205,113 @@ def descent(descend: Callable, loss: Callable, *, points: float = 4, seed: int =
         return f"{np.count_nonzero(away >= 0.05)} of 30 do not. One that began at {np.round(start[worst], 2)} is {away[worst]:.2g} away from {np.round(m[worst], 2)}."
 
     return grade([begins, down, arrives], points)
+
+
+# ---------------------------------------------------------------------------- assignments 8 and 9
+
+FILM = Film(cells=(32, 8))
+"""Standard problem 4's, so coarse that a nanosecond takes a hundredth of a second."""
+
+EACH = 5  # of a run's states one in so many is looked at
+
+
+def latent_numbers(number: int) -> int:
+    """How many numbers the autoencoder of a student's number has, 4 to 7. Raises ValueError for what is no whole number of at least 0."""
+    check_counts(0, number=number)
+    return 4 + int(number) % 4
+
+
+@lru_cache(maxsize=8)
+def _runs(n, seed, fan):
+    """Fields (n, 3) and the states (n, 101, ny, nx, 3) that they lead to. fan: what `applied.fan` takes beside, as pairs."""
+    fields = applied.fan(n, seed, **dict(fan))
+    return fields, np.stack([simulate(b, FILM, progress=False).m for b in fields])
+
+
+def _components(states, k):
+    """Mean (p,) and first k components (k, p) of states (n, p)."""
+    mean = states.mean(axis=0)
+    values, vectors = np.linalg.eigh((states - mean).T @ (states - mean))
+    return mean, vectors[:, ::-1][:, :k].T
+
+
+def autoencoder(encode: Callable, decode: Callable, number: int, *, share: float = 1.1, points: float = 4, seed: int = 0) -> float:
+    """Check an autoencoder of coarse states on fields that it has not seen, assignment 8; prints what holds, and returns points.
+
+    encode: m (n, 8, 32, 3) -> (n, k), with k = latent_numbers(number). decode: back. share: of the error of k principal components,
+    more than which the error may not be; those are the components of the 40 runs of `applied.fan(40)`. points: for all
+    properties. seed: of the fields. Raises ValueError for points, a share or a seed that is none.
+    """
+    rng = generator(seed)
+    largest = a_number("share", share, "a number greater than 0 is", 1e-9)
+    fresh = int(rng.integers(10**6, 10**9))
+
+    known, held = (_runs(*which, ())[1] for which in ((40, applied.SEED), (32, fresh)))  # here, so that no property waits for them
+
+    def held_out():
+        return held[:, 1::EACH].reshape(-1, FILM.ny, FILM.nx, 3)
+
+    def size():
+        try:
+            return latent_numbers(number)
+        except ValueError as error:
+            raise Stopped(f"Your number is no whole number of at least 0: {error}.") from None
+
+    def to_numbers(m):
+        return call(encode, m, shape=(len(m), size()), what="Your encoder")
+
+    def to_states(c):
+        return call(decode, c, shape=(len(c), FILM.ny, FILM.nx, 3), what="Your decoder")
+
+    def error(out, m):
+        return np.linalg.norm(out - m) / np.linalg.norm(m)
+
+    def fits():
+        """It goes from states to k numbers and back, and what comes back has something of what went in."""
+        m = held_out()[::8]
+        out = to_states(to_numbers(m))
+        lost = error(out, m)
+        return None if lost < 0.7 else f"k is {size()}; of states that yours has not seen it loses {lost:.0%}."
+
+    def better():
+        m = held_out()
+        mean, axes = _components(known[:, 1:].reshape(-1, FILM.ny * FILM.nx * 3), size())
+        d = m.reshape(len(m), -1) - mean
+        theirs = np.linalg.norm(d - d @ axes.T @ axes) / np.linalg.norm(m)
+        ours = error(to_states(to_numbers(m)), m)
+        if ours <= largest * theirs:
+            return None
+        old = known[::3, 1::EACH].reshape(-1, FILM.ny, FILM.nx, 3)
+        seen = error(to_states(to_numbers(old)), old)
+        return f"Yours loses {ours:.3f}, the components {theirs:.3f}: {ours / theirs:.2f} times as much." + (
+            f" Of the states it has learned from it loses {seen:.3f}: it has learned them by heart." if seen < 0.7 * ours else "")
+
+    better.__doc__ = f"""On fields that it has not seen it loses at most {largest:g} times what k principal components lose."""
+
+    def length():
+        """What comes back are unit vectors, as all magnetization is."""
+        lengths = np.linalg.norm(to_states(to_numbers(held_out()[::8])), axis=-1)
+        return None if np.abs(lengths - 1).max() < 1e-3 else f"The lengths of yours go from {lengths.min():.3g} to {lengths.max():.3g}."
+
+    def alone():
+        """Each state is squeezed and comes back by itself: what else is in the batch does not matter."""
+        m = held_out()[rng.permutation(640)[:16]]
+        c = to_numbers(m)
+        near = 1e-3 * np.abs(c).max()
+        if max(np.abs(to_numbers(m[i:i + 1]) - c[i]).max() for i in range(4)) > near:
+            return "One state alone gets other numbers than in a batch. Is a mean taken over the batch?"
+        out = to_states(c)
+        if max(np.abs(to_states(c[i:i + 1]) - out[i]).max() for i in range(4)) > 1e-2:
+            return "The numbers of one state alone come back as another state than in a batch."
+        return None if np.abs(to_states(c[::-1])[::-1] - out).max() < 1e-2 else "In another order other states come back."
+
+    def only():
+        """The numbers are all that is kept: rounded a little, they still mean nearly the same state."""
+        m = held_out()[::8]
+        c = to_numbers(m)
+        rounded = c + 1e-4 * c.std() * rng.standard_normal(c.shape)
+        off = error(to_states(rounded), to_states(c))
+        return None if off < 0.02 else f"Numbers that differ by a ten-thousandth come back as states that differ by {off:.0%}: what is in their last digits?"
+
+    return grade([fits, better, length, alone, only], points, forbidden=_networks("pca.fit", "pca.PCA.encode", "pca.PCA.decode", "rom.ReducedOrderModel.encode",
+                                                                                "rom.ReducedOrderModel.decode"))
