@@ -16,7 +16,9 @@ def encode(m):
     return (m.reshape(len(m), -1) - mean) @ components.T
 
 def decode(c):
-    return (c @ components + mean).reshape(-1, 8, 32, 3)"""}, 5.6)}
+    return (c @ components + mean).reshape(-1, 8, 32, 3)"""}, 5.6),
+    "09_rollout": ({"look_ahead": """def look_ahead(step, c, fields, ahead):
+    return np.mean([np.sum((step(run[j:j + 4], b) - run[j + 4])**2) for run, b in zip(c, fields) for j in range(len(run) - 4)])"""}, 7)}
 
 
 def heard(capsys):
@@ -306,3 +308,265 @@ def test_autoencoders_that_cheat(states, capsys):
     basis = mb.pca.fit(states, 5)
     assert checks.autoencoder(basis.encode, lambda c: basis.decode(c, unit=True), 1) == 0
     assert "out of order" in heard(capsys)
+
+
+# ---------------------------------------------------------------------------- assignment 9
+
+
+def by_a_list(step, first, field):
+    states = list(first)
+    while len(states) < len(field):
+        states.append(step(np.array(states[-len(first):]), field[len(states) - 1]))
+    return states
+
+
+def by_places(step, first, field):
+    h = len(first)
+    states = np.full((len(field), first.shape[1]), np.nan)
+    states[:h] = first
+    for j in range(h, len(states)):
+        states[j] = step(states[j - h:j], field[j - 1])
+    return states
+
+
+def by_a_window(step, first, field):
+    window, out = first, [first]
+    for b in field[len(first) - 1:-1]:
+        after = np.asarray(step(window, b))[None]
+        window = np.concatenate([window[1:], after])
+        out.append(after)
+    return np.concatenate(out)
+
+
+@pytest.mark.parametrize("f", [by_a_list, by_places, by_a_window])
+def test_right_rollouts(f):
+    for seed in range(20):
+        assert checks.rollout(f, points=5, seed=seed) == 5
+
+
+def rolled(past=lambda states, h: states[-h:], at=lambda j, h: j - 1, end=0, twice=False):
+    """A rollout that may be wrong in one way."""
+    def f(step, first, field):
+        states = list(first)
+        for j in range(len(first), len(field) + end):
+            if twice:
+                step(np.array(states[-len(first):]), field[j - 1])
+            states.append(step(np.array(past(states, len(first))), field[min(at(j, len(first)), len(field) - 1)]))
+        return np.array(states)
+    return f
+
+
+@pytest.mark.parametrize("f, points, sentence", [
+    (lambda step, first, field: np.zeros((len(field), first.shape[1])), 0, "does not begin with the known states"),
+    (lambda step, first, field: np.resize(first, (len(field), first.shape[1])), 0, "leaves it at time"),
+    (rolled(end=-1), 0, "has shape"), (rolled(end=1), 0, "has shape"),
+    (rolled(past=lambda states, h: states[-h:][::-1]), 0, "leaves it at time"),
+    (rolled(past=lambda states, h: states[:h]), 0, "leaves it at time"),
+    (rolled(past=lambda states, h: states[-2:]), 4, "A step was shown an array of shape (2,"),
+    (rolled(at=lambda j, h: j), 3, "the field at its end"), (rolled(at=lambda j, h: j), 3, "The last field is nan"),
+    (rolled(at=lambda j, h: j - 2), 4, "the field of the step before"), (rolled(at=lambda j, h: j - h), 4, "the field of the oldest state"),
+    (rolled(at=lambda j, h: 0), 4, "the field of another time"), (rolled(twice=True), 4, "new states yours asks"),
+    (lambda step, first, field: None, 0, "is there a return?")])
+def test_wrong_rollouts(f, points, sentence, capsys):
+    for seed in range(3):
+        assert checks.rollout(f, points=5, seed=seed) == points
+        assert sentence in heard(capsys)
+
+
+def test_lazy_rollout(capsys):
+    def lazy(step, first, field):
+        return mb.stepper.Stepper(mb.stepper.build(3), 1.0).rollout(first[None], field[None])[0]
+
+    assert checks.rollout(lazy) == 0
+    assert "is the package's own, and out of order" in heard(capsys)
+
+
+def ahead_by_loops(step, c, fields, ahead):
+    lost = []
+    for run, b in zip(c, fields):
+        for begin in range(len(run) - 3 - ahead):
+            states, sum_ = list(run[begin:begin + 4]), 0.0
+            for j in range(ahead):
+                states = [*states[1:], step(np.array(states), b)]
+                sum_ += sum((states[-1] - run[begin + 4 + j])**2)
+            lost.append(sum_)
+    return sum(lost) / len(lost)
+
+
+def ahead_by_rollouts(step, c, fields, ahead, mean=np.mean):
+    def one(window, b):
+        return np.sum((by_places(step, window[:4], np.tile(b, (len(window), 1))) - window)**2)
+    return mean([one(run[i:i + 4 + ahead], b) for run, b in zip(c, fields) for i in range(len(run) - 4 - ahead + 1)])
+
+
+def ahead_by_steps(step, c, fields, ahead):
+    """All windows at once, step after step."""
+    windows = np.lib.stride_tricks.sliding_window_view(c, 4 + ahead, axis=1).swapaxes(-1, -2)
+    past, b = windows[..., :4, :].reshape(-1, 4, c.shape[-1]), np.repeat(fields, windows.shape[1], axis=0)
+    truth, lost = windows.reshape(-1, 4 + ahead, c.shape[-1]), 0
+    for j in range(ahead):
+        after = np.array([step(*one) for one in zip(past, b)])
+        past = np.concatenate([past[:, 1:], after[:, None]], axis=1)
+        lost += np.sum((after - truth[:, 4 + j])**2) / len(truth)
+    return lost
+
+
+def teacher_forced(step, c, fields, ahead):
+    return np.mean([sum(np.sum((step(run[i + j:i + j + 4], b) - run[i + j + 4])**2) for j in range(ahead))
+                    for run, b in zip(c, fields) for i in range(len(run) - 4 - ahead + 1)])
+
+
+@pytest.mark.parametrize("f", [ahead_by_loops, ahead_by_rollouts, ahead_by_steps])
+def test_right_look_aheads(f):
+    for seed in range(20):
+        assert checks.look_ahead(f, points=4, seed=seed) == 4
+
+
+@pytest.mark.parametrize("f, points, sentence", [
+    (lambda step, c, fields, ahead: 0.0, 0, "yours is 0 d²"), (teacher_forced, 0, "each step begins at the true state"),
+    (lambda *a: ahead_by_rollouts(*a, mean=np.sum), 0, "the sum over all beginnings, not their mean"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c, fields, ahead) / ahead, 0, "the mean over the steps, not their sum"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c, fields, ahead) / c.shape[-1], 0, "the mean over components, not their sum"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c, fields, ahead) - ahead_by_rollouts(step, c, fields, ahead - 1), 0, "only the last step counts"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c, fields[:1].repeat(len(c), axis=0), ahead), 3, "A step that knows the field is right"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c.reshape(1, -1, c.shape[-1]), fields, ahead), None, "this one holds"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c[:, :-1], fields, ahead), 3, "the last state of a run counts 0 times"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c[:, 1:], fields, ahead), 3, "counts"),
+    (lambda step, c, fields, ahead: ahead_by_rollouts(step, c, fields, ahead).tolist().append(3), 0, "AttributeError")])
+def test_wrong_look_aheads(f, points, sentence, capsys):
+    for seed in range(3):
+        got = checks.look_ahead(f, points=4, seed=seed)
+        assert got == points or points is None and got < 4
+        assert sentence in heard(capsys)
+
+
+def test_lazy_look_ahead(capsys):
+    assert checks.look_ahead(lambda step, c, fields, ahead: mb.stepper.loss(c, c)) == 0
+    assert "loss is the package's own, and out of order" in heard(capsys)
+
+
+@pytest.fixture(scope="module")
+def ringing():
+    """What the notebook has: (fields, states)."""
+    fields = mb.applied.fan(40, angle=0, opening=360, strength=(1e-3, 6e-3))
+    return fields, np.stack([mb.simulate(b, mb.Film(cells=(32, 8)), progress=False).m for b in fields])
+
+
+class Components:
+    def __init__(self, states, k=12):
+        flat = states.reshape(-1, 768)
+        self.mean = flat.mean(axis=0)
+        self.axes = np.linalg.svd(flat[::4] - self.mean, full_matrices=False)[2][:k]
+        self.c = self.encode(states)
+
+    def encode(self, m):
+        return (m.reshape(*m.shape[:-3], 768) - self.mean) @ self.axes.T
+
+    def decode(self, c):
+        return mb.film.unit((c @ self.axes + self.mean).reshape(*c.shape[:-1], 8, 32, 3))
+
+
+def stepped(ringing, products=True, penalty=0.03):
+    """A step of the four last states, the field and products."""
+    fields, states = ringing
+    space = Components(states)
+    size = space.c.std()
+
+    def features(past, b):
+        z = np.concatenate([past[:, -1] / size, b / 5e-3], axis=1)
+        i, j = np.triu_indices(z.shape[1])
+        return np.concatenate([np.ones((len(z), 1)), past.reshape(len(z), -1) / size, b / 5e-3, *([z[:, i] * z[:, j]] if products else [])], axis=1)
+
+    past = np.concatenate([space.c[:, j:j + 4] for j in range(97)])
+    after = np.concatenate([space.c[:, j + 4] - space.c[:, j + 3] for j in range(97)])
+    x = features(past, np.tile(fields[:, :2], (97, 1)))
+    matrix = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ after)
+
+    def step(past, b):
+        return past[-1] + (features(past[None], b[None]) @ matrix)[0]
+
+    def predict(first, field, nt):
+        return space.decode(by_places(step, space.encode(first), np.tile(field, (nt, 1))))
+
+    return predict
+
+
+def by_a_matrix_of_the_field(ringing):
+    """A linear step whose matrix is a polynomial in the field, as that of small motions about an equilibrium is."""
+    fields, states = ringing
+    space = Components(states, 10)
+    size = space.c.std()
+
+    def features(past, b):
+        x = np.concatenate([np.ones((len(past), 1)), past.reshape(len(past), -1) / size], axis=1)
+        powers = np.stack([(b[:, 0] / 5e-3)**i * (b[:, 1] / 5e-3)**j for i in range(3) for j in range(3 - i)], axis=1)
+        return np.einsum("ni,nj->nij", x, powers).reshape(len(x), -1)
+
+    x = features(np.concatenate([space.c[:, j:j + 4] for j in range(97)]), np.tile(fields[:, :2], (97, 1)))
+    after = np.concatenate([space.c[:, j + 4] - space.c[:, j + 3] for j in range(97)])
+    matrix = np.linalg.solve(x.T @ x + 0.03 * np.eye(x.shape[1]), x.T @ after)
+
+    def predict(first, field, nt):
+        return space.decode(by_a_window(lambda past, b: past[-1] + (features(past[None], b[None]) @ matrix)[0], space.encode(first), np.tile(field, (nt, 1))))
+
+    return predict
+
+
+def by_random_waves(ringing):
+    """A step of four states and the field through 600 cosines, fitted with noise on what it sees."""
+    fields, states = ringing
+    space, rng = Components(states), np.random.default_rng(0)
+    size = space.c.std()
+    w, shift = rng.standard_normal((50, 600)) * 0.5 / np.sqrt(50), rng.uniform(0, 2 * np.pi, 600)
+
+    def features(past, b):
+        x = np.concatenate([past.reshape(len(past), -1) / size, b / 1e-2], axis=1)
+        return np.concatenate([np.ones((len(x), 1)), x, np.cos(x @ w + shift) / 2], axis=1)
+
+    past = np.tile(np.concatenate([space.c[:, j:j + 4] for j in range(97)]), (2, 1, 1))
+    after = np.tile(np.concatenate([space.c[:, j + 4] for j in range(97)]), (2, 1))
+    past = past + 0.02 * size * rng.standard_normal(past.shape)
+    x = features(past, np.tile(fields[:, :2], (194, 1)))
+    matrix = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T @ (after - past[:, -1]))
+
+    def predict(first, field, nt):
+        states = list(space.encode(first))
+        for _ in range(nt - 4):
+            states.append(states[-1] + (features(np.array(states[-4:])[None], field[None]) @ matrix)[0])
+        return space.decode(np.array(states))
+
+    return predict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [stepped, by_a_matrix_of_the_field, by_random_waves])
+def test_right_predictors(make, ringing):
+    predict = make(ringing)
+    for seed in range(20 if make is stepped else 5):
+        assert checks.predictor(predict, points=4, seed=seed) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make, points, sentence", [
+    (lambda ringing: lambda first, field, nt: np.zeros((nt, 8, 32, 3)), 0, "The first four of yours are others"),
+    (lambda ringing: lambda first, field, nt: np.concatenate([first, np.repeat(first[-1:], nt - 4, axis=0)]), 0, "farther from the truth than the last known"),
+    (lambda ringing: lambda first, field, nt: np.concatenate([first, *([2 * first[-1:] - first[-2:-1]] * (nt - 4))]), 2, "in the opposite field"),
+    (lambda ringing: stepped(ringing, products=False), 3, "the nearest field by"),
+    (lambda ringing: stepped(ringing, penalty=1e-7), None, "the nearest field by"),
+    (lambda ringing: lambda first, field, nt: stepped(ringing)(first, field, 101), 3, "has shape"),
+    (lambda ringing: lambda first, field, nt: stepped(ringing)(first, field * (nt / 101), nt), 3, "begins in another way when it is asked for less"),
+    (lambda ringing: lambda first, field, nt: stepped(ringing)(first, 0 * field, nt), 2, "in the opposite field")])
+def test_wrong_predictors(make, points, sentence, ringing, capsys):
+    predict = make(ringing)
+    got = checks.predictor(predict, points=4)
+    assert got == points or points is None and got < 4
+    assert sentence in heard(capsys)
+
+
+@pytest.mark.slow
+def test_lazy_predictors(ringing, capsys):
+    film = mb.Film(cells=(32, 8))
+    nearest = mb.baselines.nearest
+    for lazy in (lambda first, field, nt: mb.simulate(field, film, progress=False).m[:nt], lambda first, field, nt: nearest(*ringing)(field[None])[0, :nt]):
+        assert checks.predictor(lazy) == 0
+        assert "is the package's own, and out of order" in heard(capsys)

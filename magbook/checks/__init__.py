@@ -7,10 +7,11 @@ seed of its own (`python -m magbook course`).
 
 from .drawn import damping, field_of, film_of, loudest, ringing, stiffening, turns
 from .fields import anisotropy, coupling, decay, exchange, stray, wall
-from .learning import autoencoder, descent, latent_numbers, loss_gradient, vector_loss
+from .learning import autoencoder, descent, latent_numbers, look_ahead, loss_gradient, predictor, rollout, vector_loss
 from .moment import critical, switching, torque
 from .stepping import integrate, precession, step
 
 __all__ = [
-    "anisotropy", "autoencoder", "coupling", "critical", "damping", "decay", "descent", "exchange", "field_of", "film_of", "integrate", "latent_numbers", "loss_gradient",
-    "loudest", "precession", "ringing", "step", "stiffening", "stray", "switching", "torque", "turns", "vector_loss", "wall"]
+    "anisotropy", "autoencoder", "coupling", "critical", "damping", "decay", "descent", "exchange", "field_of", "film_of", "integrate",
+    "latent_numbers", "look_ahead", "loss_gradient", "loudest", "precession", "predictor", "ringing", "rollout", "step", "stiffening",
+    "stray", "switching", "torque", "turns", "vector_loss", "wall"]

@@ -5,11 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from .. import applied
+from .. import applied, baselines, llg, multirate
 from .._arguments import check_counts
 from .._arguments import number as a_number
 from ..film import Film, unit
-from ..llg import simulate
 from ._check import Stopped, call, generator, given, grade
 
 
@@ -225,7 +224,7 @@ def latent_numbers(number: int) -> int:
 def _runs(n, seed, fan):
     """Fields (n, 3) and the states (n, 101, ny, nx, 3) that they lead to. fan: what `applied.fan` takes beside, as pairs."""
     fields = applied.fan(n, seed, **dict(fan))
-    return fields, np.stack([simulate(b, FILM, progress=False).m for b in fields])
+    return fields, np.stack([llg.simulate(b, FILM, progress=False).m for b in fields])
 
 
 def _components(states, k):
@@ -315,3 +314,200 @@ def autoencoder(encode: Callable, decode: Callable, number: int, *, share: float
 
     return grade([fits, better, length, alone, only], points, forbidden=_networks("pca.fit", "pca.PCA.encode", "pca.PCA.decode", "rom.ReducedOrderModel.encode",
                                                                                 "rom.ReducedOrderModel.decode"))
+
+
+# ---------------------------------------------------------------------------- assignment 9
+
+HISTORY = 4
+
+RINGING = (("angle", 0.0), ("opening", 360.0), ("strength", (1e-3, 6e-3)))
+"""Fields of any direction that do not reverse the film, as `applied.fan` takes them."""
+
+
+def rollout(f: Callable, *, points: float = 4, seed: int = 0) -> float:
+    """Check a rollout, assignment 9; prints what holds, and returns points.
+
+    f: (step, first, field) -> states (nt, k). step: (history (h, k), b (2,)) -> (k,), the state after the last of h states, oldest
+    first, in a field b. first: (h, k), the known states. field: (nt, 2), at each time. points: for all properties. seed: of
+    what is drawn. Raises ValueError for points or a seed that is none.
+    """
+    rng = generator(seed)
+    h, k, nt = int(rng.integers(3, 6)), int(rng.integers(3, 6)), int(rng.integers(12, 20))
+    first, field = rng.standard_normal((h, k)), rng.standard_normal((nt, 2))
+
+    def rolled(step, first=first, field=field):
+        return call(f, step, first, field, shape=(nt, k))
+
+    def moves():
+        """It begins with the states that are known, and goes on as the step says, to the last time."""
+        begin, speed = rng.standard_normal((2, k))
+        line = begin + np.arange(nt)[:, None] * speed
+        out = rolled(lambda past, b: 2 * past[-1] - past[-2], line[:h])
+        if np.abs(out[:h] - line[:h]).max() > 1e-9:
+            return "Yours does not begin with the known states."
+        off = np.abs(out - line).max(axis=1)
+        return None if off.max() < 1e-6 else f"A step that goes on as fast as before should go along a line; yours leaves it at time {np.argmax(off > 1e-6)}."
+
+    def history():
+        """A step is shown the last states, as many as were known, the oldest first."""
+        seen = []
+
+        def step(past, b):
+            if not (seen and np.array_equal(seen[-1], past)):  # how often it is asked is another property
+                seen.append(np.array(past))
+            return past[0] * 0.5 - past[-1] * 0.9
+
+        out = rolled(step)
+        for j, past in enumerate(seen[:nt - h]):
+            true = out[j:j + h]
+            if past.shape != true.shape:
+                return f"A step was shown an array of shape {past.shape}; {true.shape} is needed."
+            if not np.allclose(past, true):
+                return ("Yours shows the newest first." if np.allclose(past, true[::-1]) else "Yours shows the known states again and again."
+                        if np.allclose(past, first) else f"At step {j + 1} yours shows others.")
+        return None
+
+    def fields():
+        """A step is given the field at its beginning, the time of the last known state."""
+        out = rolled(lambda past, b: past[-1] + np.resize(b, k))
+        for shift, words in ((0, None), (1, "Yours is given the field at its end."), (-1, "Yours is given the field of the step before."),
+                             (1 - h, "Yours is given the field of the oldest state that it is shown.")):
+            at = np.clip(np.arange(h - 1, nt - 1) + shift, 0, nt - 1)
+            if np.allclose(out[h:], first[-1] + np.cumsum([np.resize(b, k) for b in field[at]], axis=0)):
+                return words
+        return "Yours is given the field of another time."
+
+    def future():
+        """Nobody knows the future: what the field is at the last time does not matter, since no step begins there."""
+        unknown = field.copy()
+        unknown[-1] = np.nan
+        answer = np.asarray(call(f, lambda past, b: past[-1] + b.sum(), first, unknown), float)
+        return None if np.isfinite(answer).all() else "The last field is nan, and yours has nan in its answer."
+
+    def once():
+        """For each new state the step is asked once."""
+        asked = []
+
+        def step(past, b):
+            asked.append(1)
+            return past[-1]
+
+        rolled(step)
+        return None if len(asked) == nt - h else f"For {nt - h} new states yours asks {len(asked)} times."
+
+    return grade([moves, history, fields, future, once], points, forbidden=_networks("stepper.Stepper.rollout", "stepper._roll", "stepper.look_ahead",
+                                                                                     "rom.ReducedOrderModel.rollout"))
+
+
+def look_ahead(f: Callable, *, points: float = 4, seed: int = 0) -> float:
+    """Check a loss that looks ahead, assignment 9; prints what holds, and returns points.
+
+    f: (step, c, fields, ahead) -> a number: from every four states in a row of every run c (n, nt, k), in its field (n, 2), `ahead`
+    steps are taken, and the squared distances from the run are added up; the mean over all beginnings. step: as in `rollout`.
+    points: for all properties. seed: of what is drawn. Raises ValueError for points or a seed that is none.
+    """
+    rng = generator(seed)
+    n, nt, k, ahead = int(rng.integers(2, 5)), int(rng.integers(14, 20)), 3, int(rng.integers(4, 8))
+    places = nt - HISTORY - ahead + 1
+    still = np.repeat(rng.standard_normal((n, 1, k)), nt, axis=1)
+    fields = rng.standard_normal((n, 2))
+
+    def cost(step, c):
+        return float(call(f, step, c, fields, ahead, shape=()))
+
+    def grows():
+        """Errors pile up: where each step drifts by d, after j steps the distance is j d."""
+        d = rng.standard_normal(k)
+        times = cost(lambda past, b: past[-1] + d, still) / np.sum(d**2)
+        whole = sum(j**2 for j in range(1, ahead + 1))
+        if abs(times / whole - 1) < 1e-6:
+            return None
+        for other, words in ((ahead, "each step begins at the true state, so that no error piles up"), (whole * places * n, "that is the sum over all beginnings, not their mean"),
+                             (whole * n, "that is the sum over the runs, not their mean"), (whole / ahead, "that is the mean over the steps, not their sum"),
+                             (whole / ahead / k, "that is the mean over steps and components, not their sum"), (whole / k, "that is the mean over components, not their sum"),
+                             (ahead**2, "only the last step counts")):
+            if abs(times / other - 1) < 1e-6:
+                return f"Over {ahead} steps yours is {times:.4g} d²; {whole} is right: {words}."
+        return f"Over {ahead} steps yours is {times:.4g} d²; the sum of j² is {whole}."
+
+    def runs():
+        """A step that is right costs nothing, in each run: none goes on into the next."""
+        begin, speed = rng.standard_normal((2, n, 1, k))
+        lines = begin + np.arange(nt)[None, :, None] * speed
+        lost = cost(lambda past, b: 2 * past[-1] - past[-2], lines)
+        return None if abs(lost) < 1e-9 else f"Yours costs {lost:.3g}. Does a window go from one run into the next, or do its states stand in another order?"
+
+    def own():
+        """Each run has its own field."""
+        moved = still + np.arange(nt)[None, :, None] * fields[:, None, [0, 1, 0]]
+        lost = cost(lambda past, b: past[-1] + b[[0, 1, 0]], moved)
+        return None if abs(lost) < 1e-9 else f"A step that knows the field is right, and in yours costs {lost:.3g}."
+
+    def all_of_them():
+        """Every beginning counts, the first and the last that a run has room for."""
+        for name, when in (("last", nt - 1), ("first after the four", HISTORY)):
+            c = np.zeros((n, nt, k))
+            c[:, when, 0] = 1
+            lost = cost(lambda past, b: 0 * past[-1], c) * places
+            if abs(lost - 1) > 1e-6:
+                return f"In yours the {name} state of a run counts {lost:.3g} times; once is right."
+        return None
+
+    return grade([grows, runs, own, all_of_them], points, forbidden=_networks("stepper.loss", "stepper.look_ahead", "stepper._roll"))
+
+
+def predictor(predict: Callable, *, points: float = 4, seed: int = 0) -> float:
+    """Check a predictor on fields that it has not seen, assignment 9; prints what holds, and returns points.
+
+    predict: (first, field, nt) -> states (nt, 8, 32, 3), of which the first four are first (4, 8, 32, 3), 10 ps apart. field: (2,), mu0*H in T, of
+    any direction, 1 mT to 6 mT. The nearest of the 40 fields that are known is asked too. points: for all properties. seed: of
+    the fields. Raises ValueError for points or a seed that is none.
+    """
+    rng = generator(seed)
+    fields, runs = _runs(12, int(rng.integers(10**6, 10**9)), RINGING)
+    known_fields, known = _runs(40, applied.SEED, RINGING)
+    nt = runs.shape[1]
+    shape = (FILM.ny, FILM.nx, 3)
+    answers: dict = {}
+
+    def predicted(i, nt=nt, field=None):
+        return call(predict, runs[i, :HISTORY], fields[i, :2] if field is None else field, nt, shape=(nt, *shape))
+
+    def average(m):
+        return m.mean(axis=(-3, -2))[..., HISTORY:, :]
+
+    def off(m):
+        return np.abs(average(m) - average(runs)).mean()
+
+    def begins():
+        """It begins with the four states that are known, and its first step goes the right way."""
+        out = predicted(0)
+        if np.abs(out[:HISTORY] - runs[0, :HISTORY]).max() > 0.05:
+            return "The first four of yours are others."
+        wrong, stands = (np.linalg.norm(one - runs[0, HISTORY]) for one in (out[HISTORY], runs[0, HISTORY - 1]))
+        return None if wrong < stands else "After one step yours is farther from the truth than the last known state is."
+
+    def better():
+        """On fields that it has not seen it beats the nearest field that is known."""
+        answers["all"] = np.stack([predicted(i) for i in range(len(fields))])
+        nearest = np.linalg.norm(fields[:, None] - known_fields[None], axis=-1).argmin(axis=1)
+        yours, theirs, still = (off(m) for m in (answers["all"], known[nearest], np.repeat(runs[:, HISTORY - 1:HISTORY], nt, axis=1)))
+        if yours < theirs:
+            return None
+        wild = np.linalg.norm(answers["all"], axis=-1).max() > 3
+        return f"Yours is off by {yours:.3g} in the film average, the nearest field by {theirs:.3g}, standing still by {still:.3g}." + (
+            " Some of yours run away." if wild else "")
+
+    def hears():
+        """From the same states another field leads elsewhere."""
+        apart = np.abs(predicted(0) - predicted(0, field=-fields[0, :2]))[-1].max()
+        return None if apart > 1e-3 else "Yours ends at the same state in the opposite field."
+
+    def causal():
+        """What comes later changes nothing before: a short prediction is the beginning of a long one."""
+        out = predicted(1)
+        return None if np.abs(predicted(1, 30) - out[:30]).max() < 1e-3 else "Yours begins in another way when it is asked for less."
+
+    return grade([begins, better, hears, causal], points, forbidden=(
+        llg.simulate, llg.relax, llg.effective_field, multirate.Multirate, *baselines.METHODS.values(), baselines.weights,
+        *_networks("stepper.Stepper.rollout", "stepper._roll", "rom.ReducedOrderModel.simulate", "rom.ReducedOrderModel.rollout")))
