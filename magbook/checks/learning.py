@@ -227,7 +227,7 @@ def _runs(n, seed, fan):
     return fields, np.stack([llg.simulate(b, FILM, progress=False).m for b in fields])
 
 
-def _components(states, k):
+def components(states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean (p,) and first k components (k, p) of states (n, p)."""
     mean = states.mean(axis=0)
     values, vectors = np.linalg.eigh((states - mean).T @ (states - mean))
@@ -274,7 +274,7 @@ def autoencoder(encode: Callable, decode: Callable, number: int, *, share: float
 
     def better():
         m = held_out()
-        mean, axes = _components(known[:, 1:].reshape(-1, FILM.ny * FILM.nx * 3), size())
+        mean, axes = components(known[:, 1:].reshape(-1, FILM.ny * FILM.nx * 3), size())
         d = m.reshape(len(m), -1) - mean
         theirs = np.linalg.norm(d - d @ axes.T @ axes) / np.linalg.norm(m)
         ours = error(to_states(to_numbers(m)), m)
