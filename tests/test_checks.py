@@ -14,6 +14,11 @@ from magbook.checks import _check
 from magbook.checks._check import call, given, grade
 
 
+def heard(capsys):
+    """What a check has said, as one line."""
+    return " ".join(capsys.readouterr().out.split())
+
+
 def holds():
     """It holds."""
     return None
@@ -32,7 +37,7 @@ def test_points_are_shared_and_lines_are_ticked(capsys):
 
 def test_what_is_needed_first_gives_all_or_nothing(capsys):
     assert grade([fails, holds, holds], 4) == 0
-    assert "The other 2 properties wait" in capsys.readouterr().out
+    assert "The other 2 properties wait" in heard(capsys)
     assert grade([holds, fails, holds, holds], 4, needs=2) == 0
 
 
@@ -45,7 +50,7 @@ def test_the_packages_function_is_out_of_order_under_any_name(capsys):
         call(lambda: alias(m, film))
 
     assert grade([lazy], 4, forbidden=(mb.llg.exchange_field,)) == 0
-    assert "exchange_field is the package's own, and out of order" in capsys.readouterr().out
+    assert "exchange_field is the package's own, and out of order" in heard(capsys)
     assert alias(m, film).shape == m.shape, "and is in order again"
 
 
@@ -61,7 +66,7 @@ def test_a_class_too():
 def test_a_numpy_that_is_not_numpys_own_earns_nothing(monkeypatch, capsys, module, name):
     monkeypatch.setattr(module, name, lambda *_, **__: True)
     assert grade([holds], 4) == 0
-    assert f"{name} is not numpy's own" in capsys.readouterr().out
+    assert f"{name} is not numpy's own" in heard(capsys)
 
 
 def test_an_endless_loop_ends(monkeypatch, capsys):
@@ -76,7 +81,7 @@ def test_an_endless_loop_ends(monkeypatch, capsys):
                 pass
 
     assert grade([endless, holds], 4, needs=0) == 2
-    assert "did not end within 0.2 s" in capsys.readouterr().out
+    assert "did not end within 0.2 s" in heard(capsys)
 
 
 def test_what_a_student_prints_and_warns_of_is_not_heard(capsys):
@@ -99,7 +104,7 @@ def test_sentences_on_what_is_no_answer(f, sentence, capsys):
         call(f, np.array([3.0, 1.0, 2.0]), shape=(3,))
 
     assert grade([law], 4) == 0
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 def test_an_answer_is_taken_as_numbers():
@@ -120,7 +125,7 @@ def test_whatever_is_handed_in_earns_nothing_and_stops_nothing(name, capsys):
     others = [more.get(argument) for argument in inspect.signature(check).parameters if argument not in ("points", "seed", "share")][1:]
     for label, value in BAD.items():
         assert check(value, *others) == 0, label
-        assert "\N{BALLOT X}" in capsys.readouterr().out, label
+        assert "\N{BALLOT X}" in heard(capsys), label
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_checks import heard
 
 import magbook as mb
 from magbook import checks
@@ -80,12 +81,12 @@ def ends(m):
 def test_wrong_turns(f, points, sentence, capsys):
     for seed in range(3):
         assert checks.turns(f, points=4, seed=seed) == points
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 def test_lazy_turns(capsys):
     assert checks.turns(lambda m: mb.metrics.twist(m) / (2 * np.pi)) == 0
-    assert "twist is the package's own, and out of order" in capsys.readouterr().out
+    assert "twist is the package's own, and out of order" in heard(capsys)
 
 
 def threshold(number):
@@ -104,9 +105,9 @@ def test_the_smallest_damping(capsys):
             assert checks.damping(right, number, points=3) == 3
         capsys.readouterr()
         assert checks.damping(1.1 * alpha, number, points=3) == 2
-        assert "There is a smaller damping without one" in capsys.readouterr().out
+        assert "There is a smaller damping without one" in heard(capsys)
         assert checks.damping(0.9 * alpha, number, points=3) == 2
-        assert "a wall. Yours is too small" in capsys.readouterr().out
+        assert "a wall. Yours is too small" in heard(capsys)
 
 
 @pytest.mark.parametrize("alpha, number, sentence", [
@@ -115,7 +116,7 @@ def test_the_smallest_damping(capsys):
     (0.0528, 4, "film of number 4 turns")])
 def test_wrong_dampings(alpha, number, sentence, capsys):
     assert checks.damping(alpha, number) == 0
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 def by_padding(t, signal):
@@ -152,7 +153,7 @@ def test_right_tones(f, seed):
 def test_wrong_tones(f, points, sentence, capsys):
     got = checks.loudest(f, points=4)
     assert got == points or points is None and got < 4
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 def ring(number, bias, loudest, begin=6, alpha=0.01):
@@ -175,7 +176,7 @@ def test_right_ringing(number):
     (np.ones(2), 0, "has shape (2,)"), (np.nan, 0, "not finite"), (1, 3, "is off by"), (1, 1.5, "no whole number")])
 def test_wrong_ringing(factor, number, sentence, capsys):
     assert checks.ringing(factor * drawn._rings(0, 0.0), number) == 0
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 @pytest.mark.parametrize("change, points, sentence", [
@@ -185,4 +186,4 @@ def test_wrong_ringing(factor, number, sentence, capsys):
 def test_wrong_stiffening(change, points, sentence, capsys):
     f = np.array([drawn._rings(0, k * 0.01) for k in range(5)])
     assert checks.stiffening(change(f), 0, points=3) == points
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage, signal
+from test_checks import heard
 
 import magbook as mb
 from magbook import checks
@@ -98,13 +99,13 @@ def test_wrong_exchange(f, points, sentence, capsys):
     for seed in range(3):
         got = checks.exchange(f, points=6, seed=seed)
         assert got == points or points is None and got < 6
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 @pytest.mark.parametrize("f", [mb.llg.exchange_field, lambda m, film: mb.llg.effective_field(m, film) - mb.llg.demag_field(m, film)])
 def test_lazy_exchange(f, capsys):
     assert checks.exchange(f) == 0
-    assert "out of order while this check runs: write it yourself" in capsys.readouterr().out
+    assert "out of order while this check runs: write it yourself" in heard(capsys)
 
 
 def right_anisotropy(m, film, K, axis):
@@ -141,7 +142,7 @@ def test_right_anisotropy(f, seed):
 def test_wrong_anisotropy(f, points, sentence, capsys):
     for seed in range(3):
         assert checks.anisotropy(f, points=5, seed=seed) == points
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 STRIP = mb.Film((120e-9, 4e-9, 1e-9), (120, 2), Ms=6e5, A=1.5e-11)
@@ -165,7 +166,7 @@ def test_right_walls(m):
     (profile() * np.nan, 0, "not finite"), (None, 0, "Your answer is")])
 def test_wrong_walls(m, points, sentence, capsys):
     assert checks.wall(m, STRIP, K, points=3) == points
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 # ---------------------------------------------------------------------------- of another film
@@ -265,14 +266,14 @@ def test_wrong_stray(f, points, sentence, capsys):
     for seed in range(3):
         got = checks.stray(f, points=6, seed=seed)
         assert got == points or points is None and got < 6
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 @pytest.mark.parametrize("f", [lambda m, film, height: mb.llg.demag_field(m, film),
                                lambda m, film, height: np.moveaxis(mb.demag.Demag(film).field(np.moveaxis(m, -1, 0)), 0, -1) * film.Ms])
 def test_lazy_stray(f, capsys):
     assert checks.stray(f) == 0
-    assert "the package's own, and out of order" in capsys.readouterr().out
+    assert "the package's own, and out of order" in heard(capsys)
 
 
 def by_field(a, b, film, height, stray=by_convolution):
@@ -310,7 +311,7 @@ def test_wrong_coupling(f, points, sentence, capsys):
     for seed in range(3):
         got = checks.coupling(f, points=4, seed=seed)
         assert got == points or points is None and got < 4
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 def stripes(film, period):
@@ -347,4 +348,4 @@ def test_right_decay(f):
 def test_wrong_decay(f, points, sentence, capsys):
     for seed in range(3):
         assert checks.decay(f, points=2, seed=seed) == points
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)

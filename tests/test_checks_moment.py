@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from test_checks import heard
 
 import magbook as mb
 from magbook import checks
@@ -55,7 +56,7 @@ def test_right_torque(f, seed):
     (lambda m, H, alpha, p, a: 4e-7 * np.pi * by_crosses(m, H, alpha, p, a), 0, "Yours goes around 1.26e-06 times as fast"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, -alpha, p, a), 4, "its energy would rise"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, -a), 4, "Yours turns away from p"),
-    (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, 0 * a), 4, "  Yours does not."),
+    (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, 0 * a), 4, "Yours does not."),
     (lambda m, H, alpha, p, a: by_crosses(m, H + a[:, None] * p, alpha, p, 0 * a), 4, "That is m x p, what a field does"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, a) * (1 + alpha**2), 3, "as fast as without damping"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, a) - GAMMA / (1 + alpha**2) * alpha * a[:, None] * np.cross(m, p), 5, "that motion is damped too"),
@@ -65,7 +66,7 @@ def test_wrong_torque(f, points, sentence, capsys):
     for seed in range(3):
         got = checks.torque(f, points=7, seed=seed)
         assert got == points or points is None and got < 7
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 def lazy(m, H, alpha, p, a):
@@ -75,7 +76,7 @@ def lazy(m, H, alpha, p, a):
 
 def test_lazy_torque(capsys):
     assert checks.torque(lazy) == 0
-    assert "llg is the package's own, and out of order" in capsys.readouterr().out
+    assert "llg is the package's own, and out of order" in heard(capsys)
 
 
 def by_runge_kutta(a, alpha, Hk, Ms, rate=by_crosses, p=PINNED, duration=20e-9):
@@ -132,7 +133,7 @@ def test_right_switching(f):
 def test_wrong_switching(f, points, sentence, capsys):
     got = checks.switching(f, points=5)
     assert got == points or points is None and got < 5
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 def in_one_run(alpha, Hk, Ms):
@@ -173,4 +174,4 @@ def test_right_critical(f, seeds):
 def test_wrong_critical(f, points, sentence, capsys):
     got = checks.critical(f, points=3)
     assert got == points or points is None and got < 3
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import integrate as scipys
+from test_checks import heard
 
 import magbook as mb
 from magbook import checks
@@ -82,7 +83,7 @@ def test_wrong_steps(f, points, sentence, capsys):
     for seed in range(3):
         got = checks.step(f, points=5, seed=seed)
         assert got == points or points is None and got < 5
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 def doubling(rate, y0, t, tol, step=classical, order=4):
@@ -183,7 +184,7 @@ def only_longer(rate, y0, t, tol):
 def test_wrong_integrations(f, points, sentence, capsys):
     got = checks.integrate(f, points=5)
     assert got == points or points is None and got < 5
-    assert sentence in capsys.readouterr().out
+    assert sentence in heard(capsys)
 
 
 @pytest.mark.parametrize("f", [
@@ -193,7 +194,7 @@ def test_wrong_integrations(f, points, sentence, capsys):
     lambda rate, y0, t, tol: scipys.Radau(rate, t[0], y0, t[-1]).y])
 def test_ready_made_integrations(f, capsys):
     assert checks.integrate(f) == 0
-    assert "is scipy's own, and out of order while this check runs" in capsys.readouterr().out
+    assert "is scipy's own, and out of order while this check runs" in heard(capsys)
     t = np.linspace(0, 1, 5)
     f(lambda t, y: -y, np.ones(3), t, 1e-6)  # and in order again
 
@@ -246,7 +247,7 @@ def test_right_precession(f, seeds):
 def test_wrong_precession(f, points, sentence, capsys):
     for seed in range(2):
         assert checks.precession(f, points=5, seed=seed) == points
-        assert sentence in capsys.readouterr().out
+        assert sentence in heard(capsys)
 
 
 def test_lazy_precession(capsys):
@@ -256,4 +257,4 @@ def test_lazy_precession(capsys):
         return mb.simulate(4e-7 * np.pi * H, film, start=m0, duration=t[-1], every=t[1]).m[:, 0, 0]
 
     assert checks.precession(lazy) == 0
-    assert "simulate is the package's own, and out of order" in capsys.readouterr().out
+    assert "simulate is the package's own, and out of order" in heard(capsys)

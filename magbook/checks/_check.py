@@ -9,6 +9,7 @@ import copy
 import inspect
 import io
 import signal
+import textwrap
 import threading
 import types
 import warnings
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from .._arguments import check_counts, number, said
+
+CHECK, BALLOT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 SECONDS = 12.0
 """That one property may take."""
@@ -47,14 +50,15 @@ def grade(laws: list[Callable[[], str | None]], points: float, *, forbidden: tup
     """
     number("points", points, "a number of at least 0 is", 0)
     if changed := _not_numpys_own():
-        print(f"\N{BALLOT X} numpy.{changed} is not numpy's own any more. Restart the kernel, and leave numpy as it is.\n0 of {points:g} points")
+        _say(f"{BALLOT} ", f"numpy.{changed} is not numpy's own any more. Restart the kernel, and leave numpy as it is.")
+        print(f"0 of {points:g} points")
         return 0.0
     held = 0
     for k, law in enumerate(laws):
         with _out_of_order(forbidden):
             wrong = _look(law)
-        words = " ".join((law.__doc__ or law.__name__).split())
-        print(f"\N{BALLOT X} {words}\n  {wrong}" if wrong else f"\N{CHECK MARK} {words}")
+        _say(f"{BALLOT if wrong else CHECK} ", (law.__doc__ or law.__name__))
+        _say("  ", wrong or "")
         held += not wrong
         if wrong and k < needs:
             held = 0
@@ -64,6 +68,12 @@ def grade(laws: list[Callable[[], str | None]], points: float, *, forbidden: tup
     earned = round(points * held / len(laws), 2)
     print(f"{earned:g} of {points:g} points")
     return earned
+
+
+def _say(begin, text):
+    """Print a sentence in lines that fit a page: JupyterLab breaks longer ones within a word."""
+    for line in textwrap.wrap(" ".join(text.split()), 78, initial_indent=begin, subsequent_indent="  "):
+        print(line)
 
 
 def _look(law):
