@@ -134,10 +134,10 @@ class Driven(Dynamics):
 
 def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0) -> keras.Sequential:
     """The network that steps, untrained, from (n, latent + 2) to (n, latent). scale: (latent,), what it divides latent states by."""
-    scale = [float(s) for s in array("scale", scale, "(latent,)")]
+    of = [float(s) for s in array("scale", scale, "(latent,)")]
     training.check_options(widths=widths, seed=seed)
-    return training.dense(len(scale) + 2, widths, len(scale), 1000 * int(seed), gelu,
-                          layers.Rescaling([*(1 / s for s in scale), 1 / FIELD_SCALE, 1 / FIELD_SCALE]), layers.Rescaling([GAIN * s for s in scale]))
+    return training.dense(len(of) + 2, widths, len(of), 1000 * int(seed), gelu,
+                          layers.Rescaling([*(1 / s for s in of), 1 / FIELD_SCALE, 1 / FIELD_SCALE]), layers.Rescaling([GAIN * s for s in of]))
 
 
 def step(network: keras.Model, parities: np.ndarray | None) -> keras.Model:
