@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import are_numbers, array, check_counts, choice, number, said, truth
+from ._arguments import are_numbers, array, check_counts, choice, listed, number, said, truth
 from .film import check_memory
 
 Field: TypeAlias = ArrayLike | Callable[[float], ArrayLike]
@@ -276,6 +276,9 @@ def noise(strength: float, duration: float, cutoff: float = 3e9, seed: int = 0, 
 
 def joined(signals: Sequence[Lines | Waves], durations: ArrayLike) -> Joined:
     """Signals one after another, each for its duration, (n,) in s; the last one goes on."""
+    signals = listed("signals", signals, "a list of signals")
+    if not signals or not all(isinstance(one, (Lines, Waves)) for one in signals):
+        raise TypeError(f"signals: got {said(signals)}; a list of signals such as `step` and `noise` make them is needed")
     durations = array("durations", durations, "(n,)", n=len(signals))
     if not (durations > 0).all():
         raise ValueError(f"durations: got {durations.tolist()}; s, more than 0, are needed")
@@ -298,8 +301,9 @@ def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: floa
     """
     check_counts(n=n)
     check_counts(0, seed=seed)
-    _times(duration=duration)
+    duration = number("duration", duration, "a time in s, from 1e-12 to 1e-6, is", 1e-12, 1e-6)
     largest = number("largest", largest, "mu0*H in T, from 0 to 1000, is", 0, 1000)
+    check_memory(4096 * n, "n: so many signals")
     return [_drawn(np.random.default_rng((seed, i)), duration, largest) for i in range(n)]
 
 

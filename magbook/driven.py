@@ -48,6 +48,10 @@ def image(m: np.ndarray, x: int, y: int) -> np.ndarray:
 
     A magnetization is turned like a current loop: mirrored at a plane, what lies in the plane changes its sign.
     """
+    m = array("m", m, "(..., ny, nx, 3)")
+    for name, sign in (("x", x), ("y", y)):
+        if number(name, sign) not in (1, -1):
+            raise ValueError(f"{name}: got {said(sign)}; 1 or -1 is needed")
     if y < 0:
         m = m[..., ::-1, :, :] * np.array([1, -1, -1], m.dtype)
     if x < 0:
@@ -63,7 +67,9 @@ def components(states: np.ndarray, k: int = 64) -> tuple[np.ndarray, np.ndarray]
     """
     states = array("states", states, "(n, ny, nx, 3)")
     check_counts(k=k)
-    _, ny, nx, _ = states.shape
+    n, ny, nx, _ = states.shape
+    if n < 1 or ny % 2 or nx % 2 or k > 3 * nx * ny // 8:
+        raise ValueError(f"states: got shape {states.shape}; an even number of cells each way is needed, and more of them for {k} components")
     found = []
     for px, py in IMAGES:
         x = np.concatenate([_part(as_float(states[i:i + 500]), px, py)[:, :ny // 2, :nx // 2] for i in range(0, len(states), 500)])
@@ -255,6 +261,8 @@ def _windows(latents, fields, noise, seed, steps, updates, batch, epoch):
 
 def images(latents: np.ndarray, fields: np.ndarray, parities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Trajectories (n, nt, latent) and their fields (n, nt, 2) with their images: four times as many."""
+    latents, fields = _trajectories("latents", latents, fields)
+    parities = _parities(parities, latents.shape[2])
     flips = [np.where(parities[:, 0] < 0, x, 1) * np.where(parities[:, 1] < 0, y, 1) for x, y in IMAGES]
     return (np.concatenate([latents * one.astype(latents.dtype) for one in flips]),
             np.concatenate([fields * np.array(one, fields.dtype) for one in IMAGES]))
@@ -262,6 +270,9 @@ def images(latents: np.ndarray, fields: np.ndarray, parities: np.ndarray) -> tup
 
 def look_ahead(one: keras.Model, steps: int) -> keras.Model:
     """A Keras model that takes `steps` steps: from [first states (n, latent), fields (n, steps, 2) in T] to (n, steps, latent)."""
+    training.check_options(steps=steps)
+    if not isinstance(instance("one", one, keras.Model).input_shape, list):
+        raise ValueError("one: it takes one input; a model as `step` makes it is needed")
     first, fields = keras.Input(one.input_shape[0][1:]), keras.Input((steps, 2))
     states = [first]
     for k in range(steps):
@@ -274,6 +285,9 @@ def rollout_errors(dynamics: Dynamics, latents: np.ndarray, fields: np.ndarray, 
 
     Errors are at most 2: a rollout that runs away is no worse than that.
     """
+    instance("dynamics", dynamics, Dynamics)
+    check_counts(nt=nt)
+    latents, fields = _trajectories("latents", latents, fields)
     nt = min(nt, latents.shape[1] - 1)
     begins = range(0, latents.shape[1] - nt, nt)
     true, driving = (np.concatenate([x[:, k:k + nt + 1] for k in begins]) for x in (latents, fields))

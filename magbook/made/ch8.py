@@ -11,13 +11,16 @@ from ..applied import Field
 from ..dataset import COARSE
 from ..files import DATA, atomic
 from ..rom import ReducedOrderModel, load_rom
-from .common import command, folder, half, hold, round_weights, say, write_json, write_npz
+from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
 
 LATENT = 64
 """Numbers of a latent state."""
 
 TRAINING: dict[str, Any] = dict(seed=0)
 """How the driven model is trained, beside what `driven.train` does by itself."""
+
+BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 10, 10))]
+"""Shorter trainings, that compare parts of the driven model with each other."""
 
 GRIDS = ((64, 16), (32, 8), (16, 4))
 """The rivals: the solver on fewer cells."""
@@ -162,3 +165,34 @@ def seconds(rom: ReducedOrderModel) -> dict[str, float]:
         film = COARSE.replace(cells=cells)
         found[f"solver, {cells[0]} x {cells[1]}"] = best(lambda film=film: llg.simulate(many[0], film, progress=False))
     return found
+
+
+@command(reads=["set/driven"], seed=0, writes={
+    "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, of driven models that were trained more "
+                         "briefly: with fewer numbers, with fewer runs, without the mirror images, and without looking ahead"})
+def sweep_driven() -> None:
+    """Compare the parts of the driven model in shorter trainings (half an hour on one core); it resumes."""
+    whole, parities = components()
+    data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
+    table: dict[str, Any] = {"settings": BRIEF, "variants": {}}
+    far = sum(stage["epochs"] * stage["updates"] for stage in BRIEF)
+    variants: dict[str, dict[str, Any]] = {
+        "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
+        "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]}}
+    for name, options in variants.items():
+        table["variants"][name] = kept(f"driven-{name.replace(' ', '-')}", lambda name=name, options=options: variant(
+            name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
+    write_json("driven_sweep.json", table)
+
+
+def variant(name: str, readout: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
+            mirror: str | None = "network", stages: list = BRIEF) -> dict[str, list[float]]:
+    """Train a variant: its errors on the test runs. mirror: where the images are, in the "network", in the "data", or nowhere."""
+    train, validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
+    train = train[0][:runs], train[1][:runs]
+    readout, parities = readout[:latent], parities[:latent]
+    if mirror == "data":
+        train = driven.images(*train, parities)
+    one, _ = driven.train(*train, validation, parities if mirror == "network" else None, readout, folder(f"driven-{name.replace(' ', '-')}"),
+                          stages=stages, callback=say)
+    return {"error": driven.rollout_errors(one, *test).tolist()}
