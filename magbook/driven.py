@@ -65,11 +65,13 @@ def components(states: np.ndarray, k: int = 64) -> tuple[np.ndarray, np.ndarray]
     The components of such a set are even or odd in each mirror image: its parities (k, 2) are the signs that a coefficient
     takes where the field's x, and where its y, changes sign. They are found for each pair of signs alone, on a quarter of the film.
     """
-    states = array("states", states, "(n, ny, nx, 3)")
+    states = array("states", states, "(n, ny, nx, 3)", finite=True)
     check_counts(k=k)
     n, ny, nx, _ = states.shape
-    if n < 1 or ny % 2 or nx % 2 or k > 3 * nx * ny // 8:
-        raise ValueError(f"states: got shape {states.shape}; an even number of cells each way is needed, and more of them for {k} components")
+    if n < 1 or ny % 2 or nx % 2 or nx * ny < 4:
+        raise ValueError(f"states: got shape {states.shape}; an even number of cells each way is needed")
+    if k > 3 * nx * ny // 8:
+        raise ValueError(f"k: got {k}; at most {3 * nx * ny // 8} of so few cells are needed")
     found = []
     for px, py in IMAGES:
         x = np.concatenate([_part(as_float(states[i:i + 500]), px, py)[:, :ny // 2, :nx // 2] for i in range(0, len(states), 500)])
@@ -115,7 +117,7 @@ class Driven(Dynamics):
     def __post_init__(self):
         self.latent = instance("network", self.network, keras.Model).output_shape[-1]
         training.check_options(every=self.every)
-        self.parities = _parities(self.parities, self.latent)
+        self.parities = None if self.parities is None else _parities(self.parities, self.latent)
         self.readout = array("readout", self.readout, "(latent, 3)", latent=self.latent).astype(np.float32)
         if self.network.input_shape[1:] != (self.latent + 2,):
             raise ValueError(f"network: it takes {self.network.input_shape[1:]}; a latent state and a field, ({self.latent + 2},), are needed")
@@ -140,7 +142,9 @@ class Driven(Dynamics):
 
 def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0) -> keras.Sequential:
     """The network that steps, untrained, from (n, latent + 2) to (n, latent). scale: (latent,), what it divides latent states by."""
-    of = [float(s) for s in array("scale", scale, "(latent,)")]
+    of = [float(s) for s in array("scale", scale, "(latent,)", finite=True)]
+    if not of or min(of) <= 0:
+        raise ValueError(f"scale: got {said(scale)}; numbers greater than 0 are needed")
     training.check_options(widths=widths, seed=seed)
     return training.dense(len(of) + 2, widths, len(of), 1000 * int(seed), gelu,
                           layers.Rescaling([*(1 / s for s in of), 1 / FIELD_SCALE, 1 / FIELD_SCALE]), layers.Rescaling([GAIN * s for s in of]))
@@ -149,10 +153,10 @@ def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0) -> keras.S
 def step(network: keras.Model, parities: np.ndarray | None) -> keras.Model:
     """One step as a Keras model, from [latent states (n, latent), mean fields (n, 2) in T] to the next states: what is trained."""
     latent = instance("network", network, keras.Model).output_shape[-1]
-    parities = _parities(parities, latent)
     c, b = keras.Input((latent,), name="latents"), keras.Input((2,), name="field")
     if parities is None:
         return keras.Model([c, b], c + network(ops.concatenate([c, b], axis=-1)))
+    parities = _parities(parities, latent)
     signs = ops.where(ops.take(c, _leading(parities), axis=1) < 0, -1.0, 1.0)
     flips = ops.where(parities[:, 0] < 0, signs[:, :1], 1.0) * ops.where(parities[:, 1] < 0, signs[:, 1:], 1.0)
     return keras.Model([c, b], c + flips * network(ops.concatenate([flips * c, signs * b], axis=-1)))
@@ -164,8 +168,6 @@ def _leading(parities):
 
 
 def _parities(parities, latent):
-    if parities is None:
-        return None
     parities = array("parities", parities, "(latent, 2)", latent=latent)
     if not (np.abs(parities) == 1).all() or not all((parities == signs).all(axis=1).any() for signs in ((-1, 1), (1, -1))):
         raise ValueError("parities: pairs of 1 and -1 are needed, (-1, 1) and (1, -1) among them")
@@ -220,8 +222,9 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     weight = number("weight", weight, "a number from 0 is", 0)
     latents, fields = _trajectories("latents", latents, fields)
     test, test_fields = _trajectories("validation", *pair("validation", validation))
-    n, nt, latent = latents.shape
-    parities = _parities(parities, latent)
+    nt, latent = latents.shape[1:]
+    if test.shape[2] != latent:
+        raise ValueError(f"validation: got latent states of {test.shape[2]} numbers; those of the training have {latent}")
     readout = array("readout", readout, "(latent, 3)", latent=latent).astype(np.float32)
     size = np.sqrt(np.mean(latents**2, axis=(0, 1)))
     # between equal sizes, where small coefficients are as loud as large ones, and their own
@@ -310,8 +313,10 @@ def _checked(stages, nt):
 
 def _trajectories(name, latents, fields):
     latents = array(name, latents, "(n, nt, latent)", finite=True).astype(np.float32)
-    fields = array("fields" if name == "latents" else name, fields, "(n, nt, 2)", finite=True, n=len(latents), nt=latents.shape[1])
-    return latents, fields.astype(np.float32)
+    fields = array("fields" if name == "latents" else name, fields, "(n, nt, 2)", finite=True).astype(np.float32)
+    if fields.shape[:2] != latents.shape[:2]:
+        raise ValueError(f"{name}: got shape {latents.shape} for fields of shape {fields.shape}; (n, nt, latent) and (n, nt, 2) are needed")
+    return latents, fields
 
 
 # ---------------------------------------------------------------------------- the film

@@ -50,12 +50,12 @@ def train_driven() -> None:
     whole, parities = components()
     data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
     readout = whole.mean(axis=(1, 2))
-    train, validation = ((data["c"][parts[name]], data["fields"][parts[name]]) for name in ("train", "validation"))
-    dynamics, _ = driven.train(*train, validation, parities, readout, folder("driven"), callback=say, **TRAINING)
+    (c, fields), validation = ((data["c"][parts[name]], data["fields"][parts[name]]) for name in ("train", "validation"))
+    dynamics, _ = driven.train(c, fields, validation, parities, readout, folder("driven"), callback=say, **TRAINING)
     round_weights(dynamics.network)
     encoder, decoder = driven.networks(whole)
     options = dataset.SETS["driven"]
-    rom = ReducedOrderModel(encoder, decoder, driven.Driven(dynamics.network, parities, readout), largest=np.abs(train[0]).max(),
+    rom = ReducedOrderModel(encoder, decoder, driven.Driven(dynamics.network, parities, readout), largest=np.abs(c).max(),
                             held=np.quantile(data["held"][parts["train"]], 0.99), film=COARSE,
                             fan={"angle": 0.0, "opening": 360.0, "strength": [0.0, 45e-3]},
                             info={"settings": {"stages": driven.STAGES, "widths": driven.WIDTHS} | TRAINING, "data": {"driven": options},
@@ -188,11 +188,10 @@ def sweep_driven() -> None:
 def variant(name: str, readout: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
             mirror: str | None = "network", stages: list = BRIEF) -> dict[str, list[float]]:
     """Train a variant: its errors on the test runs. mirror: where the images are, in the "network", in the "data", or nowhere."""
-    train, validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
-    train = train[0][:runs], train[1][:runs]
-    readout, parities = readout[:latent], parities[:latent]
+    (c, fields), validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
+    c, fields, parities = c[:runs], fields[:runs], parities[:latent]
     if mirror == "data":
-        train = driven.images(*train, parities)
-    one, _ = driven.train(*train, validation, parities if mirror == "network" else None, readout, folder(f"driven-{name.replace(' ', '-')}"),
-                          stages=stages, callback=say)
+        c, fields = driven.images(c, fields, parities)
+    one, _ = driven.train(c, fields, validation, parities if mirror == "network" else None, readout[:latent],
+                          folder(f"driven-{name.replace(' ', '-')}"), stages=stages, callback=say)
     return {"error": driven.rollout_errors(one, *test).tolist()}
