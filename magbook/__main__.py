@@ -1,6 +1,7 @@
 """The command line: `python -m magbook --help` lists the commands, `--help` after each says more."""
 
 import argparse
+import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,21 @@ def bench(args: argparse.Namespace) -> None:
     from .bench import main as measure
 
     measure(args.fidimag_duration)
+
+
+def course(args: argparse.Namespace) -> None:
+    """Write a course folder: assignments for nbgrader with hidden checks, its configuration and a README."""
+    from .course import rehearse, write
+
+    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
+    for path in write(args.folder, seed, args.only, args.book):
+        print(path)
+    if args.rehearse:
+        for name, students in rehearse(args.folder).items():
+            print(f"{name}: submissions of {len(students)} made-up students, which should get")
+            for student, points in students.items():
+                print(f"  {student:12}{sum(points.values()):3g}  ({', '.join(f'{value:g}' for value in points.values())})")
+    print(f"Seed {seed}. {Path(args.folder) / 'README.md'} says how to go on.")
 
 
 def reproduce(args: argparse.Namespace) -> None:
@@ -79,9 +95,15 @@ def main(argv: list[str] | None = None) -> None:
     sub.add_argument("--out", help="folder; needed for any other than the paper's data set, which goes into the cache")
     sub = add(bench, "bench", bench.__doc__)
     sub.add_argument("--fidimag-duration", type=float, default=1e-9, help="s that fidimag runs for, if installed")
+    sub = add(course, "course", course.__doc__)
+    sub.add_argument("folder", help="a new folder")
+    sub.add_argument("--seed", type=int, help="of the hidden checks, which students must not know; drawn if not given")
+    sub.add_argument("--only", type=int, nargs="+", metavar="N", help="numbers of assignments; all if not given")
+    sub.add_argument("--rehearse", action="store_true", help="with submissions of a made-up class, to try everything before term")
+    sub.add_argument("--book", default="", help="where the book is published, for links to its chapters")
     sub = add(reproduce, "reproduce", reproduce.__doc__)
     sub.add_argument("--dry-run", action="store_true", help="only say what would run, and why")
-    if argv[:1] not in (["generate"], ["bench"]):  # the others start Keras, which takes seconds
+    if argv[:1] not in (["generate"], ["bench"], ["course"]):  # the others start Keras, which takes seconds
         from .made import COMMANDS
 
         for name, made in COMMANDS.items():

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import llg
-from ._arguments import array, instance, number, said
+from ._arguments import array, instance, number, said, truth
 from .dataset import decoded
 from .film import unit
 from .trajectory import Trajectory
@@ -18,7 +18,7 @@ LEVEL = 0.1
 """The relative L2 error at which `horizon` ends."""
 
 
-def compare(run: Trajectory, reference: Trajectory, rom: Any = None) -> dict[str, float]:
+def compare(run: Trajectory, reference: Trajectory, rom: Any = None, energy: bool = True) -> dict[str, float]:
     """All errors of a trajectory against a reference: a dictionary of named numbers.
 
     run, reference: `Trajectory`s of one film in one field, at the same times. The start at t = 0, which both are given,
@@ -35,6 +35,7 @@ def compare(run: Trajectory, reference: Trajectory, rom: Any = None) -> dict[str
     - "horizon": `horizon` of the relative L2 error, in s
     - with a rom, a `rom.ReducedOrderModel`, also "L2 autoencoder" and "L2 predictor": see `split_l2`
 
+    energy: False leaves out the energies, which take longer than all the rest.
     States that are not finite give NaN. Raises TypeError for what is not a trajectory, ValueError, naming the argument,
     for trajectories of different films, times or fields.
     """
@@ -45,19 +46,23 @@ def compare(run: Trajectory, reference: Trajectory, rom: Any = None) -> dict[str
     t, m, true = reference.t[later], run.m[later], reference.m[later]
     inside = reference.film.inside
     angle = angle_error(m, true)[:, inside]
-    energy, true_energy = energies(run), energies(reference)
     errors = {"film average": film_average_error(run.mean[later], reference.mean[later]),
               "L2": relative_l2(m, true),
               "angle": angle.mean(), "angle 99 %": np.percentile(angle, 99),
               "length": length_error(m)[:, inside].mean(),
-              "energy": energy_error(energy, true_energy)[later].mean(),
-              "energy rises": energy_rises(energy) if np.ndim(run.field) == 1 else np.nan,
+              **(_energy_errors(run, reference) if truth("energy", energy) else {}),
               **{name: time(run.t, run.mean[:, 0]) - time(reference.t, reference.mean[:, 0])
                  for name, time in (("first zero", first_zero), ("switching time", switching_time))},
               "horizon": horizon(t, relative_l2(m, true, axis=(1, 2, 3)))}
     if rom is not None:
         errors |= {f"L2 {name}": error for name, error in split_l2(m, true, rom).items()}
     return {name: float(error) for name, error in errors.items()}
+
+
+def _energy_errors(run, reference):
+    energy, true_energy = energies(run), energies(reference)
+    return {"energy": energy_error(energy, true_energy)[reference.t > 0].mean(),
+            "energy rises": energy_rises(energy) if np.ndim(run.field) == 1 else np.nan}
 
 
 # ---------------------------------------------------------------------------- of film averages

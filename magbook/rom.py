@@ -20,6 +20,7 @@ from ._arguments import array, instance, listed, said, truth
 from ._keras import keras
 from ._progress import bar
 from .applied import Field
+from .comparison import Comparison
 from .dataset import as_float
 from .dynamics import Dynamics
 from .files import as_path, atomic, shipped
@@ -169,6 +170,78 @@ class ReducedOrderModel:
         off = self.dynamics.coverage * members.std(axis=0, ddof=1)
         return middle - off, middle + off
 
+    # ------------------------------------------------------------------ beside a run of one's own
+
+    def compare(self, run: Trajectory) -> Comparison:
+        """How good this model is on a run of one's own, such as `Trajectory.from_ovf` reads: a `comparison.Comparison`.
+
+        run: a `Trajectory` of a film of the model's size. It is taken on the model's cells and at its times, see `Trajectory.resample`;
+        each difference from what the model knows, of cells, material, start, field and times, is said in a sentence. The model
+        begins with the run's own first states and follows the run's field. Its answer stands beside what encoder and
+        decoder alone make of the run, and beside the start, held: the simplest answer there is.
+        Raises ValueError for a film of another size or shape, and a run that is too short. Own films: "Bring your own film".
+        """
+        instance("run", run, Trajectory)
+        array("run", run.m, finite=True)
+        words, ours = self._differences(run), self.film
+        last = run.t[0] + min(self.dynamics.last * (1 + 1e-9), run.t[-1] - run.t[0])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            whole = run.t <= last + 1.5 * self.every  # one more, which the last of the new states lies before
+            field = run.field if run.field.ndim == 1 else run.field[whole]
+            try:
+                near = Trajectory(run.t[whole], run.m[whole], field, run.film).resample(ours, self.every)
+            except ValueError as error:
+                raise ValueError(f"run: {error}") from error
+            if not np.array_equal(near.film.inside, ours.inside):
+                raise ValueError(f"run: its film has another shape; {np.count_nonzero(near.film.inside != ours.inside)} cells differ from the model's")
+            nt, n = int(np.sum(near.t <= last + 1e-3 * self.every)), 1 + self.dynamics.history
+            if nt <= n:
+                raise ValueError(f"run: it lasts {run.t[-1] - run.t[0]:g} s; more than {self.dynamics.history * self.every:g} s is needed")
+            t, m = np.arange(nt) * self.every, near.m[:nt]
+            fields = np.broadcast_to(near.field, (len(near), 3))[:nt]
+            near = Trajectory(t, m, near.field if near.field.ndim == 1 else fields, near.film, run.info)
+            # The start of a magnetic run, as the training data had it, decides what a model can follow
+            off = np.sqrt(np.mean(np.sum((m[0] - llg.s_state(ours))[ours.inside]**2, axis=-1)))
+            held = self.encode(m)
+            states = {"the model": self._trajectory(m[:n], self.rollout(held[:n], fields), near.field).m,
+                      "encoder and decoder alone": self.decode(held, unit=True), "the start, held": np.broadcast_to(m[:1], m.shape)}
+        if off > 0.1:
+            words.append(f"The run does not begin in the S-state, from which the model's training began: it is off by {off:.2f} (L2).")
+        if self.fan:
+            if text := self._outside(fields):
+                words.append(f"The field {text}.")
+            if np.ptp(fields, axis=0).max() > 1e-6:
+                words.append("The field changes in time; the model was trained in constant fields.")
+        words += [f"{str(one.message).removeprefix('every: ')}." for one in caught if one.category in (UserWarning, RuntimeWarning)]
+        return Comparison(near, {name: Trajectory(t, one, near.field, near.film) for name, one in states.items()}, words)
+
+    def _differences(self, run):
+        """What film and clock of a run are that the model's are not, in sentences."""
+        its, ours, words = run.film, self.film, []
+        lengths = lambda film: f"{' × '.join(f'{1e9 * length:.4g}' for length in film.size)} nm"
+        if not np.allclose(its.size, ours.size, rtol=0.01, atol=0):
+            raise ValueError(f"run: its film is {lengths(its)}; this model knows one film alone, of {lengths(ours)}")
+        if not np.allclose(its.size, ours.size, rtol=1e-6, atol=0):
+            words.append(f"The run's film is {lengths(its)}; it is taken for the model's, {lengths(ours)}.")
+        if its.cells != ours.cells:
+            words.append(f"The run has {its.nx} × {its.ny} cells, the model {ours.nx} × {ours.ny}: each state is put on the model's.")
+        for name, unit in (("Ms", "A/m"), ("A", "J/m"), ("alpha", ""), ("gamma0", "m/(A s)")):
+            mine, its_own = getattr(ours, name), getattr(its, name)
+            if not np.isclose(its_own, mine, rtol=1e-3, atol=0):
+                words.append(f"The run's {name} is {its_own:.4g} {unit}".rstrip() + f"; the model answers for {mine:.4g}.")
+        if assumed := run.info.get("assumed"):
+            words.append(f"Not in the files and not given: {', '.join(assumed)}; permalloy's were taken.")
+        if run.t[0] != 0:
+            words.append(f"The run's clock begins at {1e9 * run.t[0]:.4g} ns; its first state is taken for the model's start.")
+        steps = np.diff(run.t)
+        if len(steps) and not np.allclose(steps, self.every, rtol=1e-3, atol=0):
+            words.append(f"The run has states {1e12 * steps.min():.3g} to {1e12 * steps.max():.3g} ps apart, the model one each "
+                        f"{1e12 * self.every:.3g} ps: a cubic runs through the run's.")
+        if run.t[-1] - run.t[0] > self.dynamics.last * (1 + 1e-9):
+            words.append(f"The model knows nothing after {1e9 * self.dynamics.last:.4g} ns; what the run has later is left out.")
+        return words
+
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (nt, latent) from those at the beginning, or (n, nt, latent) of n runs at once.
 
@@ -247,21 +320,24 @@ class ReducedOrderModel:
                                  f"was trained on they hold each to {self.held:.2g}")
 
     def _warn_outside(self, fields):
-        """Warn of fields (n, nt, 3) outside of the fan, by the farthest of their times."""
+        """Warn of fields (n, nt, 3) outside of the fan, by the first of them."""
+        texts = [text for text in map(self._outside, fields) if text]
+        if texts:
+            count = "" if len(fields) == 1 else f"{len(texts)} of {len(fields)} fields are outside the fan, the first: "
+            warnings.warn(f"{count}{texts[0]}", UserWarning, stacklevel=4)
+
+    def _outside(self, field):
+        """By how much a field (nt, 3) is outside of the fan, at the farthest of its times, in words; or None."""
         low, high = self.fan["strength"]
-        size, angle = applied.to_polar(fields)
+        size, angle = applied.to_polar(field)
         over = np.stack([np.maximum(low - size, size - high) * 1e3,
                          np.abs((angle - self.fan["angle"] + 180) % 360 - 180) - self.fan["opening"] / 2,
-                         np.abs(fields[..., 2]) * 1e3], axis=-1)
-        outside = (over > 1e-6).any(axis=(1, 2))
-        if outside.any():
-            i = int(outside.argmax())
-            k = int(over[i].max(axis=1).argmax())
-            by = [f"{v:.1f} {what}" for v, what in zip(over[i, k], ("mT in strength", "degrees in angle",
-                                                                    "mT out of the plane")) if v > 1e-6]
-            count = "" if len(fields) == 1 else f"{np.count_nonzero(outside)} of {len(fields)} fields are outside the fan, the first: "
-            warnings.warn(f"{count}mu0*H = {_mT(fields[i, k])} is outside the fan that the model was trained on, by "
-                          f"{' and '.join(by)}", UserWarning, stacklevel=4)
+                         np.abs(field[..., 2]) * 1e3], axis=-1)
+        if not (over > 1e-6).any():
+            return None
+        k = int(over.max(axis=1).argmax())
+        by = [f"{v:.1f} {what}" for v, what in zip(over[k], ("mT in strength", "degrees in angle", "mT out of the plane")) if v > 1e-6]
+        return f"mu0*H = {_mT(field[k])} is outside the fan that the model was trained on, by {' and '.join(by)}"
 
     def _average(self, first, c, field):
         mean = self.dynamics.averages(c)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magbook import applied, baselines, dataset, files, llg, metrics, modes, ovf, pca, sp4
+from magbook import applied, baselines, course, dataset, files, llg, metrics, modes, ovf, pca, sp4
 from magbook.film import Film, unit
 from magbook.trajectory import Trajectory
 
@@ -34,8 +34,8 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
 
 # What an error may name instead: what an argument is, or what it does not go with.
 NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["trajectories"], "history": ["histories"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
-         "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings"],
-         "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
+         "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings", "folder"], "only": ["folder"], "book": ["folder"],
+         "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF", "t"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
          "states": ["validation", "shape"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
 # Right, and long
 LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}
@@ -110,6 +110,8 @@ def calls(folder):
     basis = pca.fit(np.random.default_rng(2).standard_normal((6, 4, 8, 3)).astype(np.float32), 2)
     wave = dict(fields=FIELDS, values=np.arange(6.0))
     return {
+        "course": (course.write, dict(folder=folder / "course", seed=1, only=[2], book="")),
+        "rehearsal": (course.rehearse, dict(folder=folder / "course")),
         "vector": (applied.vector, dict(field=(0.1, 0.2))),
         "from_polar": (applied.from_polar, dict(strength=[0.1, 0.2], direction=[3.0, 4.0])),
         "to_polar": (applied.to_polar, dict(fields=FIELDS)),
@@ -145,7 +147,8 @@ def calls(folder):
         "save": (RUN.save, dict(path=folder / "other.npz")),
         "load": (Trajectory.load, dict(path=folder / "run.npz")),
         "to_ovf": (RUN.to_ovf, dict(folder=folder / "ovf2", representation="text")),
-        "from_ovf": (Trajectory.from_ovf, dict(paths=folder / "ovf", field=(0, 0), Ms=8e5, A=1e-11, alpha=0.1)),
+        "from_ovf": (Trajectory.from_ovf, dict(paths=folder / "ovf", field=(0, 0), cell=(1e-9, 1e-9, 1e-9), t=[0, 1, 2], Ms=8e5, A=1e-11, alpha=0.1)),
+        "resample": (RUN.resample, dict(film=FILM, every=1e-11)),
         "ovf.write": (ovf.write, dict(path=folder / "a.ovf", m=M, cell=(1e-9, 1e-9, 1e-9), time=0.0, title="m", representation="text")),
         "ovf.read": (ovf.read, dict(path=ovf_file)),
         "is_magnetization": (ovf.is_magnetization, dict(path=ovf_file)),
@@ -161,7 +164,7 @@ def calls(folder):
         "decoded": (dataset.decoded, dict(states=M)),
         "as_float": (dataset.as_float, dict(states=M)),
         "states_file": (dataset.states_file, dict(path=folder, i=0)),
-        "compare": (metrics.compare, dict(run=RUN, reference=OTHER, rom=None)),
+        "compare": (metrics.compare, dict(run=RUN, reference=OTHER, rom=None, energy=True)),
         "film_average_error": (metrics.film_average_error, dict(mean=RUN.mean, reference=RUN.mean)),
         "first_zero": (metrics.first_zero, dict(t=RUN.t, values=np.array([1, 0.5, -1]))),
         "switching_time": (metrics.switching_time, dict(t=RUN.t, mx=np.array([1, 0.5, -1]), level=-0.5)),
@@ -320,6 +323,7 @@ def networks(folder):
         "rom.simulate": (model.simulate, run),
         "rollout": (model.rollout, dict(first=np.zeros((5, 3)), fields=np.zeros((7, 2)))),
         "first_states": (model.first_states, dict(field=(0, 0), start=None)),
+        "rom.compare": (model.compare, dict(run=example(8))),
         "rom.save": (model.save, dict(path=folder / "again.npz", half=False)),
         "rom.load": (rom.ReducedOrderModel.load, dict(path=folder / "rom.npz")),
         "load_rom": (rom.load_rom, dict(name=folder / "rom.npz")),

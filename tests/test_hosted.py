@@ -1,6 +1,7 @@
 """Hosted notebooks: the buttons of a page, and the cell that installs magbook where it is not there yet."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -112,3 +113,20 @@ def test_buttons_lead_to_the_notebook_once_the_book_has_an_address(book, address
 def test_binder_gets_the_locked_environment(root):
     assert (root / ".binder/requirements.txt").read_text() == "-r ../requirements.lock\n"
     assert (root / ".binder/postBuild").stat().st_mode & 0o100, "it must be executable"
+
+
+@pytest.mark.slow
+def test_what_the_image_runs_after_its_environment(root, tmp_path):
+    """`postBuild` in a copy, into a folder of its own: the package with its data, checks and drawings is there."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, files):
+        if (root / name).exists():
+            (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, tmp_path / "copy" / name)
+    there = os.environ | {"PIP_TARGET": str(tmp_path / "site"), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([tmp_path / "copy/.binder/postBuild"], cwd=tmp_path / "copy", env=there, check=True, capture_output=True)
+    code = ("import magbook as mb; mb.checks.exchange; print(mb.__file__); print(mb.files.shipped('rom_paper.npz').stat().st_size > 1e5);"
+            "print(len(mb.drawing('wall').data) > 100)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "site/magbook/__init__.py"), "True", "True"]

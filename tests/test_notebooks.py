@@ -4,9 +4,11 @@ import ast
 import re
 import statistics
 
+import magbook_chapters
 import nbformat
 import pytest
 import yaml
+from pybtex.database import parse_file
 
 HIDDEN = {"remove-input", "hide-input", "remove-cell", "hide-cell"}
 # What a line is about that is not about the subject: a picture, a table, a number for the text, an array's file.
@@ -114,16 +116,28 @@ def test_it_says_under_its_title_what_it_needs_and_gives(notebook):
 
 def test_its_figures_have_a_caption_a_name_and_alt_text(notebook):
     names = []
-    for cell in code_cells(notebook):
+    for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
         shown = cell.metadata.get("mystnb", {})
-        if "figure" not in shown and "image" not in shown:
+        caption = below is not None and "caption" in below.metadata.get("tags", [])
+        assert caption == ("figure" in shown or "image" in shown), f"a caption stands under a figure, where JupyterLab shows it: {cell.source}"
+        if not caption:
             continue
-        assert shown["figure"]["caption"].strip(), cell.source
+        assert below.cell_type == "markdown" and below.source.strip()
+        assert "caption" not in shown["figure"], "it is written once"
         assert shown["figure"]["name"].startswith("fig-"), cell.source
         assert len(shown["image"]["alt"].split()) >= 8, f"alt text that describes, for {shown['figure']['name']}"
         names.append(shown["figure"]["name"])
     assert len(set(names)) == len(names), names
     # A figure made but not described in the metadata fails the build of the site.
+
+
+def test_the_site_takes_a_caption_from_the_cell_under_its_figure():
+    figure = nbformat.v4.new_code_cell("1", metadata={"mystnb": {"figure": {"name": "fig-one"}, "image": {"alt": "one"}}})
+    text, caption, more = map(nbformat.v4.new_markdown_cell, ("Look.", "It is *one*.", "So."))
+    caption.metadata["tags"] = ["caption"]
+    read = magbook_chapters.with_captions(nbformat.v4.new_notebook(cells=[text, figure, caption, more]))
+    assert [cell.source for cell in read.cells] == ["Look.", "1", "So."]
+    assert read.cells[1].metadata["mystnb"] == {"figure": {"name": "fig-one", "caption": "It is *one*."}, "image": {"alt": "one"}}
 
 
 def test_its_live_cells_say_what_they_do(notebook):
@@ -134,3 +148,26 @@ def test_its_live_cells_say_what_they_do(notebook):
 
 def test_its_glued_numbers_are_not_inside_formulas(notebook):
     assert not re.findall(r"(?<![\\$])\$[^$\n]*\{glue[^$\n]*\$", prose(notebook)), "shown as they stand"
+
+
+def test_what_it_names_reads_in_jupyterlab(notebook):
+    """Roles would show as keys there. Numbers come from the code, and equations are numbered where they stand."""
+    assert set(re.findall(r"\{([\w:+-]+)\}`", prose(notebook))) <= {"glue:text", "eq"}
+
+
+def test_its_citations_say_whom_they_cite(notebook, root):
+    entries = parse_file(root / "book/references.bib").entries
+    for words, key in re.findall(r"\[([^][]+)\]\(references\.md#(\w+)\)", prose(notebook)):
+        first, year = str(entries[key].persons["author"][0].rich_last_names[0]), entries[key].fields["year"]
+        assert first in words and year in words, f"[{words}] is of {first} ({year})"
+
+
+def test_the_time_in_its_head(notebook):
+    """As read aloud: 150 words a minute, half a minute for a figure and for a formula, and ten lines of code a minute."""
+    text = prose(notebook).split("## Exercises")[0]
+    formulas = len(re.findall(r"\$\$.*?\$\$", text, flags=re.S))
+    figures = sum("figure" in cell.metadata.get("mystnb", {}) for cell in code_cells(notebook))
+    words = len(re.sub(r"\$\$.*?\$\$", "", text, flags=re.S).split())
+    minutes = words / 150 + (formulas + figures) / 2 + sum(len(lines(cell)) for cell in visible(notebook)) / 10
+    said = int(re.search(r"\*\*Takes\*\* about (\d+) minutes to read", notebook.cells[0].source)[1])
+    assert abs(said - minutes) <= 5, minutes

@@ -31,8 +31,8 @@ def shorten(app, pagename, templatename, context, doctree):
 
 
 def public_modules(package):
-    """The files of the modules that `mb` offers, by name: those of the package and of show/."""
-    found = [*package.glob("*.py"), *package.glob("show/*.py"), *package.glob("show/*/__init__.py")]
+    """The files of the modules that `mb` offers, by name: those of the package and of show/. A folder has its `__init__.py`."""
+    found = [*package.glob("*.py"), *package.glob("show/*.py"), *package.glob("show/*/__init__.py"), package / "checks" / "__init__.py"]
     names = {(path.parent.name if path.stem == "__init__" else path.stem): path for path in found
              if path.parent.name not in ("magbook", "show") or path.stem != "__init__"}
     return {name: path for name, path in sorted(names.items()) if not name.startswith("_")}
@@ -111,8 +111,11 @@ class Api(SphinxDirective):
     def module(self, name, path):
         self.env.note_dependency(str(path))
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        # what a folder offers stands in its files
+        parts = [one for one in sorted(path.parent.glob("[!_]*.py")) if path.stem == "__init__"]
+        body = tree.body + [node for part in parts for node in ast.parse(part.read_text(encoding="utf-8")).body]
         entries = [self.function(node, f"mb.{name}") if isinstance(node, FUNCTIONS) else self.cls(node, f"mb.{name}")
-                   for node in public(tree.body, (*FUNCTIONS, ast.ClassDef))]
+                   for node in public(body, (*FUNCTIONS, ast.ClassDef))]
         if not entries:
             return None
         title = nodes.title("", "", nodes.literal("", f"mb.{name}"))

@@ -50,9 +50,29 @@ def solutions(notebook):
             yield code or f"assert {claim}, {claim!r}"
 
 
+def with_captions(notebook):
+    """A chapter as the site reads it: each caption, a Markdown cell tagged `caption` under its figure, in that figure's metadata.
+
+    So JupyterLab, which knows nothing of captions, shows them too, and they are written once.
+    """
+    cells = []
+    for cell in notebook.cells:
+        if "caption" in cell.metadata.get("tags", []):
+            cells[-1].metadata["mystnb"]["figure"]["caption"] = cell.source
+        else:
+            cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def read(chapter):
+    """A chapter (its path) as the site reads it."""
+    return with_captions(nbformat.read(chapter, as_version=4))
+
+
 def executed(chapter, kept):
     """A chapter (its path) with outputs, the seconds that they took, and what went wrong in its solutions; or None, not kept."""
-    notebook = nbformat.read(chapter, as_version=4)
+    notebook = read(chapter)
     cache = get_cache(str(kept))
     try:
         record, notebook = cache.match_cache_notebook(notebook), cache.merge_match_into_notebook(notebook)[1]
@@ -80,7 +100,7 @@ async def _execute_all(chapters, kept, known, say):
 
     async def one(chapter):
         async with places:
-            notebook = nbformat.read(chapter, as_version=4)
+            notebook = read(chapter)
             own = len(notebook.cells)
             notebook.cells += [nbformat.v4.new_code_cell(code, metadata={"tags": ["raises-exception"]}) for code in solutions(notebook)]
             # A time in a cell's metadata would make it another notebook. The kernel's warnings concern no reader of ours.

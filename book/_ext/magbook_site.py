@@ -5,6 +5,8 @@
 - A figure gets an accessible name from its cell's metadata; one without alt text or caption is a warning.
 - A cell tagged `live` shows a widget in JupyterLab and, on the page, a line that says so, with a link that starts it:
   the page's first launch button where `_config.yml` has `repository` and `launch_buttons`, else how to run the book.
+- Chapters have plain links where Sphinx has roles, so that they read in JupyterLab too: `[S-state](glossary.md#term-S-state)`,
+  `[Gilbert (2004)](references.md#gilbert2004)`, `[the figure above](#fig-walls)`; here a figure's number takes the place of its words.
 - A page has a description, and a card for those who share its address (the card needs `html: baseurl`, an absolute URL).
 - Each figure lies in a file of its own, which `figures.js` loads when the figure comes near.
 - plotly.js, MathJax and the letters are put beside the pages from the installed packages: no page asks another host.
@@ -24,12 +26,16 @@ from pathlib import Path
 
 import fontpkg
 import magbook_chapters
+import nbformat
 from docutils import nodes
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from fontTools.varLib import instancer
+from sphinx import addnodes
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
+from sphinxcontrib.bibtex.citation_target import CitationTarget
+from sphinxcontrib.bibtex.roles import CitationRef
 
 LOGGER = logging.getLogger(__name__)
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -39,6 +45,7 @@ DRAWING = '<div class="magbook-drawing"'
 LIVE = "In JupyterLab this cell shows a live widget, which needs a running Python."
 CARD = "The film of standard problem 4 reverses within a nanosecond, in six pictures."
 POWER = re.compile(r'(<span class="pasted-text">)(-?[\d.]+)e([+-]\d+)</span>')  # a number from a chapter, as Python writes it
+REFERENCES = "book/references"
 START = "magbook-start"  # the class of the place where the link goes
 
 PLOTLY = Path(importlib.util.find_spec("plotly").origin).parent / "package_data/plotly.min.js"
@@ -64,7 +71,10 @@ def setup(app):
     app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
     app.connect("env-before-read-docs", execute)
+    app.connect("source-read", take_captions)
     app.connect("doctree-read", finish_cells)
+    app.connect("doctree-read", understand_links)
+    app.connect("env-updated", name_references, priority=900)  # once the list of references is made
     app.connect("html-page-context", store_figures)
     app.connect("html-page-context", describe_page)
     app.connect("html-page-context", mend_body, priority=900)  # after the theme's launch buttons
@@ -95,6 +105,12 @@ def execute(app, env, docnames):
         raise ExtensionError("\n\n".join(f"{path.name}: {error}" for path, error in errors.items()))
 
 
+def take_captions(app, docname, source):
+    """Put the captions where myst-nb looks for them."""
+    if app.env.doc2path(docname).endswith(".ipynb"):
+        source[0] = nbformat.writes(magbook_chapters.with_captions(nbformat.reads(source[0], as_version=4)))
+
+
 def finish_cells(app, doctree):
     """Name the figures, and put a line in place of live widgets."""
     # The state of widgets would be embedded in the page, for a manager that is not there.
@@ -119,6 +135,28 @@ def finish_cells(app, doctree):
             if not node.get("alt"):
                 LOGGER.warning("a picture without alt text: mystnb.image.alt in its cell's metadata", location=cell,
                                type="magbook", subtype="alt")
+
+
+def understand_links(app, doctree):
+    """Let a plain link name a term, a citation or a figure; MyST itself knows headings alone, and warns of other names."""
+    env = app.env
+    slugs = env.metadata[env.docname].setdefault("myst_slugs", {})
+    slugs |= {name: (None, name, term.astext()) for term in doctree.findall(nodes.term) for name in term["ids"]}
+    for link in list(doctree.findall(lambda node: isinstance(node, nodes.reference | addnodes.pending_xref))):
+        target = link.get("refid") or link.get("reftarget", "")  # MyST has found those on this page
+        if target.startswith("fig-"):
+            link.replace_self(addnodes.pending_xref("", *link.children, refdomain="std", reftype="numref", reftarget=target,
+                                                    refdoc=env.docname, refexplicit=False))
+        elif target == REFERENCES and link.get("reftargetid"):  # the list has what is cited
+            env.get_domain("cite").citation_refs.append(
+                CitationRef("", env.docname, link.line, [CitationTarget(link["reftargetid"], "", "")]))
+
+
+def name_references(app, env):
+    """Let a link name an entry of the list of references by its key."""
+    for citation in env.get_domain("cite").citations:
+        env.metadata[citation.bibliography_key.docname].setdefault("myst_slugs", {})[citation.key] = (None, citation.citation_id, "")
+    return []
 
 
 def _replace_widget(cell, note):
@@ -187,7 +225,7 @@ def _name_figure(node, alt):
     while parent is not None and not isinstance(parent, nodes.figure):
         parent = parent.parent
     if parent is None:
-        LOGGER.warning("a figure without caption: mystnb.figure.caption in its cell's metadata", location=node,
+        LOGGER.warning("a figure without caption: a Markdown cell tagged `caption` under it", location=node,
                        type="magbook", subtype="caption")
     alt = html.escape(" ".join(alt.split()))
     named = re.sub(FIGURE + "([^>]*)>", lambda match: f'{FIGURE} role="group" aria-label="{alt}"{match[1]}>'

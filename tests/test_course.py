@@ -1,0 +1,197 @@
+"""From the assignments to grades: nbgrader on a class of made-up submissions, and what is promised in the course's README."""
+
+import contextlib
+import csv
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from magbook import course
+
+NUMBERS = course.assignments()
+SECRET = 20261128
+
+
+def cells(path):
+    return {cell["id"]: cell for cell in json.loads(path.read_text())["cells"]}
+
+
+# ---------------------------------------------------------------------------- the sources
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_assignment_is_a_clean_notebook_whose_checks_follow_answers(number):
+    path = NUMBERS[number]
+    nbformat.validate(nbformat.read(path, as_version=4))
+    there, above = cells(path), set()
+    assert not any(cell.get("outputs") for cell in there.values())
+    assert "".join(there["title"]["source"]).startswith(f"# Assignment {number}: ")
+    kinds = {"answer": 0, "check": 0, "question": 0}
+    for name, cell in there.items():
+        meta, source = cell["metadata"].get("nbgrader"), "".join(cell["source"])
+        if meta is None:
+            assert "BEGIN" not in source
+            continue
+        assert meta["grade_id"] == name
+        kind = "check" if meta["locked"] else "question" if meta["grade"] else "answer"
+        kinds[kind] += 1
+        if kind == "check":
+            assert name.removeprefix("check-") in above, "nbgrader puts a check that is missing below its answer"
+            assert course._CHECK.match(source.splitlines()[-1]).group(3) == str(meta["points"])
+        else:
+            assert source.count("### BEGIN SOLUTION") == source.count("### END SOLUTION") == 1 or "number =" in source, name
+        above.add(name)
+    assert 3 <= kinds["answer"] <= 6 and kinds["check"] and kinds["question"] == 1
+
+
+def test_a_course_is_written_once_and_with_its_own_seed(tmp_path):
+    one, = course.write(tmp_path / "a", SECRET, [2])
+    two, = course.write(tmp_path / "b", SECRET + 1, [2], book="https://example.org/")
+    hidden = [re.findall(r"seed=(\d+)", path.read_text()) for path in (one, two)]
+    assert len(set(hidden[0])) == len(hidden[0]) and not set(hidden[0]) & set(hidden[1])
+    assert "https://example.org/book/01_llg_and_sp4.html" in two.read_text() and "chapter 1 of the book" in one.read_text().lower()
+    with pytest.raises(ValueError, match="folder: .* is not empty"):
+        course.write(tmp_path / "a", SECRET, [2])
+    for wrong in ([99], [2.5], ["2"]):
+        with pytest.raises(ValueError, match="only"):
+            course.write(tmp_path / "c", SECRET, wrong)
+    with pytest.raises(ValueError, match="seed"):
+        course.write(tmp_path / "c", -1)
+    assert not (tmp_path / "c").exists()
+
+
+# ---------------------------------------------------------------------------- nbgrader
+
+
+def nbgrader(folder, *arguments, code=0):
+    # it calls alembic by its name, as in an environment that is activated
+    there = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([sys.executable, "-m", "nbgrader", *arguments], cwd=folder, capture_output=True, text=True, timeout=900, env=there)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def scores(folder, name):
+    """Points of the cells that are graded by themselves, {student: {cell: points}}."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{folder}/gradebook.db") as book:
+        return {one.student.id: {grade.name: grade.score for grade in one.notebooks[0].grades if grade.cell.cell_type == "code"}
+                for one in book.assignment_submissions(name)}
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """A course with its whole class graded: (folder, assignment, expected points)."""
+    pytest.importorskip("nbgrader")
+    folder = tmp_path_factory.mktemp("course") / "magbook"
+    name = course.write(folder, SECRET, [2])[0].stem
+    nbgrader(folder, "generate_assignment", name)
+    expected = course.rehearse(folder)[name]
+    nbgrader(folder, "autograde", name, "--Run.timeout=15")
+    nbgrader(folder, "generate_feedback", name)
+    nbgrader(folder, "export")
+    return folder, name, expected
+
+
+@pytest.mark.slow
+def test_what_is_handed_out_holds_no_solution_no_hidden_check_and_no_seed(graded):
+    folder, name, _ = graded
+    files = [path for path in (folder / "release").rglob("*") if path.is_file()]
+    text = "".join(path.read_text() for path in files)
+    assert [path.name for path in files] == [f"{name}.ipynb"]
+    assert not re.search(r"SOLUTION|HIDDEN|seed|np\.moveaxis|" + str(SECRET), text)
+    assert "raise NotImplementedError()" in text and "checks.exchange(exchange, points=4)" in text
+
+
+@pytest.mark.slow
+def test_each_gets_the_points_that_the_readme_promises(graded):
+    folder, name, expected = graded
+    got = scores(folder, name)
+    assert set(got) == set(expected)
+    wrong = {student: {cell: (got[student][cell], points) for cell, points in cells.items() if got[student][cell] != points}
+             for student, cells in expected.items()}
+    assert not {student: cells for student, cells in wrong.items() if cells}
+    rows = list(csv.DictReader((folder / "grades.csv").open()))
+    assert {row["student_id"] for row in rows} == set(expected)
+
+
+@pytest.mark.slow
+def test_feedback_reads_by_itself_and_keeps_the_seed(graded):
+    folder, name, expected = graded
+    hidden = re.findall(r"seed=(\d+)", (folder / "source" / name / f"{name}.ipynb").read_text())
+    for student in expected:
+        page = (folder / "feedback" / student / name / f"{name}.html").read_text()
+        assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", page), student
+        assert not any(seed in page for seed in hidden) and "MathJax" in page
+    page = (folder / "feedback" / "periodic" / name / f"{name}.html").read_text()
+    assert "a film has no neighbour across its border" in page
+
+
+@pytest.mark.slow
+def test_downloads_of_learning_management_systems_are_sorted(graded):
+    folder, name, _ = graded
+    archive = folder / "downloaded" / name / "archive"
+    archive.mkdir(parents=True)
+    for file in (f"Ada Lovelace_1234_assignsubmission_file_{name}.ipynb", f"noetheremmy_77_889_{name}.ipynb", f"curie_LATE_5_6_{name}-1.ipynb",
+                 f"meitner_{name}.ipynb"):
+        shutil.copy(folder / "release" / name / f"{name}.ipynb", archive / file)
+    nbgrader(folder, "zip_collect", name, "--force")
+    there = {path.parts[-3] for path in (folder / "submitted").glob(f"*/{name}/{name}.ipynb")}
+    assert {"Ada Lovelace", "noetheremmy", "curie", "meitner"} <= there
+
+
+# ---------------------------------------------------------------------------- each assignment with its solution, and with a wrong one
+
+
+def wrongs():
+    """{name of an assignment: (answers, points)} that the tests of the checks keep."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("test_checks_*.py")):
+        found |= getattr(importlib.import_module(path.stem), "WRONG", {})
+    return found
+
+
+def run(name, changes):
+    """The points of each check of an assignment, executed with other answers, here: a kernel of its own would take longer to start."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    names, points = {}, {}
+    for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items():
+        source = changes.get(key, "".join(cell["source"]))
+        if key.startswith("check-"):
+            try:
+                points[key] = eval(source, names)
+            except NameError:  # an answer that there is not
+                points[key] = 0.0
+        elif cell["cell_type"] == "code":
+            with contextlib.suppress(Exception if changes else ()):
+                exec(source, names)
+    return points
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_solution_earns_all_points(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = NUMBERS[number].stem
+    points = {key: cell["metadata"]["nbgrader"]["points"] for key, cell in cells(NUMBERS[number]).items() if key.startswith("check-")}
+    assert run(name, {}) == points
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_wrong_submission_earns_what_it_should(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = NUMBERS[number].stem
+    changes, points = wrongs()[name]
+    assert sum(run(name, changes).values()) == pytest.approx(points)
