@@ -17,6 +17,7 @@ class Pushed(Dynamics):
     latent: int = 2
     history: int = 0
     last: float = np.inf
+    means: bool = False
 
     def rollout(self, first, fields):
         steps = self.gain * np.cumsum(fields[:, self.history:-1, :1], axis=1)
@@ -75,9 +76,9 @@ def test_an_ensemble_is_like_its_members():
     assert (several.every, several.latent, several.history, several.last, several.coverage) == (2e-11, 3, 4, 1e-9, 1.5)
 
 
-@pytest.mark.parametrize("change", [dict(every=2e-11), dict(latent=3), dict(history=1), dict(last=1e-9)])
+@pytest.mark.parametrize("change", [dict(every=2e-11), dict(latent=3), dict(history=1), dict(last=1e-9), dict(means=True)])
 def test_members_that_differ_are_refused(change):
-    with pytest.raises(ValueError, match=r"^members: they differ in \(history, every, last, latent\): \[\(.*\), \(.*\)\]"):
+    with pytest.raises(ValueError, match=r"^members: they differ in \(history, every, last, latent, means\): \[\(.*\), \(.*\)\]"):
         Ensemble([Pushed(1.0), Pushed(1.0), Pushed(1.0, **change)])
 
 

@@ -1,6 +1,7 @@
 """Chapter 8: the driven model, and what it is judged by."""
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,8 +181,8 @@ def sweep_driven() -> None:
         "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
         "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]}}
     for name, options in variants.items():
-        table["variants"][name] = kept(f"driven-{name.replace(' ', '-')}", lambda name=name, options=options: variant(
-            name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
+        table["variants"][name] = kept(f"driven-{name.replace(' ', '-')}", partial(
+            variant, name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
     write_json("driven_sweep.json", table)
 
 
