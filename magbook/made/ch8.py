@@ -20,7 +20,7 @@ LATENT = 64
 TRAINING: dict[str, Any] = dict(seed=0)
 """How the driven model is trained, beside what `driven.train` does by itself."""
 
-BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 10, 10))]
+BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
 """Shorter trainings, that compare parts of the driven model with each other."""
 
 GRIDS = ((64, 16), (32, 8), (16, 4))
