@@ -314,7 +314,7 @@ def networks(folder):
         "train an atlas": (atlas.train, common | dict(latents=latents, fields=FIELDS, t=t, validation=(latents, FIELDS), start=latents[0, 0],
                                                       widths=(4,), detail=3.0)),
         "Ensemble": (dynamics.Ensemble, dict(members=ensemble.members, coverage=2.0)),
-        "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02)),
+        "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02, clip=1.0)),
         "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, held=np.inf, film=FILM,
                                                           fan=None, info=None)),
         "encode": (model.encode, dict(m=RUN.m)),

@@ -204,7 +204,7 @@ def test_a_rollout_that_runs_away_counts_as_two():
 
 
 @pytest.mark.parametrize("name, wrong", [
-    ("latents", dict(latents=np.zeros((2, 5)))), ("fields", dict(fields=np.zeros((2, 5, 2)))), ("parities", dict(parities=[[1, 1]] * 3)),
+    ("latents", dict(latents=np.zeros((2, 5)))), ("latents", dict(fields=np.zeros((2, 5, 2)))), ("fields", dict(fields=np.zeros((4, 31, 3)))), ("parities", dict(parities=[[1, 1]] * 3)),
     ("readout", dict(readout=np.zeros((2, 3)))), ("noise", dict(noise=-1)), ("weight", dict(weight=np.nan)), ("validation", dict(validation=3)),
     ("stages", dict(stages=[STAGES[0] | {"steps": 31}])), ("stages", dict(stages=[{"steps": 3}])), ("stages", dict(stages=5))])
 def test_what_cannot_be_trained(name, wrong):
@@ -243,7 +243,7 @@ def test_it_beats_the_solver_on_a_grid_of_more_numbers(shipped):
 @pytest.mark.slow
 def test_its_film_averages_are_those_of_its_states(shipped):
     run = shipped.simulate(sp4.FIELD_1)
-    np.testing.assert_allclose(shipped.averages(sp4.FIELD_1), run.mean, atol=0.02)
+    np.testing.assert_allclose(shipped.averages(sp4.FIELD_1), run.mean, atol=0.03)
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_it_starts_from_images_and_says_what_it_cannot_hold(shipped):
     x, y = np.meshgrid(shipped.film.x - shipped.film.x.mean(), shipped.film.y - shipped.film.y.mean())
     vortex = np.stack([-y, x, np.full_like(x, 5e-9)], axis=-1)
     vortex /= np.linalg.norm(vortex, axis=-1, keepdims=True)
-    with pytest.raises(ValueError, match=r"^start: this model's \d+ numbers hold it to a relative L2 error of 0\.\d+"):
+    with pytest.raises(ValueError, match=r"^start: this model's \d+ numbers hold it to a relative L2 error of 1\.4"):
         shipped.averages(sp4.FIELD_1, vortex)
     with pytest.warns(UserWarning, match="outside the fan"):
         shipped.averages((60e-3, 0))
@@ -265,8 +265,10 @@ def test_a_start_that_cannot_be_held_is_refused_before_the_first_step(basis, mod
     whole, _ = basis
     rom = ReducedOrderModel(*driven.networks(whole), model, film=FILM, held=0.2)
     rom.averages(SIGNAL, run.m[5], duration=1e-10)
-    with pytest.raises(ValueError, match="^start: "):
-        rom.averages(SIGNAL, (0, 0, 1), duration=1e-10)
+    walls = np.where(np.arange(32) % 8 < 4, 1.0, -1.0)[:, None] * np.ones((8, 32, 1)) * (0, 1, 0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^start: this model's 6 numbers hold it to a relative L2 error of \d.*; .* to 0.2$"):
+            rom.averages(SIGNAL, walls, duration=1e-10)
 
 
 def test_a_file_holds_it(basis, model, run, tmp_path):

@@ -58,6 +58,15 @@ def test_an_ensemble_is_the_mean_of_its_members():
     np.testing.assert_allclose(several.rollout(FIRST, FIELDS), Pushed(3.0).rollout(FIRST, FIELDS), atol=1e-12)
 
 
+def test_an_ensemble_knows_film_averages_where_its_members_do():
+    class Known(Pushed):
+        def averages(self, c):
+            return 2 * c
+
+    assert Ensemble([Pushed(1.0), Pushed(2.0)]).averages(FIRST) is None
+    np.testing.assert_array_equal(Ensemble([Known(1.0), Known(2.0)]).averages(FIRST), 2 * FIRST)
+
+
 def test_members_are_rolled_out_each_on_its_own():
     """The mean is of rollouts. Were steps averaged, squares would be squares of means."""
     class Squared(Pushed):
