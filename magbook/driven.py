@@ -36,7 +36,6 @@ STAGES: tuple[dict[str, Any], ...] = (
     {"steps": 4, "epochs": 30, "updates": 200, "batch": 128, "learning_rate": 1.5e-3},
     {"steps": 16, "epochs": 50, "updates": 200, "batch": 64, "learning_rate": 1e-3},
     {"steps": 32, "epochs": 40, "updates": 100, "batch": 64, "learning_rate": 5e-4},
-    {"steps": 32, "epochs": 100, "updates": 200, "batch": 64, "learning_rate": 1e-3},
 )
 """How far the training looks ahead, from stage to stage."""
 

@@ -50,7 +50,7 @@ def other_kinds() -> dict[str, tuple[Field, float]]:
     "rom_driven.npz": "the model of chapter 8, trained: principal components of definite parity, and the network that steps, with "
                       "weights of 16 bits"})
 def train_driven() -> None:
-    """Train the driven model of chapter 8 on the driven data set (an hour on one core); it resumes."""
+    """Train the driven model of chapter 8 on the driven data set (half an hour on one core, the data set apart); it resumes."""
     whole, parities = components()
     data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
     readout = whole.mean(axis=(1, 2))
