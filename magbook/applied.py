@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import are_numbers, array, check_counts, choice, number, said, truth
+from ._arguments import are_numbers, array, check_counts, choice, listed, number, said, truth
 from .film import check_memory
 
 Field: TypeAlias = ArrayLike | Callable[[float], ArrayLike]
@@ -163,6 +163,33 @@ class Waves:
         return self.text
 
 
+@dataclass(frozen=True, repr=False)
+class Joined:
+    """Signals one after another: each begins at its time, with its own t = 0 there, and ends where the next begins.
+
+    times: (n,) in s, increasing, the first 0. signals: n of `Lines` or `Waves`. text: what it is. `joined` makes it.
+    """
+
+    times: tuple[float, ...]
+    signals: tuple[Lines | Waves, ...]
+    text: str = field(compare=False)
+
+    def __call__(self, t: float) -> np.ndarray:
+        """mu0*H in T, (3,), at the time t in s."""
+        k = max(0, int(np.searchsorted(self.times, t + 1e-12 * abs(t), side="right")) - 1)
+        return self.signals[k](t - self.times[k])
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """The times in s at which it jumps or bends."""
+        ends = (*self.times[1:], np.inf)
+        inner = (begin + s for begin, end, one in zip(self.times, ends, self.signals) for s in one.breaks if begin + s < end)
+        return tuple(sorted({*self.times, *inner}))
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def step(field: ArrayLike, at: float = 0.0, rise: float = 0.0, before: ArrayLike = (0.0, 0.0)) -> Lines:
     """A field that is switched on: `before`, then from `at` on, in s, a straight line to `field` within `rise`, in s."""
     _times(at=at, rise=rise)
@@ -247,6 +274,90 @@ def noise(strength: float, duration: float, cutoff: float = 3e9, seed: int = 0, 
     return Waves(tuple((np.arange(1, n + 1) / duration).tolist()), cosines, sines, tuple(bias.tolist()), text)
 
 
+def joined(signals: Sequence[Lines | Waves], durations: ArrayLike) -> Joined:
+    """Signals one after another, each for its duration, (n,) in s; the last one goes on."""
+    signals = listed("signals", signals, "a list of signals")
+    if not signals or not all(isinstance(one, (Lines, Waves)) for one in signals):
+        raise TypeError(f"signals: got {said(signals)}; a list of signals such as `step` and `noise` make them is needed")
+    durations = array("durations", durations, "(n,)", n=len(signals))
+    if not (durations > 0).all():
+        raise ValueError(f"durations: got {durations.tolist()}; s, more than 0, are needed")
+    begins = np.concatenate([[0.0], np.cumsum(durations[:-1])])
+    text = "; ".join(f"from {_ps(t)}: {one!r}" for t, one in zip(begins, signals))
+    return Joined(tuple(begins.tolist()), tuple(signals), text)
+
+
+KINDS = ("constant", "step", "plateaus", "pulse", "ramp", "turn", "noise")
+"""The kinds of signals that `driven` draws."""
+
+
+def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: float = 45e-3) -> list[Joined]:
+    """Fields in time that shake a film in every way: n signals, each of several pieces of any of `KINDS`, up to `largest`, in T.
+
+    Pieces are 0.4 to 2 ns long, and each begins from whatever state the one before left behind. A field is uniform in direction
+    and in strength. Rises take up to 0.3 ns, a turning field makes a quarter turn, noise goes up to 3 GHz.
+    duration: s, of a signal. seed: the same seed gives the same signals on any machine, and the first of a larger n are those
+    of a smaller one. Raises ValueError, naming the argument.
+    """
+    check_counts(n=n)
+    check_counts(0, seed=seed)
+    duration = number("duration", duration, "a time in s, from 1e-12 to 1e-6, is", 1e-12, 1e-6)
+    largest = number("largest", largest, "mu0*H in T, from 0 to 1000, is", 0, 1000)
+    check_memory(4096 * n, "n: so many signals")
+    return [_drawn(np.random.default_rng((seed, i)), duration, largest) for i in range(n)]
+
+
+def _drawn(rng, duration, largest):
+    """One signal of `driven`."""
+    signals, durations, last = [], [], np.zeros(3)
+    while sum(durations) < duration:
+        durations.append(round(rng.uniform(0.4, 2.0), 2) * 1e-9)  # a jump from piece to piece lies at the time of a state
+        signals.append(_piece(rng, str(rng.choice(KINDS)), durations[-1], largest, last))
+        last = np.round(signals[-1](durations[-1]), 12)
+    return joined(signals, durations)
+
+
+def _piece(rng, kind, duration, largest, last):
+    """One piece of a signal, of a kind, that begins at the field `last` where it does not jump."""
+    def anything(share=1.0):
+        return from_polar(share * largest * rng.uniform(), rng.uniform(0, 360))
+
+    rise = rng.uniform(0.01e-9, 0.3e-9)
+    if kind == "constant":
+        return step(anything(), before=last)
+    if kind == "step":
+        return step(anything(), rng.uniform(0, duration / 2), rise, last)
+    if kind == "plateaus":
+        edges = np.sort(rng.uniform(0, duration, rng.integers(2, 5)))
+        fields = [last, *(anything() for _ in edges)]
+        ends = np.minimum(edges + rise, [*edges[1:], np.inf])
+        return piecewise(np.column_stack([edges, ends]).ravel(), [b for pair in zip(fields, fields[1:]) for b in pair])
+    if kind == "pulse":
+        bias = anything(0.5)
+        width = rng.uniform(0.1e-9, 0.6e-9)
+        return pulse(anything(0.5), width, rng.uniform(0, duration / 2), min(rise, width), bias)
+    if kind == "ramp":
+        return ramp(last, anything(), duration * rng.uniform(0.3, 1))
+    if kind == "turn":
+        return rotating(largest * rng.uniform(0.2, 1), rng.choice([-1, 1]) / (4 * duration), rng.uniform(0, 360))
+    bias = anything(0.5)
+    seed, t = int(rng.integers(2**31)), np.linspace(0, duration, 400)
+    whole = noise(1.0, duration, rng.uniform(1 / duration, 3e9), seed)
+    highest = np.linalg.norm(sample(whole, t), axis=1).max()  # so that it stays below the largest
+    return noise((largest - np.linalg.norm(bias)) * rng.uniform(0.2, 1) / highest, duration, max(whole.frequencies), seed, bias)
+
+
+def means(field: Field, t: Sequence[float] | np.ndarray, parts: int = 4) -> np.ndarray:
+    """The mean of a field over each interval between times t (nt,) in s, from the middles of its equal `parts`: (nt - 1, 3), in T.
+
+    What moves a state from one time to the next, to first order: the equation is linear in the applied field.
+    """
+    times = array("t", t, "(nt,)")
+    check_counts(parts=parts)
+    middles = times[:-1, None] + (np.arange(parts) + 0.5) / parts * np.diff(times)[:, None]
+    return sample(field, middles.ravel()).reshape(-1, parts, 3).mean(axis=1)
+
+
 def describe(field: Field) -> str:
     """A text that tells a field from every other, for the manifest of a data set.
 
@@ -255,7 +366,7 @@ def describe(field: Field) -> str:
     """
     if not callable(field):
         return repr(vector(field).tolist())
-    if isinstance(field, (Lines, Waves)):
+    if isinstance(field, (Lines, Waves, Joined)):
         numbers = dataclasses.astuple(dataclasses.replace(field, text=""))
         return f"{field!r} [{hashlib.sha256(repr(numbers).encode()).hexdigest()[:12]}]"
     if hasattr(field, "__qualname__"):

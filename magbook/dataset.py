@@ -22,7 +22,7 @@ import zarr
 from numpy.typing import ArrayLike
 
 from . import applied, llg
-from ._arguments import array, check_counts, listed, said
+from ._arguments import array, check_counts, choice, listed, said
 from ._progress import bar
 from .applied import Field
 from .files import alone, as_path, cache
@@ -34,9 +34,13 @@ SCALE = 32767
 size, is off by up to 2.4e-4."""
 
 SETS: dict[str, dict[str, Any]] = {"paper": {"n": 200}, "small": {"n": 20}, "large": {"n": 1000},
-        "blade": {"n": 200, "seed": 2020, "angle": 186.0, "opening": 14.0}}
+        "blade": {"n": 200, "seed": 2020, "angle": 186.0, "opening": 14.0},
+        "driven": {"n": 600, "seed": 2021, "duration": 4e-9}}
 """Named data sets, as arguments of `applied.fan`: the paper's 200 fields, its first 20, five times as many, of which the first are
-the paper's, and 200 more where 360 degree walls are made."""
+the paper's, and 200 more where 360 degree walls are made. And of `applied.driven`: fields in time, on the film `COARSE`."""
+
+COARSE = Film(cells=(128, 32))
+"""Standard problem 4's film in a quarter of the cells, where 4 ns take a second."""
 
 # ---------------------------------------------------------------------------- how runs are split
 
@@ -122,6 +126,7 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
                                  settings.get("precision", "single"))
     # constant fields are stored once, fields in time at the time of each state
     stored = np.stack([applied.sample(b, t[1:] if driven else t[:1]) for b in fields])
+    between = np.stack([applied.means(b, t) for b in fields]) if driven else None
     arguments = dict(film=film, start=start, duration=duration, every=every, **settings)
     try:
         inspect.signature(solver).bind(fields[0], progress=False, **arguments)
@@ -133,12 +138,12 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
                 "solver": _name(solver), "settings": defaults | settings,
                 "seed": None if seed is None else int(seed), "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
     with alone(path):
-        return _fill(path, solver, fields, film, stored if driven else stored[:, 0], t[1:], manifest, arguments, executor, workers, progress)
+        return _fill(path, solver, fields, film, stored if driven else stored[:, 0], between, t[1:], manifest, arguments, executor, workers, progress)
 
 
-def _fill(path, solver, fields, film, stored, t, manifest, arguments, executor, workers, progress):
+def _fill(path, solver, fields, film, stored, between, t, manifest, arguments, executor, workers, progress):
     """Compute what the store lacks, and load it."""
-    store = _create(path, manifest, film, stored, t)
+    store = _create(path, manifest, film, stored, between, t)
     m, checksum = store["m"], store.get("checksum")  # a set of an older version has none
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
         partial.unlink()
@@ -190,7 +195,7 @@ def _name(solver):
     return f"{getattr(inner, '__module__', None)}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
 
 
-def _create(path, manifest, film, fields, t):
+def _create(path, manifest, film, fields, between, t):
     """A new store, or the one that is there, if it has the same manifest."""
     if (path / "zarr.json").exists():
         store = zarr.open_group(path, mode="r+")
@@ -220,6 +225,8 @@ def _create(path, manifest, film, fields, t):
     names = ("run", "t", "component") if fields.ndim == 3 else ("run", "component")
     coordinates = {"field": (fields, names, "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
                    "y": (film.y, ("y",), "m", "y"), "x": (film.x, ("x",), "m", "x")}
+    if between is not None:
+        coordinates["between"] = (between, names, "T", "applied field mu0 H, its mean over the interval that ends at t")
     whole = {"write_empty_chunks": True}  # so that a file that is missing was lost
     for name, (values, names, units, long_name) in coordinates.items():
         store.create_array(name, data=values, dimension_names=names, compressors=[zarr.codecs.Crc32cCodec()], config=whole,
@@ -325,7 +332,8 @@ def check(path: str | Path) -> dict[str, list[int]]:
 def load(name: str | Path) -> xr.Dataset:
     """A data set as an `xarray.Dataset`: m (run, t, y, x, component), field (run, component), t, y, x, inside.
 
-    The field of a set with fields in time is (run, t, component), at the time of each state.
+    The field of a set with fields in time is (run, t, component), at the time of each state, and `between`, of the same shape,
+    its mean over the interval that ends there.
 
     States are read from the disk when they are used. name: a folder that `generate` filled; or "paper", the paper's
     200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute), or
@@ -353,7 +361,15 @@ def generate_named(name: str, **options: Any) -> xr.Dataset:
     """Make, or complete, one of `SETS` in the cache folder. options: as `generate` takes."""
     if not (isinstance(name, str) and name in SETS):
         raise ValueError(f"name: got {said(name)}; one of {', '.join(SETS)} is needed")
-    return generate(cache() / name, applied.fan(**SETS[name]), seed=SETS[name].get("seed", applied.SEED), **options)
+    if "duration" in SETS[name]:
+        options = {"film": COARSE, "duration": SETS[name]["duration"]} | options
+    return generate(cache() / name, fields(name), seed=SETS[name].get("seed", applied.SEED), **options)
+
+
+def fields(name: str) -> Any:
+    """The fields of one of `SETS`: (n, 3) in T, or a list of signals."""
+    options = SETS[choice("name", name, *SETS)]
+    return applied.driven(**options) if "duration" in options else applied.fan(**options)
 
 
 def trajectory(data: xr.Dataset, run: int) -> Trajectory:

@@ -2,7 +2,7 @@
 
 A reduced order model is an encoder, a decoder and a dynamics, and asks nothing about its kind. The kinds: `stepper.Stepper`
 steps from the last four states; `atlas.Atlas` and `atlas.Spline` know the trajectories from one start; `atlas.Hybrid` asks
-one of two; `Ensemble` is several of one kind. CONTRIBUTING.md says how to add one.
+one of two; `driven.Driven` steps in any field; `Ensemble` is several of one kind. CONTRIBUTING.md says how to add one.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,14 @@ class Dynamics:
     A kind is a dataclass: a file of a model holds its fields, which are numbers, arrays, Keras models and other dynamics.
 
     history: how many states of the solver it needs beside the start. every: s between two states. last: s; after it
-    nothing is known. latent: numbers of a latent state. coverage: how many standard deviations of the members' film averages
+    nothing is known. latent: numbers of a latent state. means: does it see the mean of the field over the interval that ends at
+    each time, and not the field at that time? coverage: how many standard deviations of the members' film averages
     make half the width of `ReducedOrderModel.band`, where there are members.
     """
 
     history: int = 0
     last: float = np.inf
+    means: bool = False
     coverage: float = 2.0
     every: float
     latent: int
@@ -33,13 +35,17 @@ class Dynamics:
         """Latent states (n, nt, latent) at the times 0, every, ..., of which the first 1 + history are `first`.
 
         first: (n, 1 + history, latent), latent states of the start and of the solver's states that follow.
-        fields: (n, nt, 2), mu0*H in T at the nt times. Raises ValueError for what this kind cannot answer.
+        fields: (n, nt, 2), mu0*H in T at the nt times, or with `means` its means (of the first time any). Raises ValueError for what this kind cannot answer.
         """
         raise NotImplementedError
 
     def rollouts(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """The rollout of each member of an ensemble, (members, n, nt, latent); one member where there is no ensemble."""
         return self.rollout(first, fields)[None]
+
+    def averages(self, c: np.ndarray) -> np.ndarray | None:
+        """Film averages (..., 3) of latent states (..., latent), of a kind that knows them without decoding; None of others."""
+        return None
 
     def networks(self) -> dict:
         """The Keras models in it, by name, with inputs and outputs in magbook's units: what `ReducedOrderModel.to_onnx` writes."""
@@ -50,7 +56,7 @@ class Dynamics:
 class Ensemble(Dynamics):
     """Several dynamics of one kind, such as networks trained from several seeds: the mean of their rollouts.
 
-    members: two or more. Raises ValueError for members that differ in history, times or latent.
+    members: two or more. Raises ValueError for members that differ in history, times, latent or what they see.
     """
 
     members: Sequence[Dynamics]
@@ -62,16 +68,19 @@ class Ensemble(Dynamics):
         number("coverage", self.coverage, "a number of standard deviations is", 0)
         if len(self.members) < 2:
             raise ValueError(f"members: got {len(self.members)}; an ensemble has at least two")
-        kinds = {(one.history, one.every, one.last, one.latent) for one in self.members}
+        kinds = {(one.history, one.every, one.last, one.latent, one.means) for one in self.members}
         if len(kinds) > 1:
-            raise ValueError(f"members: they differ in (history, every, last, latent): {sorted(kinds)}")
-        ((self.history, self.every, self.last, self.latent),) = kinds
+            raise ValueError(f"members: they differ in (history, every, last, latent, means): {sorted(kinds)}")
+        ((self.history, self.every, self.last, self.latent, self.means),) = kinds
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         return self.rollouts(first, fields).mean(axis=0)
 
     def rollouts(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         return np.stack([one.rollout(first, fields) for one in self.members])
+
+    def averages(self, c: np.ndarray) -> np.ndarray | None:
+        return self.members[0].averages(c)
 
     def networks(self) -> dict:
         """Those of the members, numbered: average their rollouts, not their steps."""

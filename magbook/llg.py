@@ -201,7 +201,8 @@ def _pieces(field, field_at, begin, end, spacing):
 
     middles, values = sample(begin, end)
     if hasattr(field, "breaks"):
-        cuts = [s for s in field.breaks if begin <= s < end]
+        near = 1e-6 * spacing  # a break that rounding has moved off the time of a state is at it: no piece is that short
+        cuts = [begin if s < begin + near else s for s in field.breaks if begin - near <= s < end - near]
     else:
         cuts = _jumps(field_at, np.array([begin, *middles, end]), np.array([field_at(begin), *values, values[-1]]))
     if not cuts:

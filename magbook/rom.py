@@ -30,7 +30,7 @@ from .trajectory import Trajectory
 
 FORMAT = "magbook reduced order model 2"
 CHUNK = 64  # states that go through a network at once, 12 MB each way, and fields whose runs start at once
-SHIPPED = ("paper", "atlas")
+SHIPPED = ("paper", "atlas", "driven")
 LAYERS = {"AveragePooling2D", "Concatenate", "Conv2D", "Conv2DTranspose", "Cropping2D", "DTypePolicy", "Dense", "Dropout", "Flatten", "Flip",
           "Functional", "InputLayer", "Rescaling", "Reshape", "Sequential", "UnitNormalization", "UpSampling2D", "__keras_tensor__"}
 """What a network in a file may be made of. Keras would build whatever a file names; this package loads nothing but these."""
@@ -46,24 +46,27 @@ class ReducedOrderModel:
     encoder: `keras.Model` from (n, ny, nx, 3) to (n, latent); decoder: back. dynamics: a `dynamics.Dynamics`; it says
     how many states it needs from the solver, at which times it answers, and which fields it takes.
     largest: the largest absolute value in a latent state of the training data; a rollout that leaves twice this range
-    has run away. film: the `Film`. fan: the fields that it was trained on: angle, opening and strength as `applied.fan`
+    has run away. held: to what relative L2 error the latent states hold those of the training; a start that is twice as far off
+    is refused. film: the `Film`. fan: the fields that it was trained on: angle, opening and strength as `applied.fan`
     takes them. info: how it was made. Raises ValueError where the parts do not fit together or do not fit the film.
     """
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, dynamics: Dynamics, *, largest: float = np.inf,
-                 film: Film = Film(), fan: dict | None = None, info: dict | None = None):
+                 held: float = np.inf, film: Film = Film(), fan: dict | None = None, info: dict | None = None):
         instance("film", film, Film)
         for name, network in (("encoder", encoder), ("decoder", decoder)):
             instance(name, network, keras.Model)
         instance("dynamics", dynamics, Dynamics)
-        if not (isinstance(largest, (int, float, np.floating)) and largest > 0):
-            raise ValueError(f"largest: got {said(largest)}; a number greater than 0, or infinity, is needed")
+        for name, most in (("largest", largest), ("held", held)):
+            if not (isinstance(most, (int, float, np.floating)) and most > 0):
+                raise ValueError(f"{name}: got {said(most)}; a number greater than 0, or infinity, is needed")
         for name, value in (("fan", fan), ("info", info)):
             if value is not None:
                 instance(name, value, dict)
         self.encoder, self.decoder = encoder, decoder
         self.dynamics: Any = dynamics  # of whatever kind, whose own attributes a caller may ask for
-        self.largest, self.film, self.fan, self.info = float(largest), film, dict(fan or {}), dict(info or {})
+        self.largest, self.held, self.film, self.fan, self.info = float(largest), float(held), film, dict(fan or {}), dict(info or {})
+        self._last_start: tuple = (None, None)
         state, latent = (film.ny, film.nx, 3), encoder.output_shape[-1]
         for name, model, shapes in (("encoder", encoder, (state, (latent,))), ("decoder", decoder, ((latent,), state))):
             there = (model.input_shape[1:], model.output_shape[1:])
@@ -127,15 +130,20 @@ class ReducedOrderModel:
         state at t = 0, (ny, nx, 3); by default the film's S-state. duration: s.
         The start is given, and the next `dynamics.history` states come from the solver, in the paper four. What follows
         is the dynamics', decoded and scaled to unit length. A field outside the fan of the training gives a warning that
-        says by how much, and so does one that does between two of the model's times what its values there do not show.
+        says by how much, and so does one that does between two of the model's times what its values there do not show, for a dynamics
+        that sees no means.
         Raises ValueError for what the dynamics cannot answer, naming the argument.
         """
         runs = (self._trajectory(*one) for one in self._runs(*self._arguments(field, start, duration)))
         return next(runs) if _single(field) else runs
 
     def averages(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
-        """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for n fields, in bounded memory."""
-        mean = np.stack([self._trajectory(*one).mean for one in self._runs(*self._arguments(field, start, duration))])
+        """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for n fields, in bounded memory.
+
+        A dynamics that knows the averages of its latent states is asked for them, and no state is decoded; that of the start
+        and of the solver's states is their own.
+        """
+        mean = np.stack([self._average(*one) for one in self._runs(*self._arguments(field, start, duration))])
         return mean[0] if _single(field) else mean
 
     def latents(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
@@ -239,7 +247,7 @@ class ReducedOrderModel:
         """Latent states (nt, latent) from those at the beginning, or (n, nt, latent) of n runs at once.
 
         first: (1 + history, latent) or (n, ...), `every` apart: the start, and what the dynamics needs beside it.
-        fields: mu0*H in T at the nt times, (nt, 2 or 3) or (n, ...). As `latents`, without the solver.
+        fields: mu0*H in T at the nt times, (nt, 2 or 3) or (n, ...), or its means for a dynamics with `means`. As `latents`, without the solver.
         Where a rollout leaves twice the range of all latent states of the training, it has run away: from there on it is
         NaN, and a warning says so.
         """
@@ -284,7 +292,8 @@ class ReducedOrderModel:
         for i in bar(range(0, len(given), CHUNK), desc="rollouts", unit=f"{CHUNK} fields", show=len(given) > CHUNK):
             part = slice(i, i + CHUNK)
             first = [self.first_states(b, start) for b in given[part]]
-            yield from zip(first, self.rollout(np.stack([self.encode(m) for m in first]), fields[part]),
+            encoded = [self.encode(m) if self.dynamics.history else self._encoded(start) for m in first]
+            yield from zip(first, self.rollout(np.stack(encoded), fields[part]),
                            [b if callable(b) else applied.vector(b) for b in given[part]])
 
     def _arguments(self, field, start, duration):
@@ -294,10 +303,30 @@ class ReducedOrderModel:
         if len(t) <= 1 + self.dynamics.history:
             raise ValueError(f"duration: got {duration:g} s; more than {self.dynamics.history * self.every:g} s is needed")
         fields = np.stack([applied.sample(b, t) for b in given])
-        _warn_between(given, t, fields)
+        if self.dynamics.means:
+            fields[:, 1:] = [applied.means(b, t) for b in given]
+        else:
+            _warn_between(given, t, fields)
         if self.fan:
             self._warn_outside(fields)
+        if np.isfinite(self.held):
+            self._encoded(start)
         return given, fields, start
+
+    def _encoded(self, start):
+        """A start's latent state (1, latent), kept for the next call with the same start; one that the latent states cannot hold is
+        refused: nothing that follows could be right."""
+        key = start.tobytes()
+        if self._last_start[0] != key:
+            m = start[None].astype(np.float32)
+            c = self.encode(m)
+            if np.isfinite(self.held):
+                off = float(np.sqrt(np.sum((self.decode(c, unit=True) - m)**2) / np.sum(m**2)))
+                if off > 2 * self.held:
+                    raise ValueError(f"start: this model's {self.latent} numbers hold it to a relative L2 error of {off:.2g}; of the runs that "
+                                     f"it was trained on they hold all states to {self.held:.2g}")
+            self._last_start = key, c
+        return self._last_start[1]
 
     def _warn_outside(self, fields):
         """Warn of fields (n, nt, 3) outside of the fan, by the first of them."""
@@ -318,6 +347,13 @@ class ReducedOrderModel:
         k = int(over.max(axis=1).argmax())
         by = [f"{v:.1f} {what}" for v, what in zip(over[k], ("mT in strength", "degrees in angle", "mT out of the plane")) if v > 1e-6]
         return f"mu0*H = {_mT(field[k])} is outside the fan that the model was trained on, by {' and '.join(by)}"
+
+    def _average(self, first, c, field):
+        mean = self.dynamics.averages(c)
+        if mean is None:
+            return self._trajectory(first, c, field).mean
+        mean[:len(first)] = (first[:, self.film.inside]).mean(axis=1, dtype=float)
+        return mean
 
     def _trajectory(self, first, c, field):
         m = np.full((len(c), *first.shape[1:]), np.nan, np.float32)
@@ -340,7 +376,7 @@ class ReducedOrderModel:
         parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32)
                  for name in ("encoder", "decoder", "dynamics")}
         arrays["inside"] = self.film.inside
-        header = {"format": FORMAT, "sha256": _digest(arrays), **parts, "largest": self.largest, "film": self.film.describe(), "fan": self.fan,
+        header = {"format": FORMAT, "sha256": _digest(arrays), **parts, "largest": self.largest, "held": self.held, "film": self.film.describe(), "fan": self.fan,
                   "info": self.info}
         with atomic(path) as file:
             np.savez_compressed(file, **arrays, header=np.array(json.dumps(header, default=lambda value: np.asarray(value).tolist())))
@@ -365,7 +401,7 @@ class ReducedOrderModel:
                 array(name, values, finite=True)
             encoder, decoder, dynamics = (_unpack(header[name], arrays) for name in ("encoder", "decoder", "dynamics"))
             film = Film(**header["film"] | {"mask": arrays["inside"]})
-            return cls(encoder, decoder, dynamics, film=film, **{name: header[name] for name in ("largest", "fan", "info")})
+            return cls(encoder, decoder, dynamics, film=film, **{name: header[name] for name in ("largest", "held", "fan", "info") if name in header})
         except FileNotFoundError:
             raise
         except Exception as error:  # a damaged archive raises a dozen kinds
@@ -417,7 +453,8 @@ def registered() -> dict[str, Callable[[], ReducedOrderModel]]:
 
 
 def load_rom(name: str | Path = "paper") -> ReducedOrderModel:
-    """A trained `ReducedOrderModel`, shipped with the book: "paper", the networks of the paper; "atlas", that of chapter 7.
+    """A trained `ReducedOrderModel`, shipped with the book: "paper", the networks of the paper; "atlas", that of chapter 7;
+    "driven", that of chapter 8.
 
     Or one in a file, by its path, or one that a module of the package registered with `model`.
     """

@@ -16,11 +16,11 @@ from ._progress import bar
 from .files import as_path, atomic
 
 
-def nadam(learning_rate: float, steps: int, warmup: float | None = 0.02) -> keras.optimizers.Optimizer:
+def nadam(learning_rate: float, steps: int, warmup: float | None = 0.02, clip: float | None = None) -> keras.optimizers.Optimizer:
     """The optimizer of the paper, with a schedule: a linear start, then half a cosine down to zero after all steps.
 
     learning_rate: the highest. steps: number of updates. warmup: the share of them that the start takes; None keeps the
-    learning rate constant, as in the paper. T. Dozat, ICLR workshop (2016).
+    learning rate constant, as in the paper. clip: the longest gradient; longer ones are shortened to it. T. Dozat, ICLR workshop (2016).
     """
     check_counts(0, steps=steps)
     check_options(learning_rate=learning_rate, warmup=warmup)
@@ -28,7 +28,7 @@ def nadam(learning_rate: float, steps: int, warmup: float | None = 0.02) -> kera
         first = max(1, round(warmup * steps))
         learning_rate = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - first), warmup_target=learning_rate, warmup_steps=first)
-    return keras.optimizers.Nadam(learning_rate)
+    return keras.optimizers.Nadam(learning_rate, global_clipnorm=None if clip is None else number("clip", clip, "a number greater than 0 is", 1e-12))
 
 
 def compile_model(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Callable, updates: int = 1) -> None:

@@ -211,3 +211,45 @@ def test_the_film_answers_a_step_at_once_as_a_constant_field():
     one, other = llg.simulate(b, film, **options), llg.simulate(applied.step(b), film, **options)
     np.testing.assert_array_equal(one.m, other.m)
     assert other.field.shape == (11, 3) and np.array_equal(other.field, [one.field] * 11)
+
+
+# ---------------------------------------------------------------------------- signals one after another
+
+
+def test_signals_one_after_another():
+    pulse, turn = applied.pulse((0, 30e-3), 1e-10, rise=2e-11, bias=(5e-3, 0)), applied.rotating(20e-3, 1e9)
+    both = applied.joined([pulse, turn, applied.step((1e-3, 0), at=1e-10)], [3e-10, 5e-10, 1e-9])
+    for t in (0.0, 5e-11, 2.9e-10):
+        np.testing.assert_array_equal(both(t), pulse(t))
+    for t in (3e-10, 4.3e-10, 7.99e-10):
+        np.testing.assert_allclose(both(t), turn(t - 3e-10), atol=1e-15)
+    np.testing.assert_array_equal([both(8.5e-10), both(5e-9)], [(0, 0, 0), (1e-3, 0, 0)])
+    np.testing.assert_allclose(both.breaks, [0, 2e-11, 1e-10, 1.2e-10, 3e-10, 8e-10, 9e-10], atol=1e-18)
+    assert pickle.loads(pickle.dumps(both)) == both and "rotating" in repr(both)
+    other = applied.joined([pulse, turn, applied.step((1e-3, 0), at=1e-10)], [3e-10, 5.1e-10, 1e-9])
+    assert applied.describe(both) != applied.describe(other)
+    with pytest.raises(ValueError, match="^durations: got"):
+        applied.joined([pulse, turn], [1e-9, 0])
+
+
+def test_driven_signals_are_of_all_kinds_below_the_largest_and_the_same_for_every_n():
+    signals = applied.driven(60, 5, 4e-9, 45e-3)
+    assert signals[:7] == applied.driven(7, 5, 4e-9, 45e-3) and signals[0] != applied.driven(1, 6, 4e-9, 45e-3)[0]
+    b = np.array([applied.sample(one, np.arange(0, 4e-9, 1e-11)) for one in signals])
+    size, angle = applied.to_polar(b)
+    assert 44e-3 < size.max() < 45.5e-3 and 0.015 < size.mean() < 0.03 and not b[..., 2].any()
+    assert (np.histogram(angle, np.arange(0, 361, 45))[0] > 0.05 * angle.size).all()  # no direction is left out
+    texts = " ".join(map(repr, signals))
+    assert all(word in texts for word in ("step", "table", "pulse", "ramp", "rotating", "noise"))
+
+
+def test_means_over_intervals():
+    t = np.linspace(0, 1e-9, 11)
+    np.testing.assert_allclose(applied.means(applied.ramp((0, 0), (10e-3, 0), 1e-9), t)[:, 0], np.arange(0.5, 10) * 1e-3, atol=1e-12)
+    jump = applied.means(applied.step((8e-3, 0), at=3e-10), t)[:, 0]  # at the time of a state nothing is smeared
+    np.testing.assert_array_equal(jump, np.where(np.arange(10) >= 3, 8e-3, 0))
+    assert applied.means(applied.step((8e-3, 0), at=3.25e-10), t)[3, 0] == pytest.approx(6e-3)
+    np.testing.assert_array_equal(applied.means((1e-3, 2e-3), t), np.broadcast_to([1e-3, 2e-3, 0], (10, 3)))
+    wave = applied.means(applied.rotating(10e-3, 1e9), t)  # of a wave its mean, up to a thousandth
+    whole = 10e-3 * np.diff(np.sin(2e9 * np.pi * t)) / (2e9 * np.pi * 1e-10)
+    np.testing.assert_allclose(wave[:, 0], whole, atol=3e-5)

@@ -124,6 +124,9 @@ def calls(folder):
         "piecewise": (applied.piecewise, dict(times=[0, 1e-12], fields=[(0, 0), (0.1, 0)])),
         "rotating": (applied.rotating, dict(strength=0.1, frequency=1e9, direction=0.0, bias=(0, 0))),
         "noise": (applied.noise, dict(strength=0.1, duration=1e-9, cutoff=3e9, seed=0, bias=(0, 0))),
+        "joined": (applied.joined, dict(signals=[applied.step((0.1, 0)), applied.rotating(0.1, 1e9)], durations=[1e-11, 1e-11])),
+        "driven": (applied.driven, dict(n=2, seed=0, duration=1e-9, largest=45e-3)),
+        "means": (applied.means, dict(field=(0.1, 0), t=[0.0, 1e-12], parts=2)),
         "describe": (applied.describe, dict(field=(0.1, 0))),
         "Film": (Film, dict(size=(4e-8, 2e-8, 5e-9), cells=(8, 4), Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5, mask=None)),
         "state": (FILM.state, dict(m=M)),
@@ -257,7 +260,7 @@ def test_of_networks_too(tmp_path, monkeypatch):
 
 def networks(folder):
     """{name: (function, valid arguments)} of what learns."""
-    from magbook import atlas, autoencoder, closure, dynamics, rom, stepper, training
+    from magbook import atlas, autoencoder, closure, driven, dynamics, rom, stepper, training
 
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
@@ -274,7 +277,22 @@ def networks(folder):
     common = dict(folder=None, epochs=0, batch=4, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=False)
     of_field_and_time = atlas.train(latents, FIELDS, t, (latents, FIELDS), latents[0, 0], widths=(4,), epochs=0, progress=False)[0]
     spline = dict(fields=FIELDS, amplitudes=np.zeros((6, 2)), patterns=np.zeros((2, 12, 3)), start=np.zeros(3), every=1e-11)
+    parities, steps = np.array([[-1, 1], [1, -1], [1, 1]]), [dict(steps=2, epochs=0, updates=1, batch=2, learning_rate=1e-3)]
+    stepping, whole = driven.network(np.ones(3), (4,)), rng.standard_normal((3, *FILM.cells[::-1], 3))
+    in_time = dict(latents=latents, fields=np.zeros((6, 12, 2)))
     return {
+        "image": (driven.image, dict(m=RUN.m, x=1, y=-1)),
+        "components": (driven.components, dict(states=RUN.m, k=2)),
+        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0)),
+        "step": (driven.step, dict(network=stepping, parities=parities)),
+        "look far ahead": (driven.look_ahead, dict(one=driven.step(stepping, parities), steps=2)),
+        "images": (driven.images, in_time | dict(parities=parities)),
+        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=np.ones((3, 3)), every=1e-11)),
+        "Projected": (driven.Projected, dict(whole=whole, film=FILM, every=1e-11, substeps=1)),
+        "networks that are driven": (driven.networks, dict(whole=whole)),
+        "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, np.ones((3, 3))), nt=5)),
+        "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=np.ones((3, 3)), folder=None,
+                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, callback=None, progress=False)),
         "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
         "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,
                                                                  dropout=0.1, without_dropout=0.0, updates=None, activation="elu")),
@@ -296,8 +314,8 @@ def networks(folder):
         "train an atlas": (atlas.train, common | dict(latents=latents, fields=FIELDS, t=t, validation=(latents, FIELDS), start=latents[0, 0],
                                                       widths=(4,), detail=3.0)),
         "Ensemble": (dynamics.Ensemble, dict(members=ensemble.members, coverage=2.0)),
-        "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02)),
-        "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, film=FILM,
+        "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02, clip=1.0)),
+        "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, held=np.inf, film=FILM,
                                                           fan=None, info=None)),
         "encode": (model.encode, dict(m=RUN.m)),
         "decode": (model.decode, dict(c=np.zeros(3), unit=False)),

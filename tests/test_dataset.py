@@ -58,10 +58,12 @@ def polar(fields):
 
 def test_named_sets(monkeypatch):
     asked = {}
-    monkeypatch.setattr(dataset, "generate", lambda path, fields, seed: asked.update({path.name: (fields, seed)}))
+    monkeypatch.setattr(dataset, "generate", lambda path, fields, seed, **options: asked.update({path.name: (fields, seed), **options}))
     for name in dataset.SETS:
         dataset.generate_named(name)
-    assert {name: len(fields) for name, (fields, _) in asked.items()} == {"paper": 200, "small": 20, "large": 1000, "blade": 200}
+    assert asked.pop("film") == dataset.COARSE and asked.pop("duration") == 4e-9  # of the driven one
+    assert {name: len(fields) for name, (fields, _) in asked.items()} == {"paper": 200, "small": 20, "large": 1000, "blade": 200, "driven": 600}
+    assert asked["driven"] == (applied.driven(600, 2021, 4e-9), 2021) and dataset.fields("driven") == asked["driven"][0]
     for name in ("small", "paper"):
         np.testing.assert_array_equal(asked["large"][0][:len(asked[name][0])], asked[name][0])
     fields, seed = asked["blade"]
@@ -699,8 +701,9 @@ def driven(path, executor, fields=SIGNALS):
 
 def test_a_data_set_of_fields_in_time(tmp_path, threads):
     data = driven(tmp_path / "set", threads)
-    assert data["field"].dims == ("run", "t", "component") and data["field"].shape == (3, 10, 3)
+    assert data["field"].dims == data["between"].dims == ("run", "t", "component") and data["field"].shape == (3, 10, 3)
     for i, b in enumerate(SIGNALS):
+        np.testing.assert_array_equal(data["between"][i], applied.means(b, np.arange(11) * 1e-11))
         np.testing.assert_array_equal(data["field"][i], applied.sample(b, data["t"].values))
         want = llg.simulate(b, FILM, duration=1e-10, progress=False)
         run = dataset.trajectory(data, i)

@@ -17,6 +17,7 @@ class Pushed(Dynamics):
     latent: int = 2
     history: int = 0
     last: float = np.inf
+    means: bool = False
 
     def rollout(self, first, fields):
         steps = self.gain * np.cumsum(fields[:, self.history:-1, :1], axis=1)
@@ -57,6 +58,15 @@ def test_an_ensemble_is_the_mean_of_its_members():
     np.testing.assert_allclose(several.rollout(FIRST, FIELDS), Pushed(3.0).rollout(FIRST, FIELDS), atol=1e-12)
 
 
+def test_an_ensemble_knows_film_averages_where_its_members_do():
+    class Known(Pushed):
+        def averages(self, c):
+            return 2 * c
+
+    assert Ensemble([Pushed(1.0), Pushed(2.0)]).averages(FIRST) is None
+    np.testing.assert_array_equal(Ensemble([Known(1.0), Known(2.0)]).averages(FIRST), 2 * FIRST)
+
+
 def test_members_are_rolled_out_each_on_its_own():
     """The mean is of rollouts. Were steps averaged, squares would be squares of means."""
     class Squared(Pushed):
@@ -75,9 +85,9 @@ def test_an_ensemble_is_like_its_members():
     assert (several.every, several.latent, several.history, several.last, several.coverage) == (2e-11, 3, 4, 1e-9, 1.5)
 
 
-@pytest.mark.parametrize("change", [dict(every=2e-11), dict(latent=3), dict(history=1), dict(last=1e-9)])
+@pytest.mark.parametrize("change", [dict(every=2e-11), dict(latent=3), dict(history=1), dict(last=1e-9), dict(means=True)])
 def test_members_that_differ_are_refused(change):
-    with pytest.raises(ValueError, match=r"^members: they differ in \(history, every, last, latent\): \[\(.*\), \(.*\)\]"):
+    with pytest.raises(ValueError, match=r"^members: they differ in \(history, every, last, latent, means\): \[\(.*\), \(.*\)\]"):
         Ensemble([Pushed(1.0), Pushed(1.0), Pushed(1.0, **change)])
 
 

@@ -718,6 +718,17 @@ def test_a_jump_is_found():
     assert turned == pytest.approx(2.211e5 / MU0 * (2e-11 - 13.337e-12), abs=1e-5)
 
 
+@pytest.mark.parametrize("towards", [0, 1])
+def test_a_jump_that_rounding_moved_off_the_time_of_a_state_is_at_it(towards):
+    """Else a piece of 1e-25 s would be stepped through, and the next step would look back at it: all was lost."""
+    values = [(0, 0), (30e-3, 20e-3), (-30e-3, 30e-3), (10e-3, -40e-3)]
+    runs = []
+    for moved in (False, True):
+        times = [np.nextafter(t, towards) if moved else t for t in np.array([10, 20, 29]) * 1e-11]
+        runs.append(run(applied.piecewise(np.repeat(times, 2), np.repeat(values, 2, axis=0)[1:-1]), TINY, smooth(TINY), 4e-10).m)
+    np.testing.assert_allclose(*runs, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("thick", [3, 10, 20])
 @pytest.mark.parametrize("alpha", [0.0005, 0.005, 0.01, 0.02])

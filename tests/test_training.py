@@ -87,6 +87,7 @@ def test_learning_rate_rises_then_falls_to_zero():
         rate.append(float(optimizer.learning_rate))
     np.testing.assert_allclose(rate, [0, 0.5e-3, 1e-3, 0.5e-3, 0], atol=1e-9)  # half a cosine is at half its height midway
     assert float(nadam(1e-4, 1000, warmup=None).learning_rate) == pytest.approx(1e-4)
+    assert nadam(1e-4, 1000).global_clipnorm is None and nadam(1e-4, 1000, clip=0.5).global_clipnorm == 0.5
     assert isinstance(optimizer, keras.optimizers.Nadam)
 
 

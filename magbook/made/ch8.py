@@ -1,0 +1,204 @@
+"""Chapter 8: the driven model, and what it is judged by."""
+
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, applied, dataset, driven, llg, metrics, sp4
+from .._progress import bar
+from ..applied import Field
+from ..dataset import COARSE
+from ..files import DATA, atomic
+from ..rom import ReducedOrderModel, load_rom
+from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
+
+LATENT = 64
+"""Numbers of a latent state."""
+
+TRAINING: dict[str, Any] = dict(seed=0)
+"""How the driven model is trained, beside what `driven.train` does by itself."""
+
+BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
+"""Shorter trainings, that compare parts of the driven model with each other."""
+
+GRIDS = ((64, 16), (32, 8), (16, 4))
+"""The rivals: the solver on fewer cells."""
+
+SOME = 20
+"""Runs of each case on which the projected equation is solved."""
+
+CONSTANT: dict[str, Any] = dict(n=100, seed=2022, angle=0.0, opening=360.0, strength=(0.0, 45e-3))
+"""Constant fields of every direction that test, as `applied.fan` takes them."""
+
+
+def other_kinds() -> dict[str, tuple[Field, float]]:
+    """Fields in time of kinds that no training saw, and how long they last in s. Two are standard problem 4's own."""
+    loop = applied.ramp((45e-3, 2e-3), (-45e-3, -2e-3), 2.5e-9, back=True)
+    return {"hysteresis loop": (loop, 5e-9),
+            "three turns": (applied.rotating(40e-3, 1e9), 3e-9),
+            "square pulse": (applied.pulse((0, 40e-3), 50e-12), 2e-9),
+            "field 1, then field 2": (applied.step(sp4.FIELD_2, 0.5e-9, before=sp4.FIELD_1), 2e-9),
+            "field 1": (sp4.FIELD_1, 5e-9), "field 2": (sp4.FIELD_2, 5e-9)}
+
+
+# ---------------------------------------------------------------------------- the model
+
+
+@command(reads=["set/driven"], keeps=["driven"], seed=0, writes={
+    "rom_driven.npz": "the model of chapter 8, trained: principal components of definite parity, and the network that steps, with "
+                      "weights of 16 bits"})
+def train_driven() -> None:
+    """Train the driven model of chapter 8 on the driven data set (half an hour on one core, the data set apart); it resumes."""
+    whole, parities = components()
+    data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
+    readout = whole.mean(axis=(1, 2))
+    (c, fields), validation = ((data["c"][parts[name]], data["fields"][parts[name]]) for name in ("train", "validation"))
+    dynamics, _ = driven.train(c, fields, validation, parities, readout, folder("driven"), callback=say, **TRAINING)
+    round_weights(dynamics.network)
+    encoder, decoder = driven.networks(whole)
+    options = dataset.SETS["driven"]
+    rom = ReducedOrderModel(encoder, decoder, driven.Driven(dynamics.network, parities, readout), largest=np.abs(c).max(),
+                            held=np.quantile(data["held"][parts["train"]], 0.99), film=COARSE,
+                            fan={"angle": 0.0, "opening": 360.0, "strength": [0.0, 45e-3]},
+                            info={"settings": {"stages": driven.STAGES, "widths": driven.WIDTHS} | TRAINING, "data": {"driven": options},
+                                  "command": "python -m magbook train-driven", "version": __version__})
+    rom.save(DATA / "rom_driven.npz", half=True)
+
+
+def components() -> tuple[np.ndarray, np.ndarray]:
+    """Principal components (LATENT, ny, nx, 3) of every twentieth training state, rounded as they ship, and their parities."""
+    path = folder("driven-components.npz")
+    if not path.exists():
+        data = dataset.load("driven")
+        states = dataset.states(data, dataset.split(data.sizes["run"])["train"], every=20)
+        whole, parities = driven.components(states, LATENT)
+        with atomic(path) as file:
+            np.savez(file, whole=half(whole), parities=parities)
+    with np.load(path) as z:
+        return z["whole"], z["parities"]
+
+
+def latents() -> dict[str, np.ndarray]:
+    """Of every run of the driven set, with its start: latent states c (n, nt, LATENT), the fields' means (n, nt, 2), film averages
+    mean (n, nt, 3), and held (n,), the largest relative L2 error of a state after encoding and decoding."""
+    path = folder("driven-latents.npz")
+    if not path.exists():
+        data, (encoder, decoder) = dataset.load("driven"), driven.networks(components()[0])
+        start, found = llg.s_state(COARSE)[None].astype(np.float32), []
+        for i in bar(range(data.sizes["run"]), desc="encoding", unit="run"):
+            m = np.concatenate([start, dataset.as_float(dataset.states(data, [i]))])
+            c = encoder.predict_on_batch(m)
+            off = metrics.relative_l2(decoder.predict_on_batch(c), m, axis=(-3, -2, -1))
+            found.append((c, m.mean(axis=(1, 2), dtype=float).astype(np.float32), off.max()))
+        c, mean, held = (np.array(one) for one in zip(*found))
+        fields = np.pad(data["between"].values[..., :2], ((0, 0), (1, 0), (0, 0))).astype(np.float32)
+        with atomic(path) as file:
+            np.savez(file, c=c, mean=mean, held=held, fields=fields)
+    with np.load(path) as z:
+        return dict(z)
+
+
+# ---------------------------------------------------------------------------- what it is judged by
+
+
+@command(reads=["rom_driven.npz", "set/driven"], seed=0, writes={
+    "driven_test.npz": "film averages of the solver (solver_) and of the driven model (driven_) in constant fields of every direction, 1 ns; "
+                       "in the unseen signals of the driven set, from the S-state (early) and from the state after 2 ns (late); and in signals "
+                       "of other kinds; with the times and the fields' values; how far neighbouring starts part (neighbours)",
+    "driven_errors.json": "errors of these film averages, of the driven model and its rivals: the solver on fewer cells, and the equation "
+                          "projected on the same components with nothing learned (of the first 20 runs of each); what 8 to 64 numbers hold; CPU seconds for 1 ns"})
+def evaluate_driven() -> None:
+    """Compare the driven model and its rivals with the solver on unseen fields, signals, and signals of other kinds (20 minutes)."""
+    rom, data = load_rom("driven"), latents()
+    test, signals = dataset.split(len(data["c"]))["test"], dataset.fields("driven")
+    whole, _ = components()
+    start = rom.encode(llg.s_state(COARSE))
+    fields = applied.fan(**CONSTANT)
+    # Of each case: latent starts (n, latent), the fields' means (n, nt, 2), the truth (n, nt, 3); and signals, where the start is the S-state
+    cases: dict[str, Any] = {"constant": (fields, np.repeat(start[None], len(fields), axis=0), hold(fields),
+                                          np.array([llg.simulate(b, COARSE, progress=False).mean for b in bar(fields, unit="field")]))}
+    c, b, mean = (data[name][test] for name in ("c", "fields", "mean"))
+    cases["driven, early"] = [signals[i] for i in test], c[:, 0], b[:, :201], mean[:, :201]
+    cases["driven, late"] = None, c[:, 200], b[:, 200:], mean[:, 200:]
+    for name, (signal, duration) in other_kinds().items():
+        run = llg.simulate(signal, COARSE, duration=duration, progress=False)
+        cases[name] = [signal], start[None], np.concatenate([np.zeros((1, 3)), applied.means(signal, run.t)])[None, :, :2], run.mean[None]
+    stored, errors, wells, kinds = {}, {}, {}, {"driven": rom.dynamics} | {
+        f"equation, {k}": driven.Projected(whole[:k], COARSE) for k in (16, 32, LATENT)}
+    for name, (given, first, means, true) in bar(cases.items(), unit="case"):
+        found = {}
+        for kind, one in kinds.items():
+            part = slice(SOME if isinstance(one, driven.Projected) else None)  # of the whole film's cells, which is slow
+            found[kind] = one.averages(one.rollout(first[part, None, :one.latent], means[part]))
+        if given is not None:
+            duration = (true.shape[1] - 1) * rom.every
+            found |= {f"solver, {nx} x {ny}": np.array([llg.simulate(b, COARSE.replace(cells=(nx, ny)), duration=duration, progress=False).mean
+                                                       for b in given]) for nx, ny in GRIDS}
+        errors[name] = {kind: metrics.film_average_error(one[:, 1:], true[:len(one), 1:]).tolist() for kind, one in found.items()}
+        wells[name] = {kind: float(np.mean(np.sign(one[:, -1, 0]) == np.sign(true[:len(one), -1, 0]))) for kind, one in found.items()}
+        stored |= {f"solver_{name}": true.astype(np.float32), f"driven_{name}": found["driven"].astype(np.float32), f"field_{name}": means.astype(np.float32)}
+    held = {str(k): np.abs(c[..., :k] @ whole.mean(axis=(1, 2))[:k] - mean).mean(axis=(1, 2)).tolist() for k in (8, 16, 32, LATENT)}
+    parted = np.array([neighbours(signals[i]) for i in bar(test[:20], desc="neighbours", unit="run")])
+    write_npz("driven_test.npz", neighbours=parted.astype(np.float32), **stored)
+    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held, "seconds": seconds(rom)})
+
+
+def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np.ndarray:
+    """How far the film averages of two starts part by themselves, (nt,): the S-state, and the same turned by an angle in the plane."""
+    start = llg.s_state(COARSE)
+    c, s = np.cos(angle), np.sin(angle)
+    turned = start @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    one, other = (llg.simulate(signal, COARSE, m, duration, progress=False).mean for m in (start, turned))
+    return np.abs(one - other).mean(axis=1)
+
+
+def seconds(rom: ReducedOrderModel) -> dict[str, float]:
+    """CPU seconds for 1 ns of a field, of the film averages and of all states, and of the solver; the best of five."""
+    many = applied.fan(**CONSTANT)
+
+    def best(function, count=1):
+        times = []
+        for _ in range(5):
+            begin = time.process_time()
+            function()
+            times.append((time.process_time() - begin) / count)
+        return min(times)
+
+    found = {"driven, averages": best(lambda: rom.averages(many[0])), "driven, averages of 100 fields": best(lambda: rom.averages(many), len(many)),
+             "driven, states": best(lambda: rom.simulate(many[0]))}
+    for cells in (COARSE.cells, *GRIDS):
+        film = COARSE.replace(cells=cells)
+        found[f"solver, {cells[0]} x {cells[1]}"] = best(lambda film=film: llg.simulate(many[0], film, progress=False))
+    return found
+
+
+@command(reads=["set/driven"], seed=0, writes={
+    "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, of driven models that were trained more "
+                         "briefly: with fewer numbers, with fewer runs, without the mirror images, and without looking ahead"})
+def sweep_driven() -> None:
+    """Compare the parts of the driven model in shorter trainings (half an hour on one core); it resumes."""
+    whole, parities = components()
+    data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
+    table: dict[str, Any] = {"settings": BRIEF, "variants": {}}
+    far = sum(stage["epochs"] * stage["updates"] for stage in BRIEF)
+    variants: dict[str, dict[str, Any]] = {
+        "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
+        "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]}}
+    for name, options in variants.items():
+        table["variants"][name] = kept(f"driven-{name.replace(' ', '-')}", partial(
+            variant, name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
+    write_json("driven_sweep.json", table)
+
+
+def variant(name: str, readout: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
+            mirror: str | None = "network", stages: list = BRIEF) -> dict[str, list[float]]:
+    """Train a variant: its errors on the test runs. mirror: where the images are, in the "network", in the "data", or nowhere."""
+    (c, fields), validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
+    c, fields, parities = c[:runs], fields[:runs], parities[:latent]
+    if mirror == "data":
+        c, fields = driven.images(c, fields, parities)
+    one, _ = driven.train(c, fields, validation, parities if mirror == "network" else None, readout[:latent],
+                          folder(f"driven-{name.replace(' ', '-')}"), stages=stages, callback=say)
+    return {"error": driven.rollout_errors(one, *test).tolist()}

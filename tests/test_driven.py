@@ -1,0 +1,279 @@
+"""The driven model: symmetries of the film and of the model, its parts, its training, and the one that ships."""
+
+import numpy as np
+import pytest
+
+from magbook import applied, dataset, driven, llg, metrics, sp4
+from magbook.driven import IMAGES, Driven, Projected
+from magbook.film import Film
+from magbook.rom import ReducedOrderModel, load_rom
+
+FILM = Film((128e-9, 32e-9, 3e-9), (32, 8))
+SIGNAL = applied.joined([applied.rotating(40e-3, 2e9), applied.step((-60e-3, 11e-3))], [1e-10, 1e-10])
+
+
+def mirrored(signal, x, y):
+    return lambda t: signal(t) * (x, y, 1)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return llg.simulate(SIGNAL, FILM, duration=2e-10, progress=False)
+
+
+@pytest.fixture(scope="module")
+def basis(run):
+    """Six components of a run and its images, and their parities."""
+    return driven.components(run.m[1:], 6)
+
+
+@pytest.fixture(scope="module")
+def model(basis):
+    """An untrained one, with weights that are not small."""
+    whole, parities = basis
+    network = driven.network(np.linspace(1, 0.3, 6), (16, 16), seed=3)
+    for layer in network.layers[1:-1]:
+        layer.set_weights([w + 0.3 * np.random.default_rng(1).standard_normal(w.shape) for w in layer.get_weights()])
+    return Driven(network, parities, whole.mean(axis=(1, 2)))
+
+
+def fields(n, nt, seed=0):
+    return np.random.default_rng(seed).uniform(-45e-3, 45e-3, (n, nt, 2)).astype(np.float32)
+
+
+def firsts(n, latent=6, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 1, latent)).astype(np.float32)
+
+
+# ---------------------------------------------------------------------------- symmetry
+
+
+@pytest.mark.parametrize("x, y", IMAGES)
+def test_the_image_of_a_run_is_a_run(run, x, y):
+    other = llg.simulate(mirrored(SIGNAL, x, y), FILM, driven.image(run.m[0], x, y), 2e-10, progress=False)
+    np.testing.assert_allclose(other.m, driven.image(run.m, x, y), atol=2e-4)
+    assert np.ptp(run.mean[:, 0]) > 0.5  # something happened
+
+
+def test_a_film_stays_even(run):
+    np.testing.assert_allclose(run.m, run.m[:, ::-1, ::-1], atol=2e-4)
+
+
+def test_images_are_a_group():
+    m = np.random.default_rng(0).standard_normal((2, 4, 8, 3))
+    for x, y in IMAGES:
+        np.testing.assert_array_equal(driven.image(driven.image(m, x, y), x, y), m)
+        np.testing.assert_array_equal(driven.image(driven.image(m, x, 1), 1, y), driven.image(m, x, y))
+
+
+def test_the_image_of_a_field_is_its_mirror_image():
+    """What a uniform state in a field is turned to: its mean goes with the field."""
+    m = np.broadcast_to([0.6, 0.8, 0.0], (4, 8, 3))
+    for x, y in IMAGES:
+        np.testing.assert_allclose(driven.image(m, x, y)[0, 0], (0.6 * x, 0.8 * y, 0))
+
+
+def test_components_are_orthonormal_and_of_one_parity_each(run, basis):
+    whole, parities = basis
+    flat = whole.reshape(6, -1)
+    np.testing.assert_allclose(flat @ flat.T / (FILM.nx * FILM.ny), np.eye(6), atol=1e-5)
+    encoder, _ = driven.networks(whole)
+    c = encoder.predict_on_batch(run.m)
+    for x, y in IMAGES:
+        signs = np.where(parities[:, 0] < 0, x, 1) * np.where(parities[:, 1] < 0, y, 1)
+        np.testing.assert_allclose(encoder.predict_on_batch(np.ascontiguousarray(driven.image(run.m, x, y))), signs * c, atol=1e-5)
+
+
+def test_no_other_six_hold_more_of_a_run_and_its_images(run, basis):
+    """Against the singular values of all four images at once."""
+    states = np.concatenate([driven.image(run.m[1:], x, y) for x, y in IMAGES]).reshape(80, -1)
+    best = np.linalg.svd(states, compute_uv=False)[6:]
+    flat = basis[0].reshape(6, -1)
+    left = states - states @ flat.T @ flat / (FILM.nx * FILM.ny)
+    assert np.linalg.norm(left) == pytest.approx(np.linalg.norm(best), rel=1e-2)
+
+
+def test_the_model_moves_images_as_images(model):
+    first, b = firsts(5), fields(5, 40)
+    c = model.rollout(first, b)
+    assert 0.1 < np.abs(c[:, -1] - first[:, 0]).max() < 1e3
+    for x, y in IMAGES:
+        flips = np.where(model.parities[:, 0] < 0, x, 1) * np.where(model.parities[:, 1] < 0, y, 1)
+        np.testing.assert_allclose(model.rollout((first * flips).astype(np.float32), b * np.float32([x, y])), c * flips, rtol=1e-5, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------- the parts
+
+
+def test_a_rollout_begins_with_the_start_and_sees_no_field_before_it_acts(model):
+    first, b = firsts(3), fields(3, 20)
+    c = model.rollout(first, b)
+    np.testing.assert_array_equal(c[:, :1], first)
+    other = b.copy()
+    other[:, 0], other[:, 12:] = 1.0, 0.0
+    np.testing.assert_array_equal(model.rollout(first, other)[:, :12], c[:, :12])
+    assert np.abs(model.rollout(first, other)[:, 12] - c[:, 12]).min() > 0
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_what_is_trained_and_what_rolls_out_agree(model, mirror):
+    one = model if mirror else Driven(model.network, None, model.readout)
+    first, b = firsts(4), fields(4, 7)
+    ahead = driven.look_ahead(driven.step(one.network, one.parities), 6)
+    np.testing.assert_allclose(ahead.predict_on_batch([first[:, 0], b[:, 1:]]), one.rollout(first, b)[:, 1:], rtol=1e-4, atol=1e-5)
+    next_one = one.networks()["predictor"].predict_on_batch([first[:, 0], b[:, 1]])
+    np.testing.assert_allclose(next_one, one.rollout(first, b)[:, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_film_averages_need_no_decoding(run, basis):
+    """They are those of what the components hold, before it is scaled to unit vectors."""
+    whole, parities = basis
+    encoder, _ = driven.networks(whole)
+    c = encoder.predict_on_batch(run.m)
+    one = Driven(driven.network(np.ones(6), (4,)), parities, whole.mean(axis=(1, 2)))
+    np.testing.assert_allclose(one.averages(c), np.tensordot(c, whole, axes=1).mean(axis=(1, 2)), atol=1e-5)
+
+
+def test_nothing_learned_and_nothing_left_out_is_the_solver():
+    film = Film((32e-9, 16e-9, 3e-9), (8, 4))
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((96, 96)))[0]
+    whole = q.reshape(96, 4, 8, 3) * np.sqrt(32)
+    one = Projected(whole, film, every=1e-12, substeps=20)
+    start, signal = llg.s_state(film), applied.rotating(60e-3, 5e9)
+    want = llg.simulate(signal, film, start, 3e-11, 1e-12, progress=False)
+    first = np.tensordot(start, whole, axes=([0, 1, 2], [1, 2, 3]))[None, None] / 32
+    b = np.concatenate([np.zeros((1, 3)), applied.means(signal, want.t)])[None, :, :2]
+    c = one.rollout(first.astype(np.float32), b)
+    np.testing.assert_allclose(np.tensordot(c[0], whole, axes=1), want.m, atol=2e-3)
+    np.testing.assert_allclose(one.averages(c)[0], want.mean, atol=1e-3)
+
+
+# ---------------------------------------------------------------------------- training
+
+STAGES = [dict(steps=1, epochs=3, updates=20, batch=32, learning_rate=1e-2), dict(steps=4, epochs=2, updates=10, batch=16, learning_rate=3e-3)]
+
+
+def turning(n, seed):
+    """Trajectories of two damped numbers that follow the field, and a third that follows their product: of definite parities."""
+    b = fields(n, 31, seed)
+    c = np.zeros((n, 31, 3), np.float32)
+    c[:, 0] = np.random.default_rng(seed).uniform(-1, 1, (n, 3))
+    for k in range(1, 31):
+        c[:, k, :2] = 0.95 * c[:, k - 1, :2] + 5 * b[:, k]
+        c[:, k, 2] = 0.9 * c[:, k - 1, 2] + 0.3 * c[:, k - 1, 0] * c[:, k - 1, 1]
+    return c, b
+
+
+PARITIES, READOUT = np.array([[-1, 1], [1, -1], [-1, -1]]), np.eye(3)
+
+
+def trained(folder=None, stages=STAGES, **options):
+    return driven.train(*turning(40, 0), turning(8, 1), PARITIES, READOUT, folder, widths=(24,), stages=stages, progress=False, **options)
+
+
+def test_training_learns_and_each_stage_resumes_to_the_same(tmp_path):
+    dynamics, history = trained(tmp_path / "whole")
+    assert [row["epoch"] for row in history] == [1, 2, 3, 1, 2]
+    assert history[-1]["error"] < 0.5 * history[0]["error"]
+
+    class Stopped(Exception):
+        pass
+
+    def stop(history):
+        if history[-1]["epoch"] == 2 and len(history) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        trained(tmp_path / "parts", callback=stop)
+    again, other = trained(tmp_path / "parts")
+    for a, b in zip(dynamics.network.get_weights(), again.network.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert [row["error"] for row in other] == [row["error"] for row in history]
+
+
+def test_a_rollout_that_runs_away_counts_as_two():
+    class Away(Driven):
+        def rollout(self, first, fields):
+            c = np.repeat(first, fields.shape[1], axis=1)
+            c[0, 5:] = np.nan
+            return c
+
+    c, b = turning(2, 0)
+    errors = driven.rollout_errors(Away(driven.network(np.ones(3), (4,)), PARITIES, READOUT), c, b, 10)
+    assert errors.shape == (6,) and errors[0] > 1 and errors.max() <= 2
+
+
+@pytest.mark.parametrize("name, wrong", [
+    ("latents", dict(latents=np.zeros((2, 5)))), ("latents", dict(fields=np.zeros((2, 5, 2)))), ("fields", dict(fields=np.zeros((4, 31, 3)))), ("parities", dict(parities=[[1, 1]] * 3)),
+    ("readout", dict(readout=np.zeros((2, 3)))), ("noise", dict(noise=-1)), ("weight", dict(weight=np.nan)), ("validation", dict(validation=3)),
+    ("stages", dict(stages=[STAGES[0] | {"steps": 31}])), ("stages", dict(stages=[{"steps": 3}])), ("stages", dict(stages=5))])
+def test_what_cannot_be_trained(name, wrong):
+    c, b = turning(4, 0)
+    good = dict(latents=c, fields=b, validation=(c, b), parities=PARITIES, readout=READOUT)
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+        driven.train(**good | wrong)
+
+
+# ---------------------------------------------------------------------------- the one that ships
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_rom("driven")
+
+
+def test_it_is_small(shipped, root):
+    assert (root / "data" / "rom_driven.npz").stat().st_size < 5e6
+    assert shipped.latent <= 64 and shipped.dynamics.history == 0 and shipped.film == dataset.COARSE
+
+
+@pytest.mark.slow
+def test_it_beats_the_solver_on_a_grid_of_more_numbers(shipped):
+    """Signals of the test runs, from the start and from where the film is after 1 ns."""
+    signals = dataset.fields("driven")
+    for i in dataset.split(len(signals))["test"][:3]:
+        true = llg.simulate(signals[i], shipped.film, duration=2e-9, progress=False)
+        coarse = llg.simulate(signals[i], Film(cells=(16, 4)), duration=2e-9, progress=False)
+        off, rival = (metrics.film_average_error(one[1:], true.mean[1:]) for one in (shipped.averages(signals[i], duration=2e-9), coarse.mean))
+        assert off < 0.06 and off < rival
+        late = lambda t, i=i: signals[i](t + 1e-9)
+        assert metrics.film_average_error(shipped.averages(late, true.m[100])[1:], true.mean[101:]) < 0.06
+
+
+@pytest.mark.slow
+def test_its_film_averages_are_those_of_its_states(shipped):
+    run = shipped.simulate(sp4.FIELD_1)
+    np.testing.assert_allclose(shipped.averages(sp4.FIELD_1), run.mean, atol=0.03)
+
+
+@pytest.mark.slow
+def test_it_starts_from_images_and_says_what_it_cannot_hold(shipped):
+    start = llg.s_state(shipped.film)
+    mean = shipped.averages(sp4.FIELD_1)
+    b = np.array(sp4.FIELD_1)
+    np.testing.assert_allclose(shipped.averages(b * (-1, 1, 1), driven.image(start, -1, 1)), mean * (-1, 1, -1), atol=1e-4)
+    x, y = np.meshgrid(shipped.film.x - shipped.film.x.mean(), shipped.film.y - shipped.film.y.mean())
+    vortex = np.stack([-y, x, np.full_like(x, 5e-9)], axis=-1)
+    vortex /= np.linalg.norm(vortex, axis=-1, keepdims=True)
+    with pytest.raises(ValueError, match=r"^start: this model's \d+ numbers hold it to a relative L2 error of 1\.4"):
+        shipped.averages(sp4.FIELD_1, vortex)
+    with pytest.warns(UserWarning, match="outside the fan"):
+        shipped.averages((60e-3, 0))
+
+
+def test_a_start_that_cannot_be_held_is_refused_before_the_first_step(basis, model, run):
+    whole, _ = basis
+    rom = ReducedOrderModel(*driven.networks(whole), model, film=FILM, held=0.2)
+    rom.averages(SIGNAL, run.m[5], duration=1e-10)
+    walls = np.where(np.arange(32) % 8 < 4, 1.0, -1.0)[:, None] * np.ones((8, 32, 1)) * (0, 1, 0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^start: this model's 6 numbers hold it to a relative L2 error of \d.*; .* to 0.2$"):
+            rom.averages(SIGNAL, walls, duration=1e-10)
+
+
+def test_a_file_holds_it(basis, model, run, tmp_path):
+    rom = ReducedOrderModel(*driven.networks(basis[0]), model, film=FILM, held=0.5)
+    rom.save(tmp_path / "rom.npz")
+    again = ReducedOrderModel.load(tmp_path / "rom.npz")
+    assert again.held == 0.5 and again.dynamics.means
+    np.testing.assert_allclose(again.averages(SIGNAL, duration=1e-10), rom.averages(SIGNAL, duration=1e-10), atol=1e-5)
