@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
+from . import _numpy as _numpy  # what numpy is before a student's cells
 from . import applied, dataset, demag, files, film, llg, metrics, multirate, ovf, sp4, trajectory
 from .film import PERMALLOY, Film
 from .llg import energies, relax, s_state, simulate

@@ -47,8 +47,11 @@ def course(args: argparse.Namespace) -> None:
     for path in write(args.folder, seed, args.only, args.book):
         print(path)
     if args.rehearse:
-        for name, students in rehearse(args.folder).items():
-            print(f"{name}: submissions of {len(students)} made-up students, which should get")
+        made = rehearse(args.folder)
+        if not made:
+            print("The made-up class has submissions for assignment 2 alone.")
+        for name, students in made.items():
+            print(f"{name}: submissions of {len(students)} made-up students, which should get, before you grade the open question,")
             for student, points in students.items():
                 print(f"  {student:12}{sum(points.values()):3g}  ({', '.join(f'{value:g}' for value in points.values())})")
     print(f"Seed {seed}. {Path(args.folder) / 'README.md'} says how to go on.")

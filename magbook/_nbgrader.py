@@ -67,14 +67,25 @@ class Run(Execute):
         except (DeadKernelError, CellTimeoutError):  # it ended, or is beyond interrupting
             self.dead = True
             return self._failed(cell, "KernelGone", "the kernel died in this cell, or answered no more"), resources
-        if _is_check(cell) and not any(output.output_type in ("execute_result", "error") for output in cell.outputs):
+        if _is_check(cell) and not self._points(cell):
             self._failed(cell, "NoPoints", "the check did not end with a number of points")
         return cell, resources
 
     @staticmethod
+    def _points(cell):
+        """Did it end with an error, or with a number that the cell can give?"""
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return True
+            if output.output_type == "execute_result":
+                text = output.data.get("text/plain", "")
+                return re.fullmatch(r"[0-9.]+", text) is not None and 0 <= float(text) <= cell.metadata.nbgrader.points
+        return False
+
+    @staticmethod
     def _failed(cell, name, text):
         if cell.cell_type == "code":
-            cell.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"]))
+            cell.outputs.insert(0, nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"]))
         return cell
 
 

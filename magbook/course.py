@@ -126,8 +126,10 @@ c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 # Feedback is one file that needs no network.
 c.GenerateFeedback.exporter_class = Page
 # Names of downloads from Moodle ("Ada Lovelace_123_assignsubmission_file_02_exchange.ipynb"), Canvas ("lovelaceada_123_456_02_exchange.ipynb"),
-# or "lovelace_02_exchange.ipynb". The student's name is what stands first.
-c.FileNameCollectorPlugin.named_regexp = r"(?:.*[/\\\\])?(?P<student_id>[^_/\\\\]+)(?:_LATE)?(?:_\\d+)*(?:_assignsubmission_file)?_?/?(?P<file_id>\\d\\d_[a-z_]+?)(?:-\\d+)?\\.ipynb$"
+# or "lovelace_02_exchange.ipynb", also with " (1)" or "-Copy1" behind. What stands first is the student; Moodle's number tells two of one name apart.
+c.FileNameCollectorPlugin.named_regexp = (
+    r"(?i)(?:.*[/\\])?(?P<student_id>[^_/\\]+(?:_\\d+(?=_assignsubmission_file))?)(?:_LATE)?(?:_\\d+)*(?:_assignsubmission_file)?_?/?"
+    r"(?P<file_id>\\d\\d_[a-z_]+?)(?: ?\\(\\d+\\)|-copy\\d+|-\\d+)?\\.ipynb$")
 '''
 
 _README = '''\
@@ -136,18 +138,19 @@ _README = '''\
 Written by `python -m magbook course`. This folder holds solutions and the course's seed: it is yours, not the students'.
 
 ```
-pip install "magbook[book,course]"                # 1. once: magbook and nbgrader (or: the book's own .venv)
+. BOOK/.venv/bin/activate                         # 1. the environment of the book's clone (`make setup` there), with nbgrader
 nbgrader generate_assignment ASSIGNMENT           # 2. what students get, without solutions: release/ASSIGNMENT/
                                                   #    hand it out as you hand out any file
 mkdir -p downloaded/ASSIGNMENT/archive            # 3. put what they sent there, zipped or not
-nbgrader zip_collect ASSIGNMENT                   # 4. sort it into submitted/NAME/ASSIGNMENT/
-nbgrader autograde ASSIGNMENT                     # 5. run everything: half a minute each
+nbgrader zip_collect ASSIGNMENT --force           # 4. sort it into submitted/NAME/ASSIGNMENT/
+nbgrader autograde ASSIGNMENT                     # 5. run everything: a quarter of a minute each
 jupyter lab                                       # 6. menu Nbgrader, Formgrader: read the open question, give its points
 nbgrader generate_feedback ASSIGNMENT             # 7. feedback/NAME/ASSIGNMENT/: a page for each student
 nbgrader export                                   # 8. grades.csv
 ```
 
-Run them in this folder. `nbgrader autograde ASSIGNMENT --force` grades anew, `--student NAME` one alone.
+Run them in this folder. What `zip_collect` skips it lists: files whose names do not hold the assignment's (`homework2.ipynb`), which you rename. Two
+files of one student stop it; delete one. That `autograde` warns of a changed checksum means nothing: the hidden checks come in at that place. `nbgrader autograde ASSIGNMENT --force` grades anew, `--student NAME` one alone.
 
 ## What a submission gets
 
@@ -155,20 +158,21 @@ Run them in this folder. `nbgrader autograde ASSIGNMENT --force` grades anew, `-
 |---|---|
 | right, in whatever style | all points |
 | wrong | the points of the laws that hold, and a sentence for each that does not |
-| the package's own function under another name | 0, and a sentence |
+| the package's own function under another name | 0 for that check, and a sentence |
+| a file that is empty, cut short or under another name | an error in the list, no points; send it back |
 | a cell copied | the last copy that something was written into counts |
 | cells deleted | checks are put back; what was deleted is missing, and earns nothing |
 | an endless loop | it is stopped (a check after 12 s for each law, any other cell after 600 s) and earns nothing; what does not need it counts |
 | `os._exit`, a kernel that dies | the checks from there on earn nothing, those before count |
 | checks edited | the edit is undone |
-| numpy or the checks replaced by something else | 0, and a sentence: the hidden check imports the checks anew, and looks at numpy |
+| numpy or the checks replaced by something else | 0, and for numpy a sentence: the hidden check imports the checks anew, and looks at numpy |
 
 None of them stops the batch.
 
 ## What can't be stopped on one machine
 
 A submission is a program, and it runs as you. It can read this folder, with the solutions, the seed and the grades of others; it can look into the
-memory of the kernel that checks it, and print a number in place of a check. A course that must be safe from that runs step 5 as another
+memory of the kernel that checks it, or copy the code of the package's functions, which is an answer of somebody else, as from a friend. A course that must be safe from that runs step 5 as another
 user, or in a container:
 
 - *As another user.* Give a user `grader` a copy of this folder without `gradebook.db` and the other students' work, `chmod 700` the original, and run

@@ -149,11 +149,11 @@ def test_downloads_of_learning_management_systems_are_sorted(graded):
     archive = folder / "downloaded" / name / "archive"
     archive.mkdir(parents=True)
     for file in (f"Ada Lovelace_1234_assignsubmission_file_{name}.ipynb", f"noetheremmy_77_889_{name}.ipynb", f"curie_LATE_5_6_{name}-1.ipynb",
-                 f"meitner_{name}.ipynb"):
+                 f"meitner_{name}.ipynb", f"Ada Lovelace_1235_assignsubmission_file_{name}.ipynb", f"hahn_{name} (1).ipynb", f"Kaiser_{name}-Copy1.ipynb"):
         shutil.copy(folder / "release" / name / f"{name}.ipynb", archive / file)
     nbgrader(folder, "zip_collect", name, "--force")
     there = {path.parts[-3] for path in (folder / "submitted").glob(f"*/{name}/{name}.ipynb")}
-    assert {"Ada Lovelace", "noetheremmy", "curie", "meitner"} <= there
+    assert {"Ada Lovelace_1234", "Ada Lovelace_1235", "noetheremmy", "curie", "meitner", "hahn", "Kaiser"} <= there
 
 
 # ---------------------------------------------------------------------------- each assignment with its solution, and with a wrong one

@@ -11,7 +11,6 @@ import io
 import signal
 import textwrap
 import threading
-import types
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import check_counts, number, said
+from .._numpy import NUMPY
 
 CHECK, BALLOT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
@@ -65,7 +65,7 @@ def grade(laws: list[Callable[[], str | None]], points: float, *, forbidden: tup
             if others := len(laws) - k - 1:
                 print(f"  The other {'property waits' if others == 1 else f'{others} properties wait'} until this one holds.")
             break
-    earned = round(points * held / len(laws), 2)
+    earned = float("%.2f" % (points * held / len(laws)))
     print(f"{earned:g} of {points:g} points")
     return earned
 
@@ -88,7 +88,7 @@ def _look(law):
         return str(why)
     except _Late:
         return f"Yours did not end within {SECONDS:g} s."
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"Yours stops with {type(error).__name__}: {said(str(error)) if len(str(error)) > 160 else error}"
 
 
@@ -104,7 +104,7 @@ def call(f: Callable, *arguments: Any, shape: tuple | None = None, what: str = "
         answer = f(*copies)
     except Stopped:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Stopped(f"{what} stops with {type(error).__name__}: {error}") from error
     for before, after in zip(arguments, copies):
         if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
@@ -169,9 +169,5 @@ def _out_of_order(functions):
 
 
 def _not_numpys_own():
-    """The name of a function of numpy that something else has been put in the place of, or None."""
-    for module, prefix in ((np, ""), (np.linalg, "linalg."), (np.testing, "testing.")):
-        for name, one in vars(module).items():
-            if isinstance(one, types.FunctionType) and not (one.__module__ or "").startswith(("numpy", "contextlib", "functools")):
-                return prefix + name
-    return None
+    """The name of a function of numpy that something else has been put in the place of since the package was imported, or None."""
+    return next((name for name, (module, own) in NUMPY.items() if getattr(module, name.rpartition(".")[2], None) is not own), None)

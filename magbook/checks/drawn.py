@@ -1,5 +1,6 @@
 """Checks of a film that is drawn from a student's number: whether it makes 360 degree walls, and how it rings. Assignments 5 and 6."""
 
+import contextlib
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -142,6 +143,9 @@ def damping(alpha: float, number: int, *, points: float = 4, seed: int = 0) -> f
         """With five per cent more there is none."""
         return with_more(1.05)
 
+    with contextlib.suppress(Stopped):  # the runs are ours, and compiled at the first: no time of the student's
+        for share in (0.8, 0.95, 1.05, 1.2):
+            most(share)
     return grade([near, less, more], points)
 
 
@@ -203,6 +207,14 @@ def _rings(number, bias):
     return np.fft.rfftfreq(n, 1e-11)[np.abs(np.fft.rfft(mz * np.hanning(len(mz)), n)).argmax()]
 
 
+def _ring(number, *biases):
+    """Let a film ring before a check begins: the runs are ours, and compiled at the first, which is no time of the student's."""
+    with contextlib.suppress(Stopped):
+        _film(number)
+        for bias in biases:
+            _rings(int(number), bias)
+
+
 def _off_by(got, true):
     if abs(got - true) < 1 / BINS:
         return None
@@ -210,7 +222,7 @@ def _off_by(got, true):
         return "Yours is 2 pi times as high: radians in a second."
     if abs(got * 1e9 - true) < 1 / BINS:
         return "Yours seems to be in GHz; Hz are needed."
-    return f"Yours, {got / 1e9:.3g} GHz, is off by {abs(got - true) * BINS:.2g} bins."
+    return f"Yours says {got / 1e9:.3g} GHz."
 
 
 def ringing(frequency: float, number: int, *, points: float = 4, seed: int = 0) -> float:
@@ -226,6 +238,7 @@ def ringing(frequency: float, number: int, *, points: float = 4, seed: int = 0) 
         _film(number)
         return _off_by(float(given(frequency, ())), _rings(int(number), 0.0))
 
+    _ring(number, 0.0)
     return grade([rings], points)
 
 
@@ -255,4 +268,5 @@ def stiffening(frequencies: np.ndarray, number: int, *, points: float = 4, seed:
         """In 10, 20 and 30 mT too."""
         return one(1) or one(2) or one(3)
 
+    _ring(number, *(k * 0.01 for k in range(5)))
     return grade([rises, strong, between], points)

@@ -61,11 +61,12 @@ def exchange(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         return None
 
     def uniform():
-        """In a uniform state all neighbours agree: there is no exchange field, not at the edges either."""
-        h = field(np.tile(unit(rng.standard_normal(3)), (ny, nx, 1)), whole)
-        rough = field(_draw_state(rng, whole), whole)
+        """In a uniform state all neighbours agree: there is no exchange field, not at edges or holes either."""
+        direction, rough = unit(rng.standard_normal(3)), field(_draw_state(rng, whole), whole)
+        h = field(np.tile(direction, (ny, nx, 1)), whole)
         if np.abs(h).max() <= 1e-6 * np.abs(rough).max():
-            return None
+            h = field(direction * holed.inside[..., None], holed)
+            return None if np.abs(h).max() <= 1e-6 * np.abs(rough).max() else "Around holes yours has one: in a hole there is no neighbour."
         if np.abs(h[1:-1, 1:-1]).max() <= 1e-6 * np.abs(rough).max():
             return "Inside there is none, but at the edges there is: a neighbour that is not there exerts no force."
         return "Yours has one, although all moments are parallel."
@@ -73,6 +74,8 @@ def exchange(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     def balance():
         """What one cell does to its neighbour, that one does back: the field of all cells adds up to zero."""
         h = field(_draw_state(rng, holed), holed)
+        if not h.any():
+            return "Yours is zero in a film with holes, whatever the state."
         if np.abs(h[holed.inside].sum(axis=0)).max() <= 1e-6 * np.abs(h).sum():
             return None
         return "Yours does not, in a film with holes: is a missing neighbour taken for one of length zero, or counted on one side only?"
@@ -366,7 +369,18 @@ def coupling(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         one, two = energy(a, b), energy(b, a, -4 * film.dy)
         return None if abs(one - two) < 1e-6 * max(abs(one), abs(two)) else f"Yours is {one:.3g} J and {two:.3g} J."
 
-    return grade([upright, flat, opposite, both], points, needs=2, forbidden=(llg.demag_field, llg.effective_field, llg.energies, Demag))
+    def cells():
+        """Films close to each other are no two dipoles: each cell acts on each, from where it is."""
+        j, i = film.ny - 1, film.nx - 1
+        a, b = uniform(0, 0, 0), uniform(0, 0, 0)
+        a[j, i], b[0, 0] = unit(rng.standard_normal(3)), unit(rng.standard_normal(3))
+        r = np.array([film.x[i] - film.x[0], film.y[j] - film.y[0], 4 * film.dy])
+        true = -MU0 * _moment(film) * a[j, i] @ _dipoles(_moment(film) * b[0, 0], *r)
+        largest = MU0 * _moment(film)**2 / (4 * np.pi * np.linalg.norm(r)**3)
+        got = energy(a, b)
+        return None if abs(got - true) < 0.12 * largest else f"For one cell in a corner of each, opposite corners, it is {true:.3g} J, and yours is {got:.3g} J."
+
+    return grade([upright, flat, opposite, both, cells], points, needs=2, forbidden=(llg.demag_field, llg.effective_field, llg.energies, Demag))
 
 
 def decay(f: Callable, *, points: float = 4, seed: int = 0) -> float:

@@ -118,7 +118,7 @@ def step(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         single = np.array([[call(f, _turning(alpha), 0.0, one, 0.1, shape=(3,)) for one in row] for row in y])
         return None if np.abs(whole - single).max() < 1e-9 else "In yours moments side by side move otherwise than one at a time."
 
-    return grade([short, halved, timed, calls, shapes], points, forbidden=READY_MADE)
+    return grade([short, halved, timed, calls, shapes], points, needs=2, forbidden=READY_MADE)  # Euler's rule is given
 
 
 def integrate(f: Callable, *, points: float = 4, seed: int = 0) -> float:
@@ -148,7 +148,10 @@ def integrate(f: Callable, *, points: float = 4, seed: int = 0) -> float:
 
     def obeyed():
         """A hundredth of the tolerance makes the error at least ten times smaller."""
-        errors = [np.abs(run(_turning(alpha), start, t, tol)[0] - true).max() for tol in (1e-5, 1e-7)]
+        runs = [run(_turning(alpha), start, t, tol) for tol in (1e-5, 1e-7)]
+        errors = [np.abs(y - true).max() for y, _ in runs]
+        if not runs[1][1] > runs[0][1]:
+            return f"Yours asks {runs[1][1]:,} times for the rate with either: does it look at the tolerance?"
         if errors[1] < max(errors[0] / 10, 1e-9):
             return None
         return f"In yours it goes from {errors[0]:.2g} to {errors[1]:.2g}."
@@ -159,9 +162,14 @@ def integrate(f: Callable, *, points: float = 4, seed: int = 0) -> float:
             return np.exp(-t**2) * y0
 
         short, few = run(fading, 0 * y0, np.array([0, 10.0]), 1e-6)
-        long, many = run(fading, 0 * y0, np.array([0, 1000.0]), 1e-6)
+        counted, asked = _counted(fading)
+        long, many = call(f, counted, 0 * y0, np.array([0, 1000.0]), 1e-6, shape=(2, 3)), len(asked)
+        times = np.unique(asked)
+        gaps, early = np.diff(times), times[:-1] < 2
         if np.abs(np.stack([short[-1], long[-1]]) - np.sqrt(np.pi) / 2 * y0).max() > 1e-3:
             return "Yours does not end where it should: is the step that turned out too long made anew?"
+        if not early.sum() > 2 or gaps[~early].max() < 30 * np.median(gaps[early]):
+            return "The steps of yours do not grow: they are as long where all is over as where it happens."
         return None if many < 4 * few else f"In yours {few:,} calls become {many:,}."
 
     def followed():
@@ -176,7 +184,7 @@ def integrate(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     def calls():
         """At a tolerance of 1e-6 three turns of a moment cost less than 10,000 calls."""
         most = run(_turning(alpha), start, np.array([0, 6 * np.pi]), 1e-6)[1]
-        return None if most < 10_000 else f"Yours asks {most:,} times."
+        return None if most < (10_000 if seed == 0 else 20_000) else f"Yours asks {most:,} times."
 
     return grade([closed, obeyed, quiet, followed, calls], points, forbidden=READY_MADE)
 
@@ -188,6 +196,7 @@ def precession(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     A/m. t: (nt,) in s. points: for all properties. seed: of what is drawn. Raises ValueError for points or a seed that is none.
     """
     m0, H, alpha = _draw_moment(generator(seed))
+    slack = 1 if seed == 0 else 5  # who passes at home passes in the course, where other moments go farther
     turn = 2 * np.pi / (GAMMA * np.linalg.norm(H))
     t = np.linspace(0, 4 * turn, 33)
     found: dict[str, np.ndarray] = {}
@@ -200,7 +209,7 @@ def precession(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     def closed():
         """It goes around its field and comes nearer as the closed form says, over four turns, to 1e-4."""
         off = np.abs(run() - _damped(m0, H, alpha, t)).max()
-        if off < 1e-4:
+        if off < 1e-4 * slack:
             return None
         for words, other in (("It goes around the other way", _damped(m0, -H, -alpha, t)),
                              ("Damping drives it away from the field", _damped(m0, H, -alpha, t)),
@@ -213,7 +222,7 @@ def precession(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     def length():
         """Its length stays one, to 1e-6."""
         off = np.abs(np.linalg.norm(run(), axis=-1) - 1).max()
-        return None if off < 1e-6 else f"Yours is off by {off:.2g}."
+        return None if off < 1e-6 * slack else f"Yours is off by {off:.2g}. A smaller tolerance helps, or to bring it back to one."
 
     def falls():
         """With damping its energy in the field, -mu0 m.H, falls from each time to the next."""
@@ -221,16 +230,16 @@ def precession(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         return None if (rises < 0).all() else f"Yours rises {np.sum(rises >= 0)} times."
 
     def kept():
-        """Without damping the energy stays what it was, to 1e-5 over ten turns."""
-        m = call(f, m0, H, 0.0, np.linspace(0, 10 * turn, 11), shape=(11, 3))
+        """Without damping the energy stays what it was, to 1e-5 over three turns."""
+        m = call(f, m0, H, 0.0, np.linspace(0, 3 * turn, 11), shape=(11, 3))
         off = np.abs((m - m0) @ H).max() / np.linalg.norm(H)
         if np.abs(call(f, m0, H, 0.0, np.array([0, turn / 2]), shape=(2, 3))[1] - m0).max() < 1e-3:
             return "Yours does not move at all without damping."
-        return None if off < 1e-5 else f"Yours changes by {off:.2g} of the largest it could be."
+        return None if off < 1e-5 * slack else f"Yours changes by {off:.2g} of the largest it could be."
 
     def scaled():
         """The equation has no time of its own: in a field a thousand times smaller all goes the same way, a thousand times slower."""
         slow = call(f, m0, H / 1000, alpha, t * 1000, shape=(len(t), 3))
-        return None if np.abs(slow - _damped(m0, H, alpha, t)).max() < 1e-4 else "In yours it does not. Is a time step written down in seconds?"
+        return None if np.abs(slow - _damped(m0, H, alpha, t)).max() < 1e-4 * slack else "In yours it does not. Is a time step written down in seconds?"
 
-    return grade([closed, length, falls, kept, scaled], points, needs=2, forbidden=(llg.simulate, *READY_MADE))
+    return grade([closed, length, falls, kept, scaled], points, forbidden=(llg.simulate, *READY_MADE))
