@@ -128,7 +128,7 @@ c.GenerateFeedback.exporter_class = Page
 # Names of downloads from Moodle ("Ada Lovelace_123_assignsubmission_file_02_exchange.ipynb"), Canvas ("lovelaceada_123_456_02_exchange.ipynb"),
 # or "lovelace_02_exchange.ipynb", also with " (1)" or "-Copy1" behind. What stands first is the student; Moodle's number tells two of one name apart.
 c.FileNameCollectorPlugin.named_regexp = (
-    r"(?i)(?:.*[/\\])?(?P<student_id>[^_/\\]+(?:_\\d+(?=_assignsubmission_file))?)(?:_LATE)?(?:_\\d+)*(?:_assignsubmission_file)?_?/?"
+    r"(?i)(?:.*[/\\\\])?(?P<student_id>[^_/\\\\]+(?:_\\d+(?=_assignsubmission_file))?)(?:_LATE)?(?:_\\d+)*(?:_assignsubmission_file)?_?/?"
     r"(?P<file_id>\\d\\d_[a-z_]+?)(?: ?\\(\\d+\\)|-copy\\d+|-\\d+)?\\.ipynb$")
 '''
 
