@@ -79,6 +79,12 @@ def nbgrader(folder, *arguments, code=0):
     return done.stdout + done.stderr
 
 
+def solutions(name):
+    """{cell: source} of the answers, with what stands between the solution marks."""
+    return {key: re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", "".join(cell["source"])) for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items()
+            if cell["metadata"].get("nbgrader", {}).get("solution")}
+
+
 def scores(folder, name):
     """Points of the cells that are graded by themselves, {student: {cell: points}}."""
     from nbgrader.api import Gradebook
@@ -154,6 +160,27 @@ def test_downloads_of_learning_management_systems_are_sorted(graded):
     nbgrader(folder, "zip_collect", name, "--force")
     there = {path.parts[-3] for path in (folder / "submitted").glob(f"*/{name}/{name}.ipynb")}
     assert {"Ada Lovelace_1234", "Ada Lovelace_1235", "noetheremmy", "curie", "meitner", "hahn", "Kaiser"} <= there
+
+
+@pytest.mark.slow
+def test_two_other_assignments_go_the_same_way(tmp_path):
+    """A right submission, a wrong one, and an empty one, of two assignments, through nbgrader."""
+    pytest.importorskip("nbgrader")
+    folder = tmp_path / "magbook"
+    for path in course.write(folder, SECRET, [1, 9]):
+        name = path.stem
+        nbgrader(folder, "generate_assignment", name)
+        changes, points = wrongs()[name]
+        for student, answers in {"right": solutions(name), "wrong": solutions(name) | changes, "empty": {}}.items():
+            notebook = json.loads((folder / "release" / name / f"{name}.ipynb").read_text())
+            for cell in notebook["cells"]:
+                cell["source"] = answers.get(cell["id"], cell["source"])
+            (folder / "submitted" / student / name).mkdir(parents=True)
+            (folder / "submitted" / student / name / f"{name}.ipynb").write_text(json.dumps(notebook))
+        nbgrader(folder, "autograde", name)
+        got = {student: sum(points_of.values()) for student, points_of in scores(folder, name).items()}
+        full = sum(cell["metadata"]["nbgrader"]["points"] for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items() if key.startswith("check-"))
+        assert got == {"right": full, "wrong": pytest.approx(points), "empty": 0}
 
 
 # ---------------------------------------------------------------------------- each assignment with its solution, and with a wrong one
