@@ -303,7 +303,7 @@ def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: floa
     check_counts(0, seed=seed)
     duration = number("duration", duration, "a time in s, from 1e-12 to 1e-6, is", 1e-12, 1e-6)
     largest = number("largest", largest, "mu0*H in T, from 0 to 1000, is", 0, 1000)
-    check_memory(4096 * n, "n: so many signals")
+    check_memory(4096 * int(n), "n: so many signals")
     return [_drawn(np.random.default_rng((seed, i)), duration, largest) for i in range(n)]
 
 
