@@ -79,14 +79,18 @@ def rehearse(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
             cells = []
             for cell in notebook["cells"]:
                 if cell["id"] not in what.get("deleted", []):
-                    source = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", "".join(cell["source"]))
-                    cells.append(cell | {"source": what.get("answers", {}).get(cell["id"], source)})
+                    cells.append(cell | {"source": what.get("answers", {}).get(cell["id"], solved(cell))})
                     cells += [cell | {"id": f"copy-{k}-{cell['id']}", "source": text} for k, text in enumerate(what.get("copies", {}).get(cell["id"], []))]
             path = folder / "submitted" / student / name / f"{name}.ipynb"
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(notebook | {"cells": cells}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             points.setdefault(name, {})[student] = what["points"]
     return points
+
+
+def solved(cell: dict) -> str:
+    """The source of a cell of an assignment, with the solution and without its marks."""
+    return re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", "".join(cell["source"]))
 
 
 def _with_hidden_check(source, seed):

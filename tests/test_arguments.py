@@ -4,9 +4,7 @@ A table of public functions, each with a call that is right. In it each argument
 """
 
 import concurrent.futures
-import contextlib
 import re
-import signal
 import warnings
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 from magbook import applied, baselines, course, dataset, files, llg, metrics, modes, ovf, pca, sp4
+from magbook.checks._check import Late, alarm
 from magbook.film import Film, unit
 from magbook.trajectory import Trajectory
 
@@ -41,30 +40,10 @@ NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["
 LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}
 
 
-class Late(BaseException):
-    """A call took too long."""
-
-
-def late(*_):
-    raise Late
-
-
-@contextlib.contextmanager
-def seconds(limit):
-    """Raise `Late` in a block that takes longer."""
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def fault(function, arguments, name, value):
     """What is wrong with the answer to a bad value: a text, or None."""
     try:
-        with seconds(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"):
+        with alarm(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             function(**arguments | {name: value})
     except OSError as error:

@@ -81,7 +81,7 @@ def nbgrader(folder, *arguments, code=0):
 
 def solutions(name):
     """{cell: source} of the answers, with what stands between the solution marks."""
-    return {key: re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", "".join(cell["source"])) for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items()
+    return {key: course.solved(cell) for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items()
             if cell["metadata"].get("nbgrader", {}).get("solution")}
 
 

@@ -12,7 +12,7 @@ import signal
 import textwrap
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class Stopped(Exception):
     """What the student's function did instead of giving an answer, in words."""
 
 
-class _Late(BaseException):  # so that no `except Exception` of a student's holds it
-    pass
+class Late(BaseException):  # so that no `except Exception` of a student's holds it
+    """It took too long."""
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -80,13 +80,13 @@ def _look(law):
     """What is wrong with a property: a sentence, or None."""
     quiet = io.StringIO()  # what a student's function prints or warns of is not part of the check's answer
     try:
-        with _seconds(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"), \
+        with alarm(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"), \
                 contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             warnings.simplefilter("ignore")
             return law()
     except Stopped as why:
         return str(why)
-    except _Late:
+    except Late:
         return f"Yours did not end within {SECONDS:g} s."
     except (Exception, SystemExit) as error:
         return f"Yours stops with {type(error).__name__}: {said(str(error)) if len(str(error)) > 160 else error}"
@@ -128,14 +128,14 @@ def given(answer: Any, shape: tuple, what: str = "Your answer") -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _seconds(limit):
-    """Raise `_Late` in a block that takes longer, where the system has such an alarm."""
+def alarm(limit: float) -> Iterator[None]:
+    """Raise `Late` in a block that takes longer than so many s, where the system has such an alarm."""
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def late(*_):
-        raise _Late
+        raise Late
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, limit)
