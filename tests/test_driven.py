@@ -277,3 +277,14 @@ def test_a_file_holds_it(basis, model, run, tmp_path):
     again = ReducedOrderModel.load(tmp_path / "rom.npz")
     assert again.held == 0.5 and again.dynamics.means
     np.testing.assert_allclose(again.averages(SIGNAL, duration=1e-10), rom.averages(SIGNAL, duration=1e-10), atol=1e-5)
+
+
+def test_a_run_of_ones_own_in_a_field_that_moves():
+    """It is no difference that the field moves, nor that the run begins elsewhere, and the model sees the field's means."""
+    rom, ramp = load_rom("driven"), applied.ramp((10e-3, 20e-3), (-30e-3, 10e-3), 0.5e-9)
+    start = llg.relax(rom.film, (0, 30e-3), progress=False)
+    run = llg.simulate(ramp, rom.film, start, 1e-9, progress=False)
+    found = rom.compare(run)
+    assert found.differences == []
+    theirs = metrics.film_average_error(rom.averages(ramp, start, 1e-9), run.mean)
+    assert found.errors["the model"]["film average"] == pytest.approx(theirs, abs=1e-3) and theirs < 0.03
