@@ -86,19 +86,39 @@
     window.Plotly.relayout(div, { [`${name}[0].active`]: next });
   }
 
-  const attempt = (div) => draw(div).catch((error) => {
-    console.error("A figure could not be drawn:", error);
-    div.textContent = "This figure could not be drawn.";
-  });
+  const attempt = (div) => {
+    waiting.delete(div);
+    near.unobserve(div);
+    return draw(div).catch((error) => {
+      console.error("A figure could not be drawn:", error);
+      div.textContent = "This figure could not be drawn.";
+    });
+  };
 
-  const near = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      near.unobserve(target);
-      attempt(target);
+  const near = new IntersectionObserver((entries) => entries.filter((one) => one.isIntersecting).forEach((one) => attempt(one.target)),
+    { rootMargin: "600px" });
+  const waiting = new Set(document.querySelectorAll(".magbook-figure"));
+  waiting.forEach((div) => near.observe(div));
+
+  // Paper shows the whole page, also what was not scrolled to. The page's button and Ctrl-P draw it first. A browser's own menu does
+  // not wait, so a wide screen, on which people print, draws all by and by once the page is there.
+  const seen = () => [...waiting].filter((div) => div.clientWidth);  // not in what is folded
+  async function drawAll(pause = () => {}) {
+    for (let [div] = seen(); div; [div] = seen()) {
+      await attempt(div);
+      await pause();
     }
-  }, { rootMargin: "600px" });
-
-  document.querySelectorAll(".magbook-figure").forEach((div) => near.observe(div));
+  }
+  const print = window.print.bind(window);
+  window.print = () => drawAll().then(print);
+  addEventListener("keydown", (event) => {
+    if (event.key !== "p" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || !seen().length) return;
+    event.preventDefault();
+    window.print();
+  });
+  const idle = () => new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve));
+  if (matchMedia("(hover: hover) and (min-width: 900px)").matches && !navigator.connection?.saveData) {
+    addEventListener("load", () => setTimeout(() => idle().then(() => drawAll(idle)), 3000));
+  }
   new MutationObserver(() => sources.forEach((_, div) => attempt(div))).observe(root, { attributeFilter: ["data-theme"] });
 })();
