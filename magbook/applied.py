@@ -288,31 +288,38 @@ def joined(signals: Sequence[Lines | Waves], durations: ArrayLike) -> Joined:
 
 
 KINDS = ("constant", "step", "plateaus", "pulse", "ramp", "turn", "noise")
-"""The kinds of signals that `driven` draws."""
+"""The kinds of pieces that `driven` draws by itself."""
 
 
-def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: float = 45e-3) -> list[Joined]:
-    """Fields in time that shake a film in every way: n signals, each of several pieces of any of `KINDS`, up to `largest`, in T.
+def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: float = 45e-3, kinds: Sequence[str] = KINDS) -> list[Joined]:
+    """Fields in time that shake a film in every way: n signals, each of several pieces of any of the kinds, up to `largest`, in T.
 
     Pieces are 0.4 to 2 ns long, and each begins from whatever state the one before left behind. A field is uniform in direction
     and in strength. Rises take up to 0.3 ns, a turning field makes a quarter turn, noise goes up to 3 GHz.
+    kinds: some of `KINDS`, or "reversal": strong and against the field before, or along -x where that points to +x or there is
+    none; four in ten end within 0.4 ns, wherever the film is on its way.
     duration: s, of a signal. seed: the same seed gives the same signals on any machine, and the first of a larger n are those
     of a smaller one. Raises ValueError, naming the argument.
     """
+    kinds = listed("kinds", kinds, "a list of kinds")
+    if not kinds:
+        raise ValueError("kinds: got none; one at least is needed")
+    for kind in kinds:
+        choice("kinds", kind, *KINDS, "reversal")
     check_counts(n=n)
     check_counts(0, seed=seed)
     duration = number("duration", duration, "a time in s, from 1e-12 to 1e-6, is", 1e-12, 1e-6)
     largest = number("largest", largest, "mu0*H in T, from 0 to 1000, is", 0, 1000)
     check_memory(4096 * int(n), "n: so many signals")
-    return [_drawn(np.random.default_rng((seed, i)), duration, largest) for i in range(n)]
+    return [_drawn(np.random.default_rng((seed, i)), duration, largest, kinds) for i in range(n)]
 
 
-def _drawn(rng, duration, largest):
+def _drawn(rng, duration, largest, kinds):
     """One signal of `driven`."""
     signals, durations, last = [], [], np.zeros(3)
     while sum(durations) < duration:
         durations.append(round(rng.uniform(0.4, 2.0), 2) * 1e-9)  # a jump from piece to piece lies at the time of a state
-        signals.append(_piece(rng, str(rng.choice(KINDS)), durations[-1], largest, last))
+        signals.append(_piece(rng, str(rng.choice(kinds)), durations[-1], largest, last))
         last = np.round(signals[-1](durations[-1]), 12)
     return joined(signals, durations)
 
@@ -336,6 +343,13 @@ def _piece(rng, kind, duration, largest, last):
         bias = anything(0.5)
         width = rng.uniform(0.1e-9, 0.6e-9)
         return pulse(anything(0.5), width, rng.uniform(0, duration / 2), min(rise, width), bias)
+    if kind == "reversal":
+        against = from_polar(largest * rng.uniform(0.4, 1), (180 if last[0] >= 0 else 0) + rng.uniform(-30, 30))
+        rise *= rng.choice([0, 1 / 3])
+        if rng.uniform() < 0.4:
+            end = round(rng.uniform(0.05, 0.4), 2) * 1e-9
+            return piecewise([0, min(rise, end), end, end + rise], [last, against, against, anything(0.3)])
+        return step(against, rise=rise, before=last)
     if kind == "ramp":
         return ramp(last, anything(), duration * rng.uniform(0.3, 1))
     if kind == "turn":

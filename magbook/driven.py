@@ -205,7 +205,7 @@ def _roll(weights, parities, states, fields):
 
 def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: np.ndarray | None, readout: np.ndarray,
           folder: str | Path | None = None, *, widths: tuple = WIDTHS, stages: Sequence[dict] = STAGES, noise: float = 0.003,
-          weight: float = 3.0, seed: int = 0, every: float = 1e-11, callback: Callable | None = None,
+          weight: float = 3.0, seed: int = 0, every: float = 1e-11, begin: Driven | None = None, callback: Callable | None = None,
           progress: bool = True) -> tuple[Driven, list]:
     """Train the step on latent trajectories, looking ahead farther from stage to stage; returns (driven, history).
 
@@ -214,7 +214,8 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     stages: dictionaries of steps, how far the loss looks ahead; epochs, of `updates` steps of the optimizer each; batch; and
     learning_rate. folder: as in `training.fit`, one inside for each stage. noise: on the first state of a window, in units
     of what the network's input is scaled by. weight: of the film average in the loss, which is the distance of latent states
-    plus that. widths: of the hidden layers. seed: of the first weights, the windows and the noise.
+    plus that. widths: of the hidden layers. seed: of the first weights, the windows and the noise. begin: what to go on from, with its
+    widths, in place of an untrained network.
     history: loss, and "error", the mean error of the film average in rollouts of the validation runs over 2 ns, or all they last.
     Raises ValueError, naming the argument.
     """
@@ -230,6 +231,12 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     # between equal sizes, where small coefficients are as loud as large ones, and their own
     scale = np.sqrt(size * np.median(size))
     model = network(scale, widths, seed)
+    if begin is not None:
+        model = keras.models.clone_model(instance("begin", begin, Driven).network)
+        if begin.latent != latent:
+            raise ValueError(f"begin: it steps {begin.latent} numbers; the latent states have {latent}")
+        model.set_weights(begin.network.get_weights())
+        widths = [len(bias) for bias in model.get_weights()[1:-1:2]]
     one, history = step(model, parities), []
 
     def loss(true, out):
@@ -248,6 +255,8 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
         batches = partial(_windows, latents, fields, np.float32(noise) * scale, (seed, k), steps, updates, batch)
         settings = dict(network="driven", latents=latents.shape, data=training.fingerprint(latents, fields, test, test_fields, readout),
                         stages=list(stages[:k + 1]), widths=widths, noise=noise, weight=weight, mirrored=parities is not None, seed=seed)
+        if begin is not None:
+            settings["begin"] = training.fingerprint(*begin.network.get_weights())
         history += training.fit(ahead, batches, validate, folder and as_path(folder) / f"{k}-{steps}-steps", epochs=epochs, settings=settings,
                                 callback=callback, progress=progress)
     return Driven(model, parities, readout, every), history

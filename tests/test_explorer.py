@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from magbook import autoencoder, llg, load_rom, look, sp4, stepper
+from magbook import applied, autoencoder, llg, load_rom, look, sp4, stepper
 from magbook._keras import keras
 from magbook.dynamics import Dynamics
 from magbook.film import Film
@@ -38,7 +38,7 @@ def test_its_files_are_modules_as_they_stand(browser, root):
         content_type="text/javascript" if route.request.url.endswith(".js") else "text/html",
         body=(folder / name).read_text() if (name := route.request.url.rpartition("/")[2]) else "<!doctype html>"))
     page.goto("http://explorer.test/")
-    names = page.evaluate("async () => Object.keys(await import('http://explorer.test/panel.js'))")
+    names = page.evaluate("async () => Object.keys(await import('http://explorer.test/widget.js'))")
     page.close()
     assert names == ["default"]
 
@@ -70,15 +70,15 @@ def half(rom):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["atlas", "paper"])
+@pytest.mark.parametrize("name", ["atlas", "paper", "driven"])
 def test_decoder_agrees_with_keras(script, name):
     header, rom = hand_over(script, name), load_rom(name)
     low, high = np.array(header["low"]), np.array(header["high"])
-    c = np.random.default_rng(0).uniform(low, high, (3, 16)).astype(np.float32)
-    c = np.vstack([c, [header["start"]], np.zeros((1, 16))]).astype(np.float32)
+    c = np.random.default_rng(0).uniform(low, high, (3, rom.latent)).astype(np.float32)
+    c = np.vstack([c, [header["start"]], np.zeros((1, rom.latent))]).astype(np.float32)
     for one in c:
-        np.testing.assert_allclose(decode(script, one).reshape(64, 256, 3), rom.decode(one), atol=1e-4)
-    np.testing.assert_allclose(header["start"], rom.encode(llg.s_state()), rtol=1e-6)
+        np.testing.assert_allclose(decode(script, one), rom.decode(one).ravel(), atol=1e-4)
+    np.testing.assert_allclose(header["start"], rom.encode(llg.s_state(rom.film)), rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -99,6 +99,27 @@ def test_rollout_and_averages_agree_with_keras(script):
     np.testing.assert_allclose(rough, exact, atol=3e-3)
 
 
+@pytest.mark.slow
+def test_the_driven_model_steps_in_any_field_as_in_python(script):
+    hand_over(script, "driven")
+    rom, signal = load_rom("driven"), applied.rotating(30e-3, 1e9, 200)
+    t = 1e-11 * np.arange(101)
+    fields = 1e3 * applied.means(signal, t)[:, :2]
+    c = np.reshape(script.evaluate("""(fields) => {
+        const all = [Float32Array.from(model.start)];
+        for (const field of fields) all.push(module.driven(model.dynamics, all.at(-1), field));
+        return all.map((c) => Array.from(c));
+    }""", fields.tolist()), (101, 64))
+    np.testing.assert_allclose(c, rom.latents(signal), atol=2e-3 * rom.largest)  # what rounding grows to within 1 ns
+    average = np.reshape(script.evaluate("c => Array.from(module.averages(model, Float32Array.from(c)))", c.ravel().tolist()), (101, 3))
+    np.testing.assert_allclose(average, rom.averages(signal), atol=2e-3)
+    m = llg.simulate(signal, rom.film, duration=2e-10).m[-1]
+    coded = script.evaluate("m => Array.from(module.encode(model, Float32Array.from(m)))", m.ravel().tolist())
+    np.testing.assert_allclose(coded, rom.encode(m), atol=1e-4)
+    held = script.evaluate("() => Array.from(module.rollout(model.dynamics, model.start, [-24.6, 4.3], [0, 0.5]))")
+    np.testing.assert_allclose(held[64:], rom.latents([-24.6e-3, 4.3e-3], duration=5e-10)[-1], atol=1e-3 * rom.largest)
+
+
 NODES = """() => {  // dynamics whose one layer multiplies (x, y, t), in T and s, by a number
     const atlas = (by) => ({kind: "atlas", history: 0, layers: [{kind: "dense", activation: "linear",
         weights: Float32Array.from([by, 0, 0, by, 1e9 * by, 0]), bias: new Float32Array(2)}]});
@@ -115,7 +136,6 @@ def test_an_ensemble_is_the_mean_of_its_members_and_every_rollout_begins_at_the_
     np.testing.assert_allclose(script.evaluate("rollout(both)"), np.mean([one, other], axis=0), rtol=1e-6)
     np.testing.assert_allclose(script.evaluate("module.parts(one).map(rollout)"), [one], rtol=1e-6)
     np.testing.assert_allclose(script.evaluate("module.parts(both).map(rollout)"), [one, other], rtol=1e-6)
-    assert script.evaluate("[0, 4].map((history) => module.turns({dynamics: {history}}))") == [True, False]
 
 
 @pytest.mark.parametrize("fan", [{"angle": 180, "opening": 44, "strength": [22, 41]}, {"angle": 350, "opening": 60, "strength": [0, 80]}])
@@ -134,7 +154,7 @@ def test_a_model_of_ones_own_agrees_too(script):
     encoder, decoder = autoencoder.build(5, (16, 32, 3), (4, 8, 12), seed=3)
     rom = half(model(encoder, decoder, film))
     header = hand_over(script, rom)
-    assert header["dynamics"] == {"kind": "stepper", "history": 4} and header["latent"] == 5
+    assert (header["dynamics"]["kind"], header["dynamics"]["history"], header["latent"]) == ("stepper", 4, 5)
     c = np.random.default_rng(1).normal(size=5).astype(np.float32)
     np.testing.assert_allclose(decode(script, c).reshape(16, 32, 3), rom.decode(c), atol=1e-4)
 
@@ -170,7 +190,7 @@ STUB = """async ([header, weights]) => {  // a widget as anywidget hands it over
     const model = {
         get: (name) => values[name], set: (more) => Object.assign(values, more), save_changes: () => { told += 1; },
         on: (event, f) => { heard[event] = f; }, off: (event) => { delete heard[event]; },
-        send: () => heard["msg:custom"](JSON.parse(header), [new DataView(bytes.buffer)]),
+        send: ({ want }) => heard["msg:custom"]({ part: want, header: JSON.parse(header) }, [new DataView(bytes.buffer)]),
     };
     window.panel = document.body.appendChild(document.createElement("div"));
     window.leave = await module.default.render({model, el: panel});
@@ -183,7 +203,7 @@ def test_it_hears_python_and_tells_it(script):
     script.evaluate(STUB, [json.dumps(header), base64.b64encode(weights).decode()])
     script.wait_for_function("told && values.latent.length === 16")
     script.evaluate("() => { python('field', [-0.0246, 0.0043]); python('time', 1.5e-10); }")
-    script.wait_for_function("panel.querySelector('.mbx-said').textContent.includes('field 1, with')")
+    script.wait_for_function("panel.querySelector('.mbx-said').textContent.includes('field 1.')")
     assert script.text_content(".mbx-top output") == "0.15 ns"
     script.wait_for_timeout(300)
     rom = load_rom("atlas")
@@ -194,7 +214,23 @@ def test_it_hears_python_and_tells_it(script):
     script.wait_for_function("mean => Math.abs(values.latent[0] - mean) < 1e-3", arg=header["mean"][0])
     script.evaluate("python('latent', values.latent.map((v, i) => (i === 2 ? 7 : v)))")
     script.wait_for_function("panel.querySelectorAll('.mbx-sliders output')[2].textContent === '7.0'")
+    script.wait_for_function("panel.querySelector('.mbx-said').textContent.includes('Pale: the solver on 256 × 64 cells. Mean absolute error')")
     script.evaluate("() => { leave(); panel.remove(); }")
+
+
+@pytest.mark.slow
+def test_a_stepper_goes_on_from_the_solver_in_the_page(script):
+    """The paper's encoder and steps, on states that the page's solver made finer, are those of Keras."""
+    hand_over(script, "paper")
+    rom, field = load_rom("paper"), [1e3 * b for b in sp4.FIELD_1[:2]]
+    run = llg.simulate(sp4.FIELD_1, rom.film.replace(cells=(128, 32)), duration=4e-11)
+    states = run.resample(film=rom.film).m
+    first = np.array([script.evaluate("m => Array.from(module.encode(model, Float32Array.from(m)))", m.ravel().tolist()) for m in run.m])
+    np.testing.assert_allclose(first, rom.encode(states), atol=2e-3 * rom.largest)
+    out = script.evaluate("([first, b, t]) => Array.from(module.rollout(model.dynamics, Float32Array.from(first), b, t))",
+                          [first.ravel().tolist(), field, (0.01 * np.arange(101)).tolist()])
+    fields = np.repeat(np.array([[sp4.FIELD_1[:2]]]), 101, axis=1)
+    np.testing.assert_allclose(np.reshape(out, (101, 16)), rom.dynamics.rollout(first[None].astype(np.float32), fields)[0], atol=2e-3 * rom.largest)
 
 
 def test_what_it_cannot_run_is_refused():
@@ -220,7 +256,7 @@ def test_what_it_cannot_run_is_refused():
 
 @pytest.mark.slow
 def test_the_page_s_script_is_whole():
-    text = packing.script("paper")
+    text = packing.script("paper", *packing.pack("paper"))
     entry = json.loads(text.split("] = ")[1].rstrip(";\n"))
     weights = base64.b64decode(entry["weights"])
     last = entry["header"]["decoder"]["layers"][-1]["bias"]

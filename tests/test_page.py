@@ -32,3 +32,18 @@ def test_renderer_is_chosen_by_the_build_alone():
                              capture_output=True, text=True).stdout
         before, after = ast.literal_eval(out)
         assert after == ("magbook" if build else before)
+
+
+@pytest.mark.slow
+def test_an_executed_notebook_turned_into_a_page_has_its_figures():
+    import nbclient
+    import nbconvert
+    import nbformat
+
+    cells = ["import magbook as mb\nrun = mb.simulate((0, 0), mb.dataset.COARSE, duration=2e-11, progress=False)", "mb.plots.means(run)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    env = {name: value for name, value in os.environ.items() if name != "MAGBOOK_BUILD"}
+    nbclient.NotebookClient(notebook, timeout=120).execute(env=env)
+    kinds = [set(output.get("data", {})) for cell in notebook.cells for output in cell.outputs]
+    assert kinds == [{"application/vnd.plotly.v1+json", "text/html"}], "what JupyterLab shows, and what a page shows, and nothing else"
+    assert nbconvert.HTMLExporter().from_notebook_node(notebook)[0].count('class="plotly-graph-div"') == 1

@@ -100,6 +100,8 @@ def draw(page):
     page.evaluate("() => window.MathJax?.startup?.promise")
     for explorer in page.query_selector_all(".magbook-explorer"):
         explorer.scroll_into_view_if_needed()
+        if button := explorer.query_selector(".magbook-wake"):
+            button.click()
         explorer.wait_for_selector(".mbx-film")
     for figure in page.query_selector_all(".magbook-figure"):
         figure.scroll_into_view_if_needed()
@@ -162,6 +164,22 @@ def test_figures_follow_the_theme(page, site, origins):
     assert not page.complaints, "\n".join(page.complaints)
 
 
+@pytest.mark.parametrize("name", ["book/02_data_generation.html", "book/05_errors.html"])
+def test_paper_shows_figures_that_were_not_scrolled_to(page, origins, name):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{origins['file']}/{name}", wait_until="load")
+    figures = page.locator(".magbook-figure:visible")
+    blank = figures.count() - figures.locator(":scope > .plot-container").count()
+    assert blank > 3, "most are out of sight"
+    page.wait_for_function("document.querySelectorAll('.magbook-figure > .plot-container').length >= " + str(figures.count()), timeout=60_000)
+    page.emulate_media(media="print")
+    inks = figures.evaluate_all("all => all.map(one => one.querySelectorAll('.main-svg path, .main-svg image').length)")
+    assert min(inks) > 3, inks
+    assert set(figures.evaluate_all("all => all.map(one => getComputedStyle(one.closest('figure') ?? one).breakInside)")) == {"avoid"}
+    assert len(page.pdf(format="A4")) > 100_000
+    assert not page.complaints, "\n".join(page.complaints)
+
+
 def test_a_film_stays_in_sight_while_it_plays(page, site, origins):
     source = next(path.name for path in (site / "_static/figures").iterdir() if '"frames":[' in path.read_text())
     name = next(name for name in PAGES if source in (site / name).read_text())
@@ -191,6 +209,7 @@ def pixels(page, name):
 def explorer(page, origins, request):
     """The first page, with its explorer awake."""
     page.goto(f"{origins[request.param]}/book/index.html", wait_until="load")
+    page.get_by_role("button", name="Load the networks").click()
     page.wait_for_selector(".mbx-pad", timeout=60_000)
     page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('Mean absolute error')", timeout=60_000)
     return page

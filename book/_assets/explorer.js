@@ -1,6 +1,7 @@
 // Brings the book's explorers to life without Python. A page leaves <div class="magbook-explorer" data-options="{...}"> with
-// what a reader without scripts sees. The widget itself, magbook/show/explorer, and the networks are scripts beside this one, loaded
-// once, when the first explorer comes near the screen: a browser that opens a page from the disk reads nothing but scripts.
+// what a reader without scripts sees. The widget itself, magbook/show/explorer, and the networks are scripts beside this one: a
+// browser that opens a page from the disk reads nothing but scripts. The film that is driven begins when it comes near the screen, with
+// the solver alone. Networks are megabytes, so they wait until a reader asks for them.
 (() => {
   "use strict";
   const here = document.currentScript;
@@ -22,7 +23,7 @@
   async function packed(name) {
     await load(`explore-${name}.js`);
     const { header, weights } = globalThis.magbookModels[name];
-    delete globalThis.magbookModels[name];  // 7 MB of text
+    delete globalThis.magbookModels[name];  // megabytes of text
     const text = atob(weights), bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     return [header, bytes];
@@ -37,7 +38,7 @@
     const fallback = [...div.childNodes], el = document.createElement("div");
     try {
       const model = widget(JSON.parse(div.dataset.options));
-      await Promise.all([load("explore-module.js"), load(`explore-${model.get("model")}.js`)]);
+      await load("explore-module.js");
       div.replaceChildren(el);
       await globalThis.magbookExplorer.render({ model, el });
     } catch (error) {
@@ -50,5 +51,18 @@
     near.unobserve(target);
     mount(target);
   }), { rootMargin: "600px" });
-  document.querySelectorAll(".magbook-explorer").forEach((div) => near.observe(div));
+  document.querySelectorAll(".magbook-explorer").forEach((div) => {
+    if (JSON.parse(div.dataset.options).panels.includes("drive")) return near.observe(div);
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "magbook-wake";
+    button.textContent = "Load the networks, then drag the field";
+    button.onclick = async () => {
+      button.textContent = "The networks are being loaded.";
+      button.disabled = true;
+      await mount(div);
+      div.querySelector("input, button")?.focus();
+    };
+    div.prepend(button);
+  });
 })();

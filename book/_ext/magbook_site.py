@@ -19,6 +19,7 @@ import html
 import importlib.metadata
 import importlib.util
 import itertools
+import json
 import re
 import shutil
 import textwrap
@@ -120,7 +121,8 @@ def finish_cells(app, doctree):
                                      if isinstance(node, nodes.container) else False)):
         metadata = cell.get("cell_metadata", {})
         if "live" in metadata.get("tags", []):
-            _replace_widget(cell, metadata.get("magbook", {}).get("live", LIVE))
+            panel = metadata.get("magbook", {})
+            _replace_widget(cell, panel.get("live", LIVE), panel.get("page"))
             continue
         for view in [node for node in cell.findall(nodes.container) if node.get("mime_type") == WIDGET]:
             if not PROGRESS.search(view.parent.astext()):
@@ -159,9 +161,15 @@ def name_references(app, env):
     return []
 
 
-def _replace_widget(cell, note):
+def _replace_widget(cell, note, panel=None):
+    """A line in place of a live widget, or where the page has one that does without Python, that: options of `Explorer`."""
     for output in [node for node in cell.children if node.get("nb_element") == "cell_code_output"]:
         cell.remove(output)
+    if panel:
+        options = {"field": [0, 0] if panel["panels"] == ["drive"] else [-0.0355, -0.0063], "time": 3e-10, "latent": []} | panel
+        cell += nodes.raw("", f'<div class="magbook-explorer" data-model="{panel["model"]}" data-options="{html.escape(json.dumps(options))}">'
+                              f"<p>{html.escape(note)}</p></div>", format="html")
+        return
     paragraph = nodes.paragraph()
     for index, part in enumerate(note.split("`")):  # `code` is all the markup that a line needs
         paragraph += nodes.literal(part, part) if index % 2 else nodes.Text(part)

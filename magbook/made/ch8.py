@@ -20,6 +20,9 @@ LATENT = 64
 TRAINING: dict[str, Any] = dict(seed=0)
 """How the driven model is trained, beside what `driven.train` does by itself."""
 
+LAST: dict[str, Any] = {"steps": 32, "epochs": 180, "updates": 200, "batch": 64, "learning_rate": 1e-3}
+"""The last stage, in which films that turn over join the data."""
+
 BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
 """Shorter trainings, that compare parts of the driven model with each other."""
 
@@ -46,23 +49,29 @@ def other_kinds() -> dict[str, tuple[Field, float]]:
 # ---------------------------------------------------------------------------- the model
 
 
-@command(reads=["set/driven"], keeps=["driven"], seed=0, writes={
+@command(reads=["set/driven", "set/reversals"], keeps=["driven"], seed=0, writes={
     "rom_driven.npz": "the model of chapter 8, trained: principal components of definite parity, and the network that steps, with "
                       "weights of 16 bits"})
 def train_driven() -> None:
-    """Train the driven model of chapter 8 on the driven data set (half an hour on one core, the data set apart); it resumes."""
+    """Train the driven model of chapter 8, on the driven set, at last with reversals (an hour on one core, the data apart); it resumes."""
     whole, parities = components()
-    data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
-    readout = whole.mean(axis=(1, 2))
-    (c, fields), validation = ((data["c"][parts[name]], data["fields"][parts[name]]) for name in ("train", "validation"))
-    dynamics, _ = driven.train(c, fields, validation, parities, readout, folder("driven"), callback=say, **TRAINING)
+    readout, every = whole.mean(axis=(1, 2)), {name: latents(name) for name in ("driven", "reversals")}
+
+    def runs(part, *names):
+        chosen = [(every[name], dataset.split(dataset.SETS[name]["n"])[part]) for name in names]
+        return tuple(np.concatenate([data[key][runs] for data, runs in chosen]) for key in ("c", "fields"))
+
+    first, _ = driven.train(*runs("train", "driven"), runs("validation", "driven"), parities, readout, folder("driven"), callback=say, **TRAINING)
+    dynamics, _ = driven.train(*runs("train", *every), runs("validation", *every), parities, readout, folder("driven") / "reversals",
+                               begin=first, stages=[LAST], callback=say, **TRAINING)
+    c, held = (np.concatenate([data[key][dataset.split(dataset.SETS[name]["n"])["train"]] for name, data in every.items()]) for key in ("c", "held"))
     round_weights(dynamics.network)
     encoder, decoder = driven.networks(whole)
-    options = dataset.SETS["driven"]
     rom = ReducedOrderModel(encoder, decoder, driven.Driven(dynamics.network, parities, readout), largest=np.abs(c).max(),
-                            held=np.quantile(data["held"][parts["train"]], 0.99), film=COARSE,
+                            held=np.quantile(held, 0.99), film=COARSE,
                             fan={"angle": 0.0, "opening": 360.0, "strength": [0.0, 45e-3]},
-                            info={"settings": {"stages": driven.STAGES, "widths": driven.WIDTHS} | TRAINING, "data": {"driven": options},
+                            info={"settings": {"stages": [*driven.STAGES, LAST], "widths": driven.WIDTHS} | TRAINING,
+                                  "data": {name: dataset.SETS[name] for name in every},
                                   "command": "python -m magbook train-driven", "version": __version__})
     rom.save(DATA / "rom_driven.npz", half=True)
 
@@ -80,12 +89,12 @@ def components() -> tuple[np.ndarray, np.ndarray]:
         return z["whole"], z["parities"]
 
 
-def latents() -> dict[str, np.ndarray]:
-    """Of every run of the driven set, with its start: latent states c (n, nt, LATENT), the fields' means (n, nt, 2), film averages
+def latents(name: str = "driven") -> dict[str, np.ndarray]:
+    """Of every run of a driven set, with its start: latent states c (n, nt, LATENT), the fields' means (n, nt, 2), film averages
     mean (n, nt, 3), and held (n,), the largest relative L2 error of a state after encoding and decoding."""
-    path = folder("driven-latents.npz")
+    path = folder(f"{name}-latents.npz")
     if not path.exists():
-        data, (encoder, decoder) = dataset.load("driven"), driven.networks(components()[0])
+        data, (encoder, decoder) = dataset.load(name), driven.networks(components()[0])
         start, found = llg.s_state(COARSE)[None].astype(np.float32), []
         for i in bar(range(data.sizes["run"]), desc="encoding", unit="run"):
             m = np.concatenate([start, dataset.as_float(dataset.states(data, [i]))])

@@ -23,8 +23,17 @@ class PageRenderer(MimetypeRenderer):
                              f'<script type="application/json">{figure}</script></div>'}
 
 
+class NotebookRenderer(MimetypeRenderer):
+    """A figure of plotly's own type, which JupyterLab shows, and of HTML, which is all that a notebook turned into a page can show."""
+
+    def to_mimebundle(self, fig_dict: dict) -> dict:
+        return {kind: data for name in ("notebook_connected", "plotly_mimetype") for kind, data in pio.renderers[name].to_mimebundle(fig_dict).items()}
+
+
 def select_renderer(environ: Mapping[str, str] = os.environ) -> None:
-    """Select `PageRenderer` where MAGBOOK_BUILD is set; else leave plotly's own choice."""
-    pio.renderers["magbook"] = PageRenderer()
+    """Select `PageRenderer` where MAGBOOK_BUILD is set, `NotebookRenderer` in a notebook; else leave plotly's own choice."""
+    pio.renderers["magbook"], pio.renderers["magbook_notebook"] = PageRenderer(), NotebookRenderer()
     if environ.get("MAGBOOK_BUILD"):
         pio.renderers.default = "magbook"
+    elif pio.renderers.default == "plotly_mimetype":
+        pio.renderers.default = "magbook_notebook"

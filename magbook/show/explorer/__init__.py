@@ -23,19 +23,20 @@ if TYPE_CHECKING:  # it starts Keras, which takes seconds
 
 def module() -> str:
     """The explorer's script as one module: a widget, and a page that was opened from the disk, load one file alone."""
-    parts = (Path(__file__).with_name(f"{name}.js").read_text() for name in ("model", "draw", "panel"))
+    parts = (Path(__file__).with_name(f"{name}.js").read_text() for name in ("llg", "model", "draw", "parts", "panel", "drive", "widget"))
     return "\n".join(re.sub(r'^import .* from "\./\w+\.js";\n', "", part, flags=re.M) for part in parts)
 
 
 class Explorer(anywidget.AnyWidget):
     """A reduced order model that runs in the browser, without Python: drag the field, and its rollout follows at once.
 
-    model: "atlas", "paper", or a `rom.ReducedOrderModel` whose decoder is of either kind, see `pack.pack`. panels: "field",
-    a pad to drag the applied field on, the film and its averages against time; "latent", a slider for each latent number
-    and a button that shows it alone; or both. The "field" panel needs a model that answers from the start alone, as
-    "atlas" does: one that steps needs the solver's first states. Fields that ship with the solver's answer are dots on the pad.
+    model: "atlas", "paper", "driven", or a `rom.ReducedOrderModel` whose decoder is of one of their kinds, see `pack.pack`.
+    panels: "field", a pad to drag the applied field on, the film and its averages against time; "latent", a slider for each latent
+    number and a button that shows it alone; or both. The solver, in the page, answers beside the model. Or "drive" alone, for a model as
+    "driven": time runs, you hold the field, and the solver answers, on request the model beside it. Fields that ship with the solver's
+    answer are dots on the pad. A model that steps, as "paper", begins with states of the solver, which takes a grid of powers of two.
     Traits to observe, set, and link to those of other widgets: field, mu0*H in T, a pair; time in s; latent, the latent state
-    that is shown, as a list; it is empty until the panel is seen, unless it was given.
+    that is shown, as a list; it is empty until the panel is seen, unless it was given. "drive" has the field alone, which begins with 0.
     On a page of the built book it is alive too, if the model ships. Raises ValueError or TypeError, naming the argument.
     """
 
@@ -48,19 +49,31 @@ class Explorer(anywidget.AnyWidget):
     latent = traitlets.List(traitlets.Float()).tag(sync=True)
 
     def __init__(self, model: "str | ReducedOrderModel" = "atlas", panels: str | Sequence[str] = ("field",), *,
-                 field: ArrayLike = sp4.FIELD_2, time: float = 0.3e-9, latent: Sequence[float] = (), **options):
-        from .pack import pack  # it starts Keras, which takes seconds
+                 field: ArrayLike | None = None, time: float = 0.3e-9, latent: Sequence[float] = (), **options):
+        from .pack import pack, start  # it starts Keras, which takes seconds
 
         self._packed = pack(model)
         header, weights = self._packed
         panels = [panels] if isinstance(panels, str) else list(panels)
-        if not panels or not set(panels) <= {"field", "latent"}:
-            raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed")
-        if "field" in panels and header["dynamics"]["history"]:
-            raise ValueError("panels: this model steps, and needs the solver's first states; it has a 'latent' panel alone")
+        if panels != ["drive"] and (not panels or not set(panels) <= {"field", "latent"}):
+            raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed, or 'drive'")
+        if panels == ["drive"] and header["dynamics"]["kind"] != "driven":
+            raise ValueError("panels: this model cannot be driven; 'drive' needs one like 'driven'")
+        if "field" in panels and header["dynamics"]["history"] and header["solver"] is None:
+            raise ValueError("panels: this model steps, and its cells, or its mask, are not such that the solver in the page could give it its "
+                             "first states; it has a 'latent' panel alone")
         name = model if isinstance(model, str) else hashlib.sha256(weights).hexdigest()[:16]
+        if field is None:
+            field = (0.0, 0.0) if panels == ["drive"] else sp4.FIELD_2
         super().__init__(model=name, panels=panels, field=field, time=time, latent=[float(c) for c in latent], **options)
-        self.on_msg(lambda *_: self.send(header, [weights]))  # the one thing that the panel asks for
+        parts = {"model": lambda: self._packed, "start": lambda: start(model)}
+
+        def answer(_, asked, __):  # what a panel asks for
+            part = asked["want"]
+            header, weights = parts[part]()
+            self.send({"part": part, "header": header}, [weights])
+
+        self.on_msg(answer)
 
     @traitlets.validate("field")
     def _finite(self, proposal):
@@ -91,7 +104,9 @@ class Explorer(anywidget.AnyWidget):
         if "field" in self.panels and not self.latent:
             k = max(1, round(self.time / rom.every))  # two samples at least make a run
             c = rom.latents(self.field, duration=k * rom.every)[round(self.time / rom.every)]
+        told = ("This panel solves the equation of motion as you move the field, which needs a browser that runs scripts; this is the film at rest."
+                if self.panels == ["drive"] else "This panel needs a browser that runs scripts; this is the film that it begins with.")
         picture = look.png(look.hue_colors(rom.decode(c)))
         return {"text/html": f'<div class="magbook-explorer" data-model="{html.escape(self.model)}" data-options="{html.escape(json.dumps(state))}">'
                              f'<img src="{picture}" alt="The film, coloured by the direction of its magnetization" style="width: 100%">'
-                             "<p>This panel needs a browser that runs scripts; this is the film that it begins with.</p></div>"}, {}
+                             f"<p>{told}</p></div>"}, {}

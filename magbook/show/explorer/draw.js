@@ -31,38 +31,7 @@ export function colours(m, nx, ny) {
   return pixels;
 }
 
-/** An element with properties, attributes (names with a dash, or role) and children. */
-export function make(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-") || name === "role") node.setAttribute(name, value);
-    else node[name] = value;
-  }
-  node.append(...children);
-  return node;
-}
-
-/** A canvas as sharp as the screen; `begin` clears it and gives its context, in units of css pixels. */
-export function sheet(label, className) {
-  const canvas = make("canvas", { className, role: "img", "aria-label": label });
-  const begin = () => {
-    const ratio = globalThis.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    const { color, fontFamily } = getComputedStyle(canvas);
-    pen.font = `12px ${fontFamily}`;
-    pen.textBaseline = "middle";
-    return { pen, width, height, ink: color };
-  };
-  return { canvas, begin };
-}
-
-function arrow(pen, x, y, dx, dy, head) {
+export function arrow(pen, x, y, dx, dy, head) {
   const angle = Math.atan2(dy, dx);
   pen.beginPath();
   pen.moveTo(x - dx / 2, y - dy / 2);

@@ -10,8 +10,8 @@ const HALF = (() => {  // the value of each number of 16 bits
   return table;
 })();
 
-/** The packed model: its header, with a Float32Array in place of each {shape, from, bits}. */
-export function unpack(header, bytes) {
+/** A header with a Float32Array in place of each {shape, from, bits}. */
+export function unpacked(header, bytes) {
   const stored = new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
   const fill = (node) => {
     if (node === null || typeof node !== "object") return node;
@@ -25,8 +25,14 @@ export function unpack(header, bytes) {
     }
     return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, fill(value)]));
   };
-  const model = fill(header);
+  return fill(header);
+}
+
+/** The packed model, ready to answer. */
+export function unpack(header, bytes) {
+  const model = unpacked(header, bytes);
   if (model.decoder.kind === "components") model.rough = thin(model);
+  if (model.decoder.kind === "linear") model.decoder.whole = whole(model);
   model.first = averages(model, Float32Array.from(model.start));  // at t = 0
   return model;
 }
@@ -98,6 +104,41 @@ function deconvolve(layer, x, ny, nx) {
   return activate(y, activation);
 }
 
+/** A convolution with stride 2 and "same" padding: each patch of the input becomes one output. */
+function convolve({ kernel, bias, weights, activation }, x, ny, nx) {
+  const inputs = x.length / (ny * nx), out = bias.length, patch = kernel * kernel * inputs, before = (kernel - 2) / 2;
+  const patches = new Float32Array(ny / 2 * nx / 2 * patch), y = new Float32Array(ny / 2 * nx / 2 * out);
+  for (let p = 0, to = 0; p < ny * nx / 4; p++) {
+    const row = 2 * Math.floor(p / (nx / 2)) - before, column = 2 * (p % (nx / 2)) - before;
+    for (let a = row; a < row + kernel; a++) {
+      for (let b = column; b < column + kernel; b++, to += inputs) {
+        if (a >= 0 && a < ny && b >= 0 && b < nx) patches.set(x.subarray((a * nx + b) * inputs, (a * nx + b + 1) * inputs), to);
+      }
+    }
+  }
+  for (let i = 0; i < y.length; i++) y[i] = bias[i % out];
+  return activate(product(patches, ny * nx / 4, weights, patch, out, y), activation);
+}
+
+/** A state (ny, nx, 3) on the grid of a model's film, from one with fewer cells: linear between their middles, then of unit length. */
+function finer(m, coarse, film) {
+  const by = film.nx / coarse.nx, out = new Float32Array(3 * film.nx * film.ny);
+  const between = (i, n) => {
+    const at = Math.max(0, Math.min(n - 1, (i + 0.5) / by - 0.5)), low = Math.min(n - 2, Math.floor(at));
+    return [low, at - low];
+  };
+  for (let i = 0, to = 0; i < film.ny; i++) {
+    const [y, v] = between(i, coarse.ny);
+    for (let j = 0; j < film.nx; j++, to += 3) {
+      const [x, u] = between(j, coarse.nx), k = 3 * (y * coarse.nx + x), up = k + 3 * coarse.nx;
+      for (let c = 0; c < 3; c++) out[to + c] = (1 - v) * ((1 - u) * m[k + c] + u * m[k + 3 + c]) + v * ((1 - u) * m[up + c] + u * m[up + 3 + c]);
+      const length = Math.hypot(out[to], out[to + 1], out[to + 2]) || 1;
+      for (let c = 0; c < 3; c++) out[to + c] /= length;
+    }
+  }
+  return out;
+}
+
 /** All coefficients of latent states (rows, latent): what is known, and what follows from it. */
 function complete(decoder, c, rows) {
   const more = dense(decoder.closure, c, rows);
@@ -123,9 +164,55 @@ function thin({ decoder }) {
   return { weights, bias: Float32Array.from(keep, (i) => restore.bias[i]), activation: "linear" };
 }
 
+/** Components (latent, ny, nx, 3), of which a quarter was stored: the others are its mirror images, with the signs of magnetization. */
+function whole({ latent, film: { nx, ny }, decoder: { components, parities } }) {
+  if (!parities) return components;
+  const all = new Float32Array(latent * ny * nx * 3);
+  for (let k = 0, from = 0; k < latent; k++) {
+    const [px, py] = parities[k];
+    for (let i = 0; i < ny / 2; i++) {
+      for (let j = 0; j < nx / 2; j++, from += 3) {
+        for (const [y, x] of [[0, 0], [0, 1], [1, 0], [1, 1]]) {
+          const to = 3 * ((k * ny + (y ? ny - 1 - i : i)) * nx + (x ? nx - 1 - j : j));
+          all[to] = components[from] * (x ? -px : 1) * (y ? py : 1);
+          all[to + 1] = components[from + 1] * (x ? px : 1) * (y ? -py : 1);
+          all[to + 2] = components[from + 2] * (x ? -px : 1) * (y ? -py : 1);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+/** The latent state of a state (ny, nx, 3) of the solver in the page. */
+export function encode({ latent, decoder, encoder, film, solver }, m) {
+  if (encoder) {
+    let x = film.nx > solver.film.nx ? finer(m, solver.film, film) : m, { ny, nx } = film;
+    for (const layer of encoder.layers) {
+      x = convolve(layer, x, ny, nx);
+      ny /= 2;
+      nx /= 2;
+    }
+    return dense(encoder.dense, x, 1);
+  }
+  return Float32Array.from({ length: latent }, (_, k) => {
+    let sum = 0;
+    for (let i = 0, from = k * m.length; i < m.length; i++) sum += m[i] * decoder.whole[from + i];
+    return 3 * sum / m.length;
+  });
+}
+
 /** The state (ny, nx, 3) of a latent state. */
 export function decode(model, c) {
   const { decoder, film } = model;
+  if (decoder.kind === "linear") {
+    const m = product(c, 1, decoder.whole, model.latent, 3 * film.ny * film.nx, new Float32Array(3 * film.ny * film.nx));
+    for (let i = 0; i < m.length; i += 3) {
+      const length = Math.hypot(m[i], m[i + 1], m[i + 2]) || 1;
+      for (let k = i; k < i + 3; k++) m[k] /= length;
+    }
+    return m;
+  }
   if (decoder.kind === "convolutions") {
     let x = dense(decoder.dense, Float32Array.from(c), 1), { ny, nx } = decoder;
     for (const layer of decoder.layers) {
@@ -186,10 +273,45 @@ const KINDS = {
     });
     return c;
   },
+  driven(node, start, field, times) {
+    const c = new Float32Array(start.length * times.length);
+    let now = Float32Array.from(start), steps = 0;
+    times.forEach((t, row) => {
+      for (; steps < Math.round(t / node.every); steps++) now = driven(node, now, field);
+      c.set(now, row * start.length);
+    });
+    return c;
+  },
+  stepper({ layers, scale, residual, unit, every, history }, first, field, times) {
+    const n = first.length / (1 + history), steps = Array.from({ length: 1 + history }, (_, k) => first.subarray(k * n, (k + 1) * n));
+    const c = new Float32Array(n * times.length), drive = field.map((b) => b / unit);
+    const at = (k) => {
+      while (steps.length <= k) {
+        const seen = steps.slice(-history).flatMap((one) => Array.from(one, (v) => v / scale));
+        const next = dense(layers, Float32Array.from([...drive, ...seen]), 1).map((v) => v * scale), last = steps.at(-1);
+        steps.push(residual ? next.map((v, i) => v + last[i]) : next);
+      }
+      return steps[k];
+    };
+    times.forEach((t, row) => {
+      const before = Math.floor(t / every + 1e-6), share = Math.max(0, t / every - before), a = at(before), b = share > 1e-6 ? at(before + 1) : a;
+      c.set(a.map((v, i) => v + share * (b[i] - v)), row * n);
+    });
+    return c;
+  },
   hybrid(node, start, field, times) {
     return rollout(chosen(node, field), start, field, times);
   },
 };
+
+/** One step of a driven dynamics. field: its mean in mT over the step. The network is asked about the image whose mean points to the upper right. */
+export function driven({ layers, parities }, c, field) {
+  const first = (x, y) => parities.findIndex(([px, py]) => px === x && py === y);
+  const [x, y] = parities ? [first(-1, 1), first(1, -1)].map((k) => (c[k] < 0 ? -1 : 1)) : [1, 1];
+  const flips = Float32Array.from(c, (_, k) => (parities?.[k][0] < 0 ? x : 1) * (parities?.[k][1] < 0 ? y : 1));
+  const change = dense(layers, Float32Array.from([...c.map((v, k) => flips[k] * v), x * field[0] * 1e-3, y * field[1] * 1e-3]), 1);
+  return c.map((v, k) => v + flips[k] * change[k]);
+}
 
 const mean = (all) => all[0].map((_, i) => all.reduce((sum, one) => sum + one[i], 0) / all.length);
 
@@ -207,31 +329,31 @@ export function chosen(dynamics, field) {
   return nearest.reduce((sum, [, i]) => sum + leftOut[i], 0) / neighbours > dynamics.limit ? dynamics.fast : dynamics.slow;
 }
 
-/** Latent states (times, latent) from the latent state at t = 0 on. field: mT. times: ns. */
+/** Latent states (times, latent) from the latent state at t = 0 on, and those of the solver that a stepper needs. field: mT. times: ns. */
 export function rollout(dynamics, start, field, times) {
-  const c = KINDS[dynamics.kind](dynamics, start, field, times);
-  times.forEach((t, i) => { if (t <= 0) c.set(start, i * start.length); });
+  const c = KINDS[dynamics.kind](dynamics, start, field, times), n = c.length / times.length;
+  times.forEach((t, i) => { if (t <= 0) c.set(start.slice(0, n), i * n); });
   return c;
 }
 
 /** The members of an ensemble, and of a hybrid those of its networks; of any other dynamics itself. */
 export const parts = (dynamics) => dynamics.members ?? (dynamics.fast ? parts(dynamics.fast) : [dynamics]);
 
-/** Whether a field is all that it takes: a page has no solver that could give it more states than the start. */
-export const turns = (model) => model.dynamics.history === 0;
 
 /** The times in ns that a model was trained at, without the start. */
 const samples = ({ every, last }) => Array.from({ length: Math.round(last / every) }, (_, i) => (i + 1) * every);
 
 /** The latent state at one time in ns; between the start and the first sample on the line from one to the other. */
-export function latentAt({ dynamics, start, every }, field, time) {
-  const c = rollout(dynamics, start, field, [Math.max(time, every)]);
+export function latentAt({ dynamics, start, every }, field, time, first = start) {
+  const c = rollout(dynamics, first, field, [Math.max(time, every)]);
   return time >= every ? c : c.map((v, i) => start[i] + (time / every) * (v - start[i]));
 }
 
 /** Film averages (rows, 3) of latent states. rough: of a quarter of the cells, off by some thousandths. */
 export function averages(model, c, rough = false) {
-  const n = model.latent, rows = c.length / n, out = new Float32Array(3 * rows);
+  const { latent: n, dynamics: { readout } } = model;
+  if (readout) return product(c, c.length / n, readout, n, 3, new Float32Array(3 * c.length / n));
+  const rows = c.length / n, out = new Float32Array(3 * rows);
   const all = rough ? dense([model.rough], complete(model.decoder, c, rows), rows) : null;
   for (let r = 0; r < rows; r++) {
     const m = rough ? all.subarray(r * all.length / rows, (r + 1) * all.length / rows)
@@ -250,16 +372,16 @@ export function averages(model, c, rough = false) {
 }
 
 /** Film averages against time while a hand moves: one part, a third of the times, a quarter of the cells. */
-export function sketch(model, field) {
+export function sketch(model, field, first = model.start) {
   const times = samples(model).filter((_, i, all) => i % 3 === (all.length - 1) % 3);
-  const c = rollout(parts(chosen(model.dynamics, field))[0], model.start, field, times);
+  const c = rollout(parts(chosen(model.dynamics, field))[0], first, field, times);
   return { times: [0, ...times], mean: [...model.first, ...averages(model, c, Boolean(model.rough))] };
 }
 
 /** The same at all times and cells, with the band of an ensemble. Stops where `pause` says so between its slices. */
-export async function answer(model, field, pause) {
-  const { dynamics, start, latent } = model, times = samples(model), step = 5 * latent;
-  const c = rollout(dynamics, start, field, times), curves = [...model.first], members = [];
+export async function answer(model, field, pause, first = model.start) {
+  const { dynamics, latent } = model, times = samples(model), step = 5 * latent;
+  const c = rollout(dynamics, first, field, times), curves = [...model.first], members = [];
   for (let from = 0; from < c.length; from += step) {
     curves.push(...averages(model, c.subarray(from, from + step)));
     if (await pause()) return null;
@@ -267,7 +389,7 @@ export async function answer(model, field, pause) {
   const n = parts(dynamics).length;
   if (n < 2) return { times: [0, ...times], mean: curves };
   for (const one of parts(dynamics)) {
-    members.push(rollout(one, start, field, times));
+    members.push(rollout(one, first, field, times));
     if (await pause()) return null;
   }
   const centre = mean(members), single = [];  // the members about the answer, which of a hybrid may be the spline's
@@ -289,25 +411,27 @@ export function solved(model, field) {
   const which = (model.known?.field ?? []).findIndex(([x, y]) => Math.hypot(x - field[0], y - field[1]) < 0.02);
   if (which < 0) return null;
   const times = samples(model), n = 3 * times.length;
-  return { which, times: [0, ...times], mean: [...model.first, ...model.known.mean.subarray(n * which, n * (which + 1))] };
+  const { nx, ny } = model.film;
+  return { which, grid: `${nx} × ${ny}`, times: [0, ...times], mean: [...model.first, ...model.known.mean.subarray(n * which, n * (which + 1))] };
 }
 
 /** Degrees from +x, 0 to 360, and size of a vector, and back. */
 export const polar = ([x, y]) => [(Math.atan2(y, x) * 180 / Math.PI + 360) % 360, Math.hypot(x, y)];
 export const fromPolar = (angle, size) => [size * Math.cos(angle * Math.PI / 180), size * Math.sin(angle * Math.PI / 180)];
+/** By how many degrees a direction is turned from the middle of a fan, -180 to 180. */
+export const turned = ({ angle: middle }, angle) => ((angle - middle + 540) % 360 + 360) % 360 - 180;
 export const number = (value, digits = 1) => value.toFixed(digits).replace("-", "−");
 
-/** What there is to say of a field in mT; of exact curves also how wrong they are, where that is known. */
-export function report(model, field, curves) {
-  const [angle, size] = polar(field), { fan } = model, truth = solved(model, field);
-  const turned = Math.abs((angle - fan.angle + 540) % 360 - 180);
-  const beyond = [[Math.max(fan.strength[0] - size, size - fan.strength[1]), " mT"], [turned - fan.opening / 2, "°"]]
+/** What there is to say of a field in mT; of exact curves also how wrong they are, as far as the truth is known: {times, mean, grid, which}. */
+export function report(model, field, curves, truth) {
+  const [angle, size] = polar(field), { fan } = model, whole = truth?.times.length > samples(model).length;
+  const beyond = [[Math.max(fan.strength[0] - size, size - fan.strength[1]), " mT"], [Math.abs(turned(fan, angle)) - fan.opening / 2, "°"]]
     .filter(([by]) => by > 0.05).map(([by, unit]) => number(by) + unit).join(" and ");
-  const kind = truth?.which < SP4 ? `Standard problem 4, field ${truth.which + 1}` : "A field that the networks never saw";
-  const text = beyond ? `Outside the fan of trained fields by ${beyond}: do not trust what you see.`
-    : truth ? `${kind}, with the solver's answer, pale.` : "Between the fields of the training; the solver was not asked.";
-  const off = truth && curves  // at t = 0 there is no error
+  const kind = truth?.which < SP4 ? `Standard problem 4, field ${truth.which + 1}.` : truth?.which >= SP4 ? "A field that the networks never saw." : "";
+  const text = beyond ? `Outside the fan of trained fields by ${beyond}: do not trust the networks.` : kind || "Between the fields of the training.";
+  const asked = whole ? ` Pale: the solver on ${truth.grid} cells.` : model.solver ? " The solver is at work." : "";
+  const off = whole && curves  // at t = 0 there is no error
     && curves.mean.reduce((sum, v, i) => sum + Math.abs(v - truth.mean[i]), 0) / (curves.mean.length - 3);
-  return `μ₀H = (${field.map((b) => number(b)).join(", ")}) mT, ${number(size)} mT at ${number(angle)}°. ${text}`
-    + (truth && curves ? ` Mean absolute error of the film average: ${number(off, 4)}.` : "");
+  return `μ₀H = (${field.map((b) => number(b)).join(", ")}) mT, ${number(size)} mT at ${number(angle)}°. ${text}${asked}`
+    + (off !== false && off !== undefined ? ` Mean absolute error of the film average: ${number(off, 4)}.` : "");
 }

@@ -1,6 +1,6 @@
 """A reduced order model as a browser runs it: a header and 16-bit weights, for `model.js`. Chapter 7 uses it.
 
-What `rom_atlas.npz` holds becomes 7 MB, the paper's decoder 1.5 MB. The weights that ship have 16 bits already, so that nothing
+What `rom_atlas.npz` holds becomes 7 MB, the paper's decoder 1.5 MB, the driven model 0.8 MB. The weights that ship have 16 bits already, so that nothing
 is lost; those of another model are rounded.
 """
 
@@ -12,18 +12,27 @@ import numpy as np
 from ... import applied, baselines, dataset, llg, sp4
 from ..._keras import keras, layers
 from ...atlas import NEIGHBOURS, Atlas, Hybrid, Spline
+from ...driven import Driven
 from ...dynamics import Dynamics, Ensemble
 from ...files import arrays
 from ...rom import ReducedOrderModel, load_rom
+from ...stepper import FIELD_SCALE, Stepper
+
+LONGEST = 1e-9
+"""s; for so long a model is asked that would answer for ever."""
+
+GRID = (128, 32)
+"""The most cells, along x and y, of the solver in the page."""
 
 
 def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
     """A model for `model.js`: (header, weights), a dictionary that JSON can hold, and bytes.
 
-    model: "atlas", "paper", or a `ReducedOrderModel` whose decoder is of one of these two kinds, `autoencoder.build`'s or
-    `closure.networks`'s. In the header an array is {"shape", "from", "bits"}: where it begins among the weights, in units of 16 bits.
+    model: "atlas", "paper", "driven", or a `ReducedOrderModel` whose decoder is of one of these kinds, `autoencoder.build`'s,
+    `closure.networks`'s or `driven.networks`'s. In the header an array is {"shape", "from", "bits"}: where it begins among the weights, in units of 16 bits.
     Fields are in mT, times in ns. "start" is the latent state of the S-state; "mean", "low" and "high" are those of rollouts all
-    over the fan. "dynamics" is a node of `_dynamics`; only one with "history" 0 answers without the solver, and has the rest.
+    over the fan. "dynamics" is a node of `_dynamics`; one with "history" begins with states of the solver in the page, for which
+    there is an "encoder". "solver" is what that begins with, see `start`.
     Raises TypeError or ValueError for a model that `model.js` can't run.
     """
     rom = load_rom(model) if isinstance(model, str) else model
@@ -43,33 +52,60 @@ def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
     header = {
         "latent": rom.latent, "every": rom.every * 1e9,
         "film": {"nx": rom.film.nx, "ny": rom.film.ny, "size": [rom.film.size[0] * 1e9, rom.film.size[1] * 1e9]},
-        "decoder": _decoder(rom.decoder, stored),
+        "decoder": _decoder(rom, stored),
         "dynamics": _dynamics(rom.dynamics, stored),
         "start": rom.encode(llg.s_state(rom.film)).tolist(),
-        **{name: f(latents, axis=0).tolist() for name, f in (("mean", np.mean), ("low", np.min), ("high", np.max))}}
-    if rom.dynamics.history == 0:
-        header |= {"last": round(rom.dynamics.last * 1e9, 6), "fan": {**rom.fan, "strength": [1e3 * b for b in rom.fan["strength"]]},
-                   "trained": stored(_trained(rom)), "known": _known(rom, stored)}
+        **{name: f(latents, axis=0).tolist() for name, f in (("mean", np.mean), ("low", np.min), ("high", np.max))},
+        "last": round(min(rom.dynamics.last, LONGEST) * 1e9, 6), "fan": {**rom.fan, "strength": [1e3 * b for b in rom.fan["strength"]]},
+        "trained": stored(_trained(rom)), "known": _known(rom, stored), "solver": _solver(rom.film, stored)}
+    if rom.dynamics.history:
+        header["encoder"] = _encoder(rom.encoder, stored)
     return header, b"".join(a.tobytes() for a in arrays)
 
 
-def script(model: str = "atlas") -> str:
-    """The packed model as a script of a page: a browser that opens a page from the disk reads scripts and nothing else."""
-    header, weights = pack(model)
+def start(model: str | ReducedOrderModel = "driven") -> tuple[dict, bytes]:
+    """What the solver in the page begins with, packed likewise: the film of a model, in SI units, and its S-state.
+
+    On a grid that `llg.js` takes, powers of two up to 128 x 32: that of the model, or a coarser one. Raises ValueError where there is none.
+    """
+    arrays = []
+
+    def stored(values):
+        arrays.append(np.asarray(values, "<f2"))
+        return {"shape": list(values.shape), "from": 0, "bits": 16}
+
+    header = _solver((load_rom(model) if isinstance(model, str) else model).film, stored)
+    if header is None:
+        raise ValueError("model: its film has cells, or a mask, that the solver in the page does not take")
+    return header, arrays[0].tobytes()
+
+
+def script(name: str, header: dict, weights: bytes) -> str:
+    """What was packed as a script of a page: a browser that opens a page from the disk reads scripts and nothing else."""
     entry = json.dumps({"header": header, "weights": base64.b64encode(weights).decode()}, separators=(",", ":"))
-    return f"(globalThis.magbookModels ??= {{}})[{json.dumps(model)}] = {entry};\n"
+    return f"(globalThis.magbookModels ??= {{}})[{json.dumps(name)}] = {entry};\n"
+
+
+def _solver(film, stored):
+    """The film as the solver in the page takes it, coarser where it must be, and its S-state; None where it cannot."""
+    nx, ny = (min(n, most) for n, most in zip(film.cells, GRID))
+    if film.nx % nx or film.ny % ny or nx & nx - 1 or ny & ny - 1 or not film.inside.all():
+        return None
+    coarse = film.replace(cells=(nx, ny))
+    return {"film": {"nx": nx, "ny": ny} | {name: getattr(coarse, name) for name in ("size", "Ms", "A", "alpha", "gamma0")},
+            "state": stored(llg.s_state(coarse))}
 
 
 def _latents(rom):
     """Latent states (n, latent) of rollouts all over the fan that a model was trained on."""
-    return rom.latents(applied.fan(20, **rom.fan), duration=min(rom.dynamics.last, 1e-9)).reshape(-1, rom.latent)
+    return rom.latents(applied.fan(20, **rom.fan), duration=min(rom.dynamics.last, LONGEST)).reshape(-1, rom.latent)
 
 
 def _trained(rom):
-    """The fields (n, 2) in mT that the atlas was trained on, as far as the model says which."""
+    """The constant fields (n, 2) in mT that a model was trained on, as far as it says which."""
     sets = rom.info.get("data", {}).items()
     fields = [applied.fan(**options)[slice(None) if name == "blade" else dataset.split(options["n"])["train"]]
-              for name, options in sets if name in dataset.SETS]
+              for name, options in sets if name in dataset.SETS and "duration" not in options]
     return np.concatenate(fields)[:, :2] * 1e3 if fields else np.empty((0, 2))
 
 
@@ -78,13 +114,13 @@ def _known(rom, stored):
     if rom.film != sp4.FILM:
         return None
     z = arrays("atlas_test.npz")
-    if z["mean"].shape[1] != round(rom.dynamics.last / rom.every):
+    if z["mean"].shape[1] != round(min(rom.dynamics.last, LONGEST) / rom.every):
         return None  # `model.js` draws them at the model's times
     return {"field": (z["field"][:, :2] * 1e3).round(6).tolist(), "mean": stored(z["mean"])}
 
 
 def _dynamics(dynamics: Dynamics, stored) -> dict:
-    """A node that `KINDS` in `model.js` knows. What needs the solver's states is named and no more: a page has no solver."""
+    """A node that `KINDS` in `model.js` knows."""
     node = {"kind": type(dynamics).__name__.lower(), "history": dynamics.history}
     if isinstance(dynamics, Ensemble):
         return node | {"coverage": dynamics.coverage, "members": [_dynamics(one, stored) for one in dynamics.members]}
@@ -99,12 +135,32 @@ def _dynamics(dynamics: Dynamics, stored) -> dict:
     if isinstance(dynamics, Hybrid):
         return node | {"coverage": dynamics.coverage, "limit": dynamics.limit, "slow": _dynamics(dynamics.slow, stored),
                        "fast": _dynamics(dynamics.fast, stored)}
-    if dynamics.history == 0:
-        raise ValueError(f"model: its dynamics is of a kind {node['kind']}, which the explorer does not know")
-    return node
+    if isinstance(dynamics, Driven):
+        return node | {"every": dynamics.every * 1e9, "layers": _dense(dynamics.network.layers, stored), "readout": stored(dynamics.readout, 32),
+                       "parities": None if dynamics.parities is None else dynamics.parities.tolist()}
+    if isinstance(dynamics, Stepper):
+        return node | {"every": dynamics.every * 1e9, "layers": _dense(dynamics.network.layers, stored), "scale": dynamics.scale,
+                       "residual": dynamics.residual, "unit": 1e3 * FIELD_SCALE}
+    raise ValueError(f"model: its dynamics is of a kind {node['kind']}, which the explorer does not know")
 
 
-def _decoder(decoder, stored):
+def _encoder(encoder, stored):
+    """A stack of convolutions as `autoencoder.build` makes it, in which a dropout does nothing."""
+    convolutions = [layer for layer in encoder.layers if isinstance(layer, layers.Conv2D)]
+    head = [layer for layer in encoder.layers if isinstance(layer, layers.Dense)]
+    if len(head) != 1 or any(layer.strides != (2, 2) or layer.padding != "same" for layer in convolutions):
+        raise ValueError("model: its encoder has layers other than `autoencoder.build`'s")
+    return {"layers": [{"kernel": layer.kernel_size[0], "weights": stored(layer.get_weights()[0]), "bias": stored(layer.get_weights()[1]),
+                        "activation": layer.activation.__name__} for layer in convolutions], "dense": _dense(head, stored)}
+
+
+def _decoder(rom, stored):
+    decoder = rom.decoder
+    if [type(layer) for layer in decoder.layers] == [layers.Dense, layers.Reshape, layers.UnitNormalization]:
+        whole, parities = decoder.layers[0].get_weights()[0].reshape(rom.latent, *decoder.output_shape[1:]), getattr(rom.dynamics, "parities", None)
+        ny, nx = whole.shape[1:3]
+        quarter = whole if parities is None else whole[:, :ny // 2, :nx // 2]  # mirror images give the rest
+        return {"kind": "linear", "components": stored(quarter), "parities": None if parities is None else parities.tolist()}
     if isinstance(decoder, keras.Sequential):
         head = [layer for layer in decoder.layers if isinstance(layer, (layers.Dense, layers.Dropout))]
         shape = next(layer for layer in decoder.layers if isinstance(layer, layers.Reshape)).target_shape

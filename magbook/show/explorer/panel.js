@@ -1,39 +1,15 @@
-// The explorer as one sees and touches it, in JupyterLab and on a page of the book. `Explorer` in `__init__.py` is the widget.
+// A model as one sees and touches it: turn a constant field and run through time, or set its latent numbers.
 
-import { SP4, answer, decode, fromPolar, latentAt, number, parts, polar, report, sketch, solved, turns, unpack } from "./model.js";
-import { COLOURS, FRAME, drawCurves, drawFilm, drawPad, drawWheel, make, reach, sheet } from "./draw.js";
-
-const models = (globalThis.magbookUnpacked ??= new Map());  // what the widgets of a page share
-
-/** The packed model that a widget names, unpacked once: from a page's script, or asked of Python. */
-function fetchModel(widget) {
-  const name = widget.get("model");
-  if (!models.has(name)) {
-    const packed = widget.packed ? widget.packed(name) : new Promise((resolve) => {
-      widget.on("msg:custom", (header, buffers) => resolve([header, buffers[0]]));
-      widget.send({ want: "model" });
-    });
-    models.set(name, packed.then(([header, bytes]) => unpack(header, bytes)));
-    models.get(name).catch(() => models.delete(name));
-  }
-  return models.get(name);
-}
+import { Remote } from "./llg.js";
+import { SP4, answer, decode, encode, fromPolar, latentAt, number, parts, polar, report, sketch, solved, turned } from "./model.js";
+import { COLOURS, FRAME, drawCurves, drawFilm, drawPad, drawWheel, reach } from "./draw.js";
+import { button, choices, drag, heed, heedSurroundings, knob, make, note, range, share, sheet } from "./parts.js";
 
 // ---------------------------------------------------------------------------- what there is to see and touch
 
 // How far the sliders go beyond the fan: enough to see a model fail outside of it
 const BEYOND = { degrees: 8, mT: 9 };
 const WEAKEST = 5;  // mT
-
-function range(label, min, max, step) {
-  return { input: make("input", { type: "range", min, max, step, "aria-label": label }), output: make("output") };
-}
-
-const button = (textContent, onclick, more = {}) => make("button", { type: "button", textContent, onclick, ...more });
-const knob = (name, { input, output }) => make(typeof name === "string" ? "label" : "div", { className: "mbx-knob" },
-  typeof name === "string" ? make("span", { textContent: name }) : name, input, output);
-const choices = (...children) => make("div", { className: "mbx-choices" }, ...children);
-const note = (textContent) => make("span", { className: "mbx-note", textContent });
 
 /** The film, and a slider for each latent number. */
 function filmParts(model) {
@@ -65,6 +41,7 @@ function fieldParts({ fan, last, dynamics }) {
     play: button("▶", null, { className: "mbx-play", "aria-label": "play" }),
     legend: make("div", { className: "mbx-legend", "aria-hidden": "true" }, ...components,
       note(parts(dynamics).length > 1 ? "thin: networks, shaded: their band, pale: solver" : "thin: network, pale: solver")),
+    truth: sheet("The solver's film at the chosen moment", "mbx-film"),
   };
 }
 
@@ -73,10 +50,10 @@ function fieldParts({ fan, last, dynamics }) {
 const differs = (a, b) => a.length !== b.length || a.some((v, i) => Math.abs(v - b[i]) > 1e-4 * (1 + Math.abs(v)));
 
 /** One explorer. `now` is what it shows: field in mT, time in ns, latent state; a touch changes it, and a frame draws it. */
-class Panel {
+export class Panel {
   constructor(widget, model, el, said) {
     const panels = widget.get("panels"), given = Float32Array.from(widget.get("latent"));
-    this.turning = panels.includes("field") && turns(model);
+    this.turning = panels.includes("field");
     Object.assign(this, { widget, model, el, said }, filmParts(model), this.turning && fieldParts(model));
     // `hand`: the latent state was set by hand, and is not that of field and time
     this.now = { field: widget.get("field").map((b) => b * 1e3), time: widget.get("time") * 1e9,
@@ -85,6 +62,7 @@ class Panel {
     this.fieldIsNew = true;  // since the last frame
     this.held = false;  // by a pointer
     this.playing = false;
+    this.solving = Promise.resolve();  // one run of the solver after the other
     this.waiting = this.refining = this.saving = 0;  // what the browser will call: a frame, or after some time
 
     el.replaceChildren(this.turning ? this.fieldLayout() : this.filmLayout());
@@ -93,7 +71,7 @@ class Panel {
     this.heedSliders();
     if (this.turning) this.heedPointer();
     this.heedPython();
-    this.heedSurroundings();
+    heedSurroundings(el, () => this.redraw(), this.close.signal);
     said.textContent = "";
     this.frame();
     this.save();
@@ -107,7 +85,7 @@ class Panel {
   }
 
   fieldLayout() {
-    const known = choices(), fields = this.model.known?.field;
+    const known = choices(), fields = this.model.known?.field, { solver } = this.model;
     if (fields) {
       const unseen = () => SP4 + Math.floor(Math.random() * (fields.length - SP4));
       for (const [text, pick] of [["SP4 field 1", () => 0], ["SP4 field 2", () => 1], ["unseen field", unseen]]) {
@@ -115,8 +93,11 @@ class Panel {
       }
     }
     return make("div", { className: "mbx-grid" },
-      make("div", { className: "mbx-left" }, this.pad.canvas, knob("direction", this.direction), knob("strength", this.strength), known),
-      this.filmLayout([this.play, knob("time", this.clock)], [this.legend, this.curve.canvas]));
+      make("div", { className: "mbx-left" }, this.pad.canvas,
+        note(`grey: trained${fields ? "; pink: unseen, solved before; orange: standard problem 4" : ""}`),
+        knob("direction", this.direction), knob("strength", this.strength), known),
+      this.filmLayout([this.play, knob("time", this.clock)],
+        [...(solver ? [note("above: networks, below: solver"), this.truth.canvas] : []), this.legend, this.curve.canvas]));
   }
 
   latentLayout() {
@@ -165,31 +146,69 @@ class Panel {
     this.waiting = 0;
     if (this.turning && this.fieldIsNew) {
       clearTimeout(this.refining);
-      this.curves = sketch(model, now.field);
+      this.solution = solved(model, now.field);
+      this.first = model.dynamics.history ? null : model.start;  // a stepper waits for the solver
+      this.curves = this.first ? sketch(model, now.field) : { times: [0], mean: model.first };
       this.refining = setTimeout(() => this.refine(), this.held ? 250 : 60);
-      this.tell(report(model, now.field));
+      this.tell(report(model, now.field, null, this.solution));
     }
     this.fieldIsNew = false;
-    if (this.turning && !now.hand) now.latent = latentAt(model, now.field, now.time);
+    if (this.turning && this.first && !now.hand) now.latent = latentAt(model, now.field, now.time, this.first);
     this.draw();
   }
 
-  /** The curves in full, when a hand rests; a new field makes them stale. */
-  async refine() {
-    const { model, now, now: { field } } = this, stale = () => now.field !== field || this.close.signal.aborted;
-    const better = await answer(model, field, () => new Promise((resolve) => setTimeout(() => resolve(stale()))));
+  /** The curves in full, and the solver's, when a hand rests; a new field makes them stale. */
+  refine() {
+    const { model, now: { field } } = this, stale = () => this.now.field !== field || this.close.signal.aborted;
+    if (this.first) this.ask(field, stale);
+    if (model.solver) this.solving = this.solving.then(() => stale() || this.solve(field, stale)).catch((error) => this.tell(`The solver stopped: ${error.message}`));
+  }
+
+  async ask(field, stale) {
+    const { model } = this;
+    const better = await answer(model, field, () => new Promise((resolve) => setTimeout(() => resolve(stale()))), this.first);
     if (!better) return;
-    this.curves = better;
-    if (!now.hand) this.tell(report(model, field, better));
+    this.exact = this.curves = better;
+    this.told(field);
+  }
+
+  /** The solver's states and averages, one after the other as they come. */
+  async solve(field, stale) {
+    const { model, model: { every, last, solver: { film, state }, dynamics: { history } } } = this, steps = Math.round(last / every);
+    const known = this.solution, truth = { grid: `${film.nx} × ${film.ny}`, times: [0], mean: [...model.first], states: [state] };
+    if (!this.remote) {
+      this.remote = new Remote(film, state);
+      this.close.signal.addEventListener("abort", () => this.remote.close());
+    }
+    this.remote.restart(state);
+    for (let k = 1; k <= steps; k++) {
+      const { mean, state: next } = await this.remote.advance(every * 1e-9, Float32Array.from([field[0] * 1e-3, field[1] * 1e-3, 0]));
+      if (stale()) return;
+      truth.times.push(k * every);
+      truth.mean.push(...mean);
+      truth.states.push(next);
+      this.solution = { ...truth, ...known };
+      if (k === history) {
+        this.first = Float32Array.from(truth.states.flatMap((m) => Array.from(encode(model, m))));
+        this.ask(field, stale);
+      }
+      this.redraw();
+    }
+    this.told(field);
+  }
+
+  told(field) {
+    if (!this.now.hand) this.tell(report(this.model, field, this.curves === this.exact ? this.exact : null, this.solution));
     this.redraw();
   }
 
   tell(text) {
     const [angle, size] = polar(this.now.field);
     this.said.textContent = text;
-    for (const [one, value, unit] of [[this.direction, angle, "°"], [this.strength, size, " mT"]]) {
+    const { fan } = this.model, around = fan.angle + turned(fan, angle);
+    for (const [one, value, shown] of [[this.direction, around, `${number(angle)}°`], [this.strength, size, `${number(size)} mT`]]) {
       one.input.value = value;
-      one.output.textContent = number(value) + unit;
+      one.output.textContent = shown;
     }
   }
 
@@ -204,7 +223,9 @@ class Panel {
     });
     if (!this.turning) return;
     drawPad(pad.begin(), model, now.field);
-    drawCurves(curve.begin(), model.last, now.time, this.curves, solved(model, now.field));
+    drawCurves(curve.begin(), model.last, now.time, this.curves, this.solution);
+    const state = this.solution?.states?.[Math.round(now.time / model.every)], page = model.solver && this.truth.begin();
+    if (state) drawFilm(page, state, model.solver.film);
     clock.input.value = now.time;
     clock.output.textContent = `${now.time.toFixed(2)} ns`;
   }
@@ -253,16 +274,14 @@ class Panel {
   /** Drags on the pad turn the field, drags on the curves run through time. */
   heedPointer() {
     const { fan, known, last } = this.model, { left, right, top, bottom } = reach(fan);
-    const share = (canvas, event) => {
-      const box = canvas.getBoundingClientRect();
-      return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, box.width];
-    };
     const point = (event) => {
-      const [x, y] = share(this.pad.canvas, event);
-      return [left + x * (right - left), top - y * (top - bottom)];
+      const [x, y] = share(this.pad.canvas, event), [angle, size] = polar([left + x * (right - left), top - y * (top - bottom)]);
+      const within = ({ input }, value) => Math.max(Number(input.min), Math.min(Number(input.max), value));  // as far as the sliders go
+      return fromPolar(within(this.direction, fan.angle + turned(fan, angle)), within(this.strength, size));
     };
     let from;
-    this.drag(this.pad.canvas, (event) => { from ??= event; this.turn(point(event)); }, (event) => {
+    drag(this.pad.canvas, (event) => { from ??= event; this.held = true; this.turn(point(event)); }, (event) => {
+      this.held = false;
       // A click near a field whose answer is known means that field
       const still = from && Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) < 4, [x, y] = point(event);
       from = undefined;
@@ -270,63 +289,21 @@ class Panel {
       const gaps = known.field.map(([u, v]) => Math.hypot(u - x, v - y)), k = gaps.indexOf(Math.min(...gaps));
       if (gaps[k] < 1.2) this.turn(known.field[k]);
     });
-    this.drag(this.curve.canvas, (event) => {
+    drag(this.curve.canvas, (event) => {
       const [x, , width] = share(this.curve.canvas, event);
       this.stop();
       this.move((x * width - FRAME.left) / (width - FRAME.left - FRAME.right) * last);
     });
   }
 
-  drag(canvas, follow, drop = () => {}) {
-    canvas.onpointerdown = (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      this.held = true;
-      follow(event);
-    };
-    canvas.onpointermove = (event) => this.held && canvas.hasPointerCapture(event.pointerId) && follow(event);
-    canvas.onpointerup = canvas.onpointercancel = (event) => { this.held = false; drop(event); };
-  }
-
   /** What Python sets; what comes back of our own changes is no news. */
   heedPython() {
     const { widget, now, close: { signal } } = this;
-    const heed = (name, follow) => {
-      const callback = () => !this.held && follow(widget.get(name));
-      widget.on(`change:${name}`, callback);
-      signal.addEventListener("abort", () => widget.off(`change:${name}`, callback));
-    };
+    const hear = (name, follow) => heed(widget, name, (value) => !this.held && follow(value), signal);
     if (this.turning) {
-      heed("field", (b) => differs(b.map((v) => v * 1e3), now.field) && this.turn(b.map((v) => v * 1e3)));
-      heed("time", (t) => differs([t * 1e9], [now.time]) && this.move(t * 1e9));
+      hear("field", (b) => differs(b.map((v) => v * 1e3), now.field) && this.turn(b.map((v) => v * 1e3)));
+      hear("time", (t) => differs([t * 1e9], [now.time]) && this.move(t * 1e9));
     }
-    heed("latent", (c) => c.length === this.model.latent && differs(c, now.latent) && this.hand(Float32Array.from(c)));
-  }
-
-  /** Size and colours of what it stands in, and keys that would leave it. */
-  heedSurroundings() {
-    const { signal } = this.close;
-    // Arrows move the panel's sliders; JupyterLab's notebook would take them for itself
-    this.el.addEventListener("keydown", (event) => event.stopPropagation(), { signal });
-    const size = new ResizeObserver(() => this.redraw());
-    size.observe(this.el);
-    const theme = new MutationObserver(() => this.redraw());
-    const attributeFilter = ["data-theme", "data-jp-theme-light"];
-    for (const node of [document.documentElement, document.body]) theme.observe(node, { attributeFilter });
-    signal.addEventListener("abort", () => { size.disconnect(); theme.disconnect(); });
+    hear("latent", (c) => c.length === this.model.latent && differs(c, now.latent) && this.hand(Float32Array.from(c)));
   }
 }
-
-async function render({ model: widget, el }) {
-  el.classList.add("magbook-explorer-panel");
-  const said = make("p", { className: "mbx-said", role: "status", textContent: "The networks are being loaded." });
-  el.replaceChildren(said);
-  try {
-    const panel = new Panel(widget, await fetchModel(widget), el, said);
-    return () => panel.close.abort();
-  } catch (error) {
-    said.textContent = `The networks could not be loaded: ${error.message}`;
-    throw error;
-  }
-}
-
-export default { render };
