@@ -3,9 +3,9 @@
 //     dm/dt = -gamma0/(1 + alpha^2) [m x H + alpha m x (m x H)],   H = H_exchange + H_demag + H_zeeman
 //
 // It does what `multirate.py` and `demag.py` do, which say more about why, in double precision: V8 is no faster in single.
-// Units inside: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). A vector field is one array of three planes, x, y and z, each
-// (ny + 2, nx + 2), row 0 at the bottom, with a border of zeros: a missing neighbour then adds m = 0 to the exchange field, which
-// is the free boundary.
+// Units inside: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). All vector fields lie in one array, `memory`: V8 checks every index,
+// and is faster by half where there is one array to check. A field is named by where it begins, and is (ny + 2, nx + 2, 3), row 0
+// at the bottom, with a border of zeros: a missing neighbour then adds m = 0 to the exchange field, which is the free boundary.
 
 // ---------------------------------------------------------------------------- the demagnetizing field
 
@@ -106,42 +106,44 @@ function twiddles(n, s) {
 
 /**
  * Fourier transform in place, of `lanes` rows at a time: sums of v[j] exp(-2 pi i j (k + s)/n), where j is in bit-reversed order.
- * That the frequencies are shifted by s costs nothing, it is in the factors w. Point j of a lane is at j step + lane gap.
+ * That the frequencies are shifted by s costs nothing, it is in the factors w. Point j of a lane is at j step + lane gap, its
+ * imaginary part is the next number.
  */
-function transform(re, im, n, w, step, lanes, gap) {
-  let h = 1, at = 0;
+function transform(z, n, w, step, lanes, gap) {
   const end = lanes * gap;
+  let h = 1, at = 0;
   if (Math.log2(n) % 2) {
     const c = w[at++], s = w[at++];
     for (let b = 0; b < n; b += 2) {
       for (let p = b * step, q = p + step, last = p + end; p < last; p += gap, q += gap) {
-        const x = c * re[q] - s * im[q], y = c * im[q] + s * re[q];
-        re[q] = re[p] - x;
-        im[q] = im[p] - y;
-        re[p] += x;
-        im[p] += y;
+        const x0 = z[p], y0 = z[p + 1], x1 = c * z[q] - s * z[q + 1], y1 = c * z[q + 1] + s * z[q];
+        z[p] = x0 + x1;
+        z[p + 1] = y0 + y1;
+        z[q] = x0 - x1;
+        z[q + 1] = y0 - y1;
       }
     }
     h = 2;
   }
   for (; h < n; h *= 4) {
+    const far = h * step;
     for (let k = 0; k < h; k++, at += 6) {
       const c1 = w[at], s1 = w[at + 1], c2 = w[at + 2], s2 = w[at + 3], c3 = w[at + 4], s3 = w[at + 5];
       for (let b = k; b < n; b += 4 * h) {
-        let p0 = b * step, p1 = p0 + h * step, p2 = p1 + h * step, p3 = p2 + h * step;
-        for (const last = p0 + end; p0 < last; p0 += gap, p1 += gap, p2 += gap, p3 += gap) {
-          const x0 = re[p0], y0 = im[p0], r1 = re[p1], i1 = im[p1], r2 = re[p2], i2 = im[p2], r3 = re[p3], i3 = im[p3];
+        for (let p0 = b * step, last = p0 + end; p0 < last; p0 += gap) {
+          const p1 = p0 + far, p2 = p1 + far, p3 = p2 + far;
+          const x0 = z[p0], y0 = z[p0 + 1], r1 = z[p1], i1 = z[p1 + 1], r2 = z[p2], i2 = z[p2 + 1], r3 = z[p3], i3 = z[p3 + 1];
           const x1 = c1 * r1 - s1 * i1, y1 = c1 * i1 + s1 * r1, x2 = c2 * r2 - s2 * i2, y2 = c2 * i2 + s2 * r2;
           const x3 = c3 * r3 - s3 * i3, y3 = c3 * i3 + s3 * r3;
           const ax = x0 + x1, ay = y0 + y1, bx = x0 - x1, by = y0 - y1, cx = x2 + x3, cy = y2 + y3, dx = x2 - x3, dy = y2 - y3;
-          re[p0] = ax + cx;
-          im[p0] = ay + cy;
-          re[p1] = bx + dy;
-          im[p1] = by - dx;
-          re[p2] = ax - cx;
-          im[p2] = ay - cy;
-          re[p3] = bx - dy;
-          im[p3] = by + dx;
+          z[p0] = ax + cx;
+          z[p0 + 1] = ay + cy;
+          z[p1] = bx + dy;
+          z[p1 + 1] = by - dx;
+          z[p2] = ax - cx;
+          z[p2 + 1] = ay - cy;
+          z[p3] = bx - dy;
+          z[p3 + 1] = by + dx;
         }
       }
     }
@@ -149,40 +151,41 @@ function transform(re, im, n, w, step, lanes, gap) {
 }
 
 /** The way back, without the factor 1/n: the same steps in reverse. */
-function transformBack(re, im, n, w, step, lanes, gap) {
-  const odd = Math.log2(n) % 2, end = lanes * gap;
+function transformBack(z, n, w, step, lanes, gap) {
+  const end = lanes * gap;
   let at = w.length;
   for (let h = n / 4; h >= 1; h /= 4) {
+    const far = h * step;
     for (let k = h - 1; k >= 0; k--) {
       at -= 6;
       const c1 = w[at], s1 = w[at + 1], c2 = w[at + 2], s2 = w[at + 3], c3 = w[at + 4], s3 = w[at + 5];
       for (let b = k; b < n; b += 4 * h) {
-        let p0 = b * step, p1 = p0 + h * step, p2 = p1 + h * step, p3 = p2 + h * step;
-        for (const last = p0 + end; p0 < last; p0 += gap, p1 += gap, p2 += gap, p3 += gap) {
-          const x0 = re[p0], y0 = im[p0], x1 = re[p1], y1 = im[p1], x2 = re[p2], y2 = im[p2], x3 = re[p3], y3 = im[p3];
+        for (let p0 = b * step, last = p0 + end; p0 < last; p0 += gap) {
+          const p1 = p0 + far, p2 = p1 + far, p3 = p2 + far;
+          const x0 = z[p0], y0 = z[p0 + 1], x1 = z[p1], y1 = z[p1 + 1], x2 = z[p2], y2 = z[p2 + 1], x3 = z[p3], y3 = z[p3 + 1];
           const ax = x0 + x2, ay = y0 + y2, cx = x0 - x2, cy = y0 - y2, bx = x1 + x3, by = y1 + y3, dx = y3 - y1, dy = x1 - x3;
           const r1 = ax - bx, i1 = ay - by, r2 = cx + dx, i2 = cy + dy, r3 = cx - dx, i3 = cy - dy;
-          re[p0] = ax + bx;
-          im[p0] = ay + by;
-          re[p1] = c1 * r1 + s1 * i1;
-          im[p1] = c1 * i1 - s1 * r1;
-          re[p2] = c2 * r2 + s2 * i2;
-          im[p2] = c2 * i2 - s2 * r2;
-          re[p3] = c3 * r3 + s3 * i3;
-          im[p3] = c3 * i3 - s3 * r3;
+          z[p0] = ax + bx;
+          z[p0 + 1] = ay + by;
+          z[p1] = c1 * r1 + s1 * i1;
+          z[p1 + 1] = c1 * i1 - s1 * r1;
+          z[p2] = c2 * r2 + s2 * i2;
+          z[p2 + 1] = c2 * i2 - s2 * r2;
+          z[p3] = c3 * r3 + s3 * i3;
+          z[p3 + 1] = c3 * i3 - s3 * r3;
         }
       }
     }
   }
-  if (odd) {
+  if (at) {  // n is no power of 4
     const c = w[0], s = w[1];
     for (let b = 0; b < n; b += 2) {
       for (let p = b * step, q = p + step, last = p + end; p < last; p += gap, q += gap) {
-        const x = re[p] - re[q], y = im[p] - im[q];
-        re[p] += re[q];
-        im[p] += im[q];
-        re[q] = c * x + s * y;
-        im[q] = c * y - s * x;
+        const x = z[p] - z[q], y = z[p + 1] - z[q + 1];
+        z[p] += z[q];
+        z[p + 1] += z[q + 1];
+        z[q] = c * x + s * y;
+        z[q + 1] = c * y - s * x;
       }
     }
   }
@@ -190,100 +193,102 @@ function transformBack(re, im, n, w, step, lanes, gap) {
 
 /**
  * h_demag = -sum N m as a convolution on the film's own grid. Padded with as many zeros as there are cells, nothing wraps around.
- * The padded transform along x has the frequencies k and k + 1/2 of the film's own, so the zeros need not be there. One complex
- * transform holds m_x + i m_y. For m_z alone the frequencies k + 1/4 do: they are half of those at which a row that is padded, and
- * repeated with the opposite sign, has waves, and the others are their mirror images, since m_z is real.
+ * The padded transform has the frequencies k and k + 1/2 of the film's own, so the zeros need not be there: a transform for each
+ * does it. One holds m_x + i m_y. For m_z alone, along x, the frequencies k + 1/4 do: of a row that is padded, and repeated with
+ * the opposite sign, they are half of the waves, and the others are their mirror images, since m_z is real.
  */
 class Demag {
-  /** nx, ny: cells, powers of two. cell: their lengths in m. without: what `nearPart` gives, to leave it out. */
+  /** nx, ny: cells, powers of two. tensor: (4, ny, nx) from `newell`. without: what `nearPart` gives, to leave it out. */
   constructor(nx, ny, tensor, without = new Float64Array(9)) {
-    Object.assign(this, { nx, ny, row: nx + 4 });  // rows of 2^n numbers would share a few places of the cache
-    for (const name of ["re", "im", "re2", "im2"]) this[name] = new Float64Array(this.row * ny);
+    Object.assign(this, { nx, ny, row: 2 * nx + 8 });  // rows of 2^n numbers would share a few places of the cache
+    this.z = new Float64Array(this.row * ny);
+    this.other = new Float64Array(this.row * ny);
     const reversed = (n, i) => { let out = 0; for (let bit = 1; bit < n; bit *= 2) out = 2 * out + (i & bit ? 1 : 0); return out; };
-    this.place = Int32Array.from({ length: nx * ny }, (_, at) => reversed(ny, Math.floor(at / nx)) * this.row + reversed(nx, at % nx));
-    const rest = (c, sx, sy) => spectrum(tensor[c], nx, ny, sx, sy, c === 3).map((v, at) => c === 3 ? v : v - without[3 * c]
-      - 2 * without[3 * c + 1] * Math.cos(2 * Math.PI * (at % nx + sx) / nx)
-      - 2 * without[3 * c + 2] * Math.cos(2 * Math.PI * (Math.floor(at / nx) + sy) / ny));
-    this.sets = [0, 0.5, 0.25].map((sx) => ({ w: twiddles(nx, sx), halves: [0, 0.5].map((sy) => {
-      const [xx, yy, zz, xy] = [0, 1, 2, 3].map((c) => rest(c, sx, sy)), scale = -1 / (4 * nx * ny);
-      const half = { w: twiddles(ny, sy), sx, sy };
-      if (sx === 0.25) return { ...half, up: zz.map((v) => 2 * scale * v) };
-      return { ...half, sum: xx.map((v, k) => scale * (v + yy[k]) / 2), less: xx.map((v, k) => scale * (v - yy[k]) / 2),
-        cross: xy.map((v) => scale * v) };
-    }) }));
+    this.place = Int32Array.from({ length: nx * ny }, (_, k) => reversed(ny, Math.floor(k / nx)) * this.row + 2 * reversed(nx, k % nx));
+    const part = (c, sx, sy) => spectrum(tensor[c], nx, ny, sx, sy, c === 3).map((v, k) => -1 / (4 * nx * ny) * (c === 3 ? v : v
+      - without[3 * c] - 2 * without[3 * c + 1] * Math.cos(2 * Math.PI * (k % nx + sx) / nx)
+      - 2 * without[3 * c + 2] * Math.cos(2 * Math.PI * (Math.floor(k / nx) + sy) / ny)));
+    const set = (sx, spectra) => ({ w: twiddles(nx, sx), halves: [0, 0.5].map((sy) => ({ w: twiddles(ny, sy), ...spectra(sx, sy) })) });
+    this.flat = [0, 0.5].map((shift) => set(shift, (sx, sy) => {
+      const [xx, yy, xy] = [0, 1, 3].map((c) => part(c, sx, sy));
+      return { oddX: 2 * sx, oddY: 2 * sy, sum: xx.map((v, k) => (v + yy[k]) / 2), less: xx.map((v, k) => (v - yy[k]) / 2), cross: xy };
+    }));
+    this.up = set(0.25, (sx, sy) => ({ up: part(2, sx, sy).map((v) => 2 * v) }));
   }
 
-  /** out <- h of m, both of three planes. */
-  field(out, m) {
-    const { nx, ny, re, im, place } = this, plane = (nx + 2) * (ny + 2);
-    this.sets.forEach((set, s) => {
-      const up = s === 2;
-      for (let j = 0, at = 0; j < ny; j++) {
-        for (let k = (j + 1) * (nx + 2) + 1, end = k + nx; k < end; k++, at++) {
-          re[place[at]] = up ? m[k + 2 * plane] : m[k];
-          im[place[at]] = up ? 0 : m[k + plane];
+  /** memory: all fields. out <- h of m. */
+  field(memory, out, m) {
+    const { nx, ny, z, place } = this, row = 3 * (nx + 2);
+    for (const set of this.flat) {
+      const more = set === this.flat[1] ? 1 : 0;
+      for (let j = 1, at = 0; j <= ny; j++) {
+        for (let k = m + j * row + 3, end = k + 3 * nx; k < end; k += 3, at++) {
+          const p = place[at];
+          z[p] = memory[k];
+          z[p + 1] = memory[k + 1];
         }
       }
-      this.through(set);
-      for (let j = 0, at = 0; j < ny; j++) {
-        for (let k = (j + 1) * (nx + 2) + 1, end = k + nx; k < end; k++, at++) {
-          const x = re[place[at]], y = im[place[at]];
-          if (up) out[k + 2 * plane] = x;
-          else if (s) {
-            out[k] += x;
-            out[k + plane] += y;
-          } else {
-            out[k] = x;
-            out[k + plane] = y;
-          }
+      this.multiply(set);
+      for (let j = 1, at = 0; j <= ny; j++) {
+        for (let k = out + j * row + 3, end = k + 3 * nx; k < end; k += 3, at++) {
+          const p = place[at];
+          memory[k] = more * memory[k] + z[p];
+          memory[k + 1] = more * memory[k + 1] + z[p + 1];
         }
       }
-    });
-  }
-
-  through({ w, halves }) {
-    const { nx, ny, row, re, im, re2, im2 } = this;
-    transform(re, im, nx, w, 1, ny, row);
-    re2.set(re);
-    im2.set(im);
-    halves.forEach((half, q) => {
-      const a = q ? re : re2, b = q ? im : im2;
-      transform(a, b, ny, half.w, row, nx, 1);
-      if (half.up) this.stretch(a, b, half.up);
-      else this.turn(a, b, half);
-      transformBack(a, b, ny, half.w, row, nx, 1);
-    });
-    for (let k = 0; k < re.length; k++) {
-      re[k] += re2[k];
-      im[k] += im2[k];
     }
-    transformBack(re, im, nx, w, 1, ny, row);
+    for (let j = 1, at = 0; j <= ny; j++) {
+      for (let k = m + j * row + 5, end = k + 3 * nx; k < end; k += 3, at++) {
+        const p = place[at];
+        z[p] = memory[k];
+        z[p + 1] = 0;
+      }
+    }
+    this.multiply(this.up);
+    for (let j = 1, at = 0; j <= ny; j++) {
+      for (let k = out + j * row + 5, end = k + 3 * nx; k < end; k += 3, at++) memory[k] = z[place[at]];
+    }
   }
 
-  stretch(re, im, up) {
+  /** z <- its convolution with one part of the tensor. */
+  multiply({ w, halves: [even, odd] }) {
+    const { nx, ny, row, z, other } = this;
+    transform(z, nx, w, 2, ny, row);
+    other.set(z);
+    for (const [part, half] of [[other, even], [z, odd]]) {
+      transform(part, ny, half.w, row, nx, 2);
+      if (half.up) this.stretch(part, half.up);
+      else this.turn(part, half);
+      transformBack(part, ny, half.w, row, nx, 2);
+    }
+    for (let k = 0; k < z.length; k++) z[k] += other[k];
+    transformBack(z, nx, w, 2, ny, row);
+  }
+
+  stretch(z, up) {
     for (let l = 0, at = 0; l < this.ny; l++) {
-      for (let k = l * this.row, end = k + this.nx; k < end; k++, at++) {
-        re[k] *= up[at];
-        im[k] *= up[at];
+      for (let p = l * this.row, end = p + 2 * this.nx; p < end; p += 2, at++) {
+        z[p] *= up[at];
+        z[p + 1] *= up[at];
       }
     }
   }
 
   /** Z <- h_x + i h_y of Z = m_x + i m_y: (N_xx + N_yy)/2 Z + ((N_xx - N_yy)/2 + i N_xy) conj(Z(-k)), at k and -k at a time. */
-  turn(re, im, { sum, less, cross, sx, sy }) {
+  turn(z, { sum, less, cross, oddX, oddY }) {
     const { nx, ny, row } = this;
     for (let l = 0; l < ny; l++) {
-      const mirror = (2 * ny - l - 2 * sy) % ny;
+      const mirror = (ny - l - oddY) & (ny - 1);
       if (mirror < l) continue;
       for (let k = 0; k < nx; k++) {
-        const other = (2 * nx - k - 2 * sx) % nx;
-        if (mirror === l && other < k) continue;
-        const p = l * row + k, q = mirror * row + other, at = l * nx + k, a = sum[at], b = less[at], c = cross[at];
-        const x = re[p], y = im[p], u = re[q], v = im[q];
-        re[p] = a * x + b * u + c * v;
-        im[p] = a * y - b * v + c * u;
-        re[q] = a * u + b * x + c * y;
-        im[q] = a * v - b * y + c * x;
+        const back = (nx - k - oddX) & (nx - 1);
+        if (mirror === l && back < k) continue;
+        const p = l * row + 2 * k, q = mirror * row + 2 * back, at = l * nx + k, a = sum[at], b = less[at], c = cross[at];
+        const x = z[p], y = z[p + 1], u = z[q], v = z[q + 1];
+        z[p] = a * x + b * u + c * v;
+        z[p + 1] = a * y - b * v + c * u;
+        z[q] = a * u + b * x + c * y;
+        z[q + 1] = a * v - b * y + c * x;
       }
     }
   }
@@ -291,31 +296,31 @@ class Demag {
 
 // ---------------------------------------------------------------------------- steps in time
 
-/** out = w[0] a + w[1] b + w[2] c + w[3] d. */
-function mix(out, w, a, b, c, d) {
-  const w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-  for (let k = 0; k < out.length; k++) out[k] = w0 * a[k] + w1 * b[k] + w2 * c[k] + w3 * d[k];
+/** out = w[0] a + w[1] b + w[2] c + w[3] d, fields of `size` numbers. */
+function mix(memory, size, out, [w0, w1, w2, w3], a, b, c, d) {
+  for (let k = 0; k < size; k++) memory[out + k] = w0 * memory[a + k] + w1 * memory[b + k] + w2 * memory[c + k] + w3 * memory[d + k];
 }
 
 /**
  * out = from + weight dm/dtau(m), one stage of a Runge-Kutta step. slow: the slow field. uniform: the applied field.
  * stencil: exchange and near demagnetizing field, (own, along x, along y) for each of x, y, z.
  */
-function stage(out, from, weight, m, slow, uniform, stencil, alpha, nx, ny) {
-  const row = nx + 2, plane = row * (ny + 2), [ux, uy, uz] = uniform, [xo, xx, xy, yo, yx, yy, zo, zx, zy] = stencil;
+function stage(memory, out, from, weight, m, slow, [ux, uy, uz], [xo, xx, xy, yo, yx, yy, zo, zx, zy], alpha, nx, ny) {
+  const row = 3 * (nx + 2);
   for (let j = 1; j <= ny; j++) {
-    let k = j * row + 1, k2 = k + plane, k3 = k2 + plane;
-    let xl = 0, yl = 0, zl = 0, mx = m[k], my = m[k2], mz = m[k3];  // the cell to the left, and this one
-    for (const end = k + nx; k < end; k++, k2++, k3++) {
-      const xr = m[k + 1], yr = m[k2 + 1], zr = m[k3 + 1];
-      const hx = slow[k] + ux + xo * mx + xx * (xl + xr) + xy * (m[k - row] + m[k + row]);
-      const hy = slow[k2] + uy + yo * my + yx * (yl + yr) + yy * (m[k2 - row] + m[k2 + row]);
-      const hz = slow[k3] + uz + zo * mz + zx * (zl + zr) + zy * (m[k3 - row] + m[k3 + row]);
+    let k = j * row + 3;
+    let xl = 0, yl = 0, zl = 0, mx = memory[m + k], my = memory[m + k + 1], mz = memory[m + k + 2];  // the cell to the left, and this one
+    for (const end = k + 3 * nx; k < end; k += 3) {
+      const own = m + k, down = own - row, up = own + row, h = slow + k, f = from + k, o = out + k;
+      const xr = memory[own + 3], yr = memory[own + 4], zr = memory[own + 5];
+      const hx = memory[h] + ux + xo * mx + xx * (xl + xr) + xy * (memory[down] + memory[up]);
+      const hy = memory[h + 1] + uy + yo * my + yx * (yl + yr) + yy * (memory[down + 1] + memory[up + 1]);
+      const hz = memory[h + 2] + uz + zo * mz + zx * (zl + zr) + zy * (memory[down + 2] + memory[up + 2]);
       // m x h + alpha m x (m x h) = m x g with g = h + alpha m x h
       const gx = hx + alpha * (my * hz - mz * hy), gy = hy + alpha * (mz * hx - mx * hz), gz = hz + alpha * (mx * hy - my * hx);
-      out[k] = from[k] + weight * (mz * gy - my * gz);
-      out[k2] = from[k2] + weight * (mx * gz - mz * gx);
-      out[k3] = from[k3] + weight * (my * gx - mx * gy);
+      memory[o] = memory[f] + weight * (mz * gy - my * gz);
+      memory[o + 1] = memory[f + 1] + weight * (mx * gz - mz * gx);
+      memory[o + 2] = memory[f + 2] + weight * (my * gx - mx * gy);
       xl = mx; yl = my; zl = mz;
       mx = xr; my = yr; mz = zr;
     }
@@ -330,48 +335,55 @@ function stage(out, from, weight, m, slow, uniform, stencil, alpha, nx, ny) {
  */
 export class Solver {
   static TOLERANCE = 4e-5;  // of a slow step, as an angle in rad, if the extrapolated field were kept
-  static LEAST = 3;  // substeps with the corrected field
-  static JUMP = 1e-3;  // T from one part of `fields` to the next
+  static LEAST = 3;  // substeps with the corrected field, so that short waves keep their phase
+  static JUMP = 1e-3;  // T from one part of `fields` to the next, and more than twice the change before: then the past is forgotten
 
   /** film: {nx, ny, size: [lx, ly, thickness] in m, Ms, A, alpha, gamma0}, nx and ny powers of two. start: (ny, nx, 3). */
   constructor(film, start) {
     const { nx, ny, size, Ms, A, alpha, gamma0 } = film, mu0 = 4e-7 * Math.PI;
-    if (![nx, ny].every((n) => n > 1 && Number.isInteger(Math.log2(n)))) throw new RangeError(`film: ${nx} x ${ny} cells; powers of two are needed`);
+    if (![nx, ny].every((n) => n > 1 && Number.isInteger(Math.log2(n)))) {
+      throw new RangeError(`film: got ${nx} x ${ny} cells; powers of two from 2 on are needed`);
+    }
     const cell = [size[0] / nx, size[1] / ny, size[2]], exchange = cell.map((d) => 2 * A / (mu0 * Ms * Ms * d * d));
     const tensor = [0, 1, 2, 3].map(() => new Float64Array(nx * ny));
     for (let j = 0, k = 0; j < ny; j++) for (let i = 0; i < nx; i++, k++) newell(i, j, cell).forEach((v, c) => { tensor[c][k] = v; });
-    const near = nearPart(tensor, nx, ny), room = () => new Float64Array(3 * (nx + 2) * (ny + 2));
-    Object.assign(this, { nx, ny, alpha, t: 0, unit: mu0 * Ms, rate: gamma0 * Ms, evaluations: 0 });
+    const near = nearPart(tensor, nx, ny), fields = 13;
+    Object.assign(this, { nx, ny, alpha, t: 0, unit: mu0 * Ms, rate: gamma0 * Ms, evaluations: 0, size: 3 * (nx + 2) * (ny + 2) });
     this.demag = new Demag(nx, ny, tensor, near);
     this.stencil = Float64Array.from(near, (v, k) => [0, exchange[0], exchange[1]][k % 3] - v);
     this.fastest = 4 * (exchange[0] + exchange[1]) + 1;  // mode that the grid can hold, without an applied field
-    this.m = room();
-    this.begin = room();
-    this.work = Array.from({ length: 6 }, room);
-    this.past = Array.from({ length: 5 }, room);  // the slow field now, one, two and three steps ago, and room for the next
+    this.memory = new Float64Array(fields * this.size);
+    // m is at 0. past: the slow field now, one, two and three steps ago, and room for the next
+    const places = Array.from({ length: fields }, (_, k) => k * this.size);
+    this.begin = places[1];
+    this.work = places.slice(2, 8);
+    this.past = places.slice(8);
     this.when = new Float64Array(4);  // how long ago that was, in s
     this.damped = alpha;
     this.state = start;
   }
 
   get state() {
-    const { nx, ny, m } = this, plane = (nx + 2) * (ny + 2), out = new Float32Array(3 * nx * ny);
-    for (let j = 0, to = 0; j < ny; j++) for (let i = 0; i < nx; i++) for (let c = 0; c < 3; c++) out[to++] = m[c * plane + (j + 1) * (nx + 2) + i + 1];
-    return out;
+    return Float32Array.from({ length: 3 * this.nx * this.ny }, (_, k) => this.memory[this.inside(k)]);
   }
 
   set state(state) {
-    const { nx, ny, m } = this, plane = (nx + 2) * (ny + 2);
-    for (let j = 0, at = 0; j < ny; j++) for (let i = 0; i < nx; i++) for (let c = 0; c < 3; c++) m[c * plane + (j + 1) * (nx + 2) + i + 1] = state[at++];
+    state.forEach((v, k) => { this.memory[this.inside(k)] = v; });
     this.slowField(this.past[0]);
     this.known = 1;  // values of the slow field
     this.last = null;  // applied field
     this.change = 0;
   }
 
+  /** Where number k of a state is. */
+  inside(k) {
+    return k + 3 * (this.nx + 3 + 2 * Math.floor(k / (3 * this.nx)));
+  }
+
   get mean() {
-    const plane = this.m.length / 3;
-    return [0, 1, 2].map((c) => this.m.subarray(c * plane, (c + 1) * plane).reduce((a, b) => a + b) / (this.nx * this.ny));
+    const total = [0, 0, 0];
+    for (let k = 0; k < this.size; k++) total[k % 3] += this.memory[k];
+    return total.map((v) => v / (this.nx * this.ny));
   }
 
   /** On by `duration` in s. fields: mu0*H in T, (n, 3), its means over n equal parts of the duration. */
@@ -379,7 +391,7 @@ export class Solver {
     const n = fields.length / 3, part = duration / n;
     if (this.alpha !== this.damped) this.known = 1;
     this.damped = this.alpha;
-    let from = 0;
+    let from = 0;  // where a smooth piece begins
     for (let i = 0; i < n; i++) {
       const field = fields.subarray(3 * i, 3 * i + 3), change = this.last ? Math.hypot(...field.map((b, c) => b - this.last[c])) : 0;
       if (change > Solver.JUMP && change > 2 * this.change) {
@@ -396,40 +408,40 @@ export class Solver {
 
   advanceSmoothly(duration, fields) {
     if (!fields.length) return;
-    const n = fields.length / 3, integral = new Float64Array(3 * n + 3);
+    const n = fields.length / 3, integral = new Float64Array(3 * n + 3);  // of the applied field, up to the end of each part
     let strongest = 0;
     for (let i = 0; i < n; i++) {
-      strongest = Math.max(strongest, Math.hypot(fields[3 * i], fields[3 * i + 1], fields[3 * i + 2]) / this.unit);
+      strongest = Math.max(strongest, Math.hypot(...fields.subarray(3 * i, 3 * i + 3)) / this.unit);
       for (let c = 0; c < 3; c++) integral[3 * i + 3 + c] = integral[3 * i + c] + fields[3 * i + c] / this.unit;
     }
     this.applied = { integral, part: duration / n, n };
-    const { alpha, past, when, m, begin } = this, rate = this.rate / (1 + alpha * alpha);
+    const { alpha, past, when, memory, begin, size } = this, { TOLERANCE, LEAST } = Solver, rate = this.rate / (1 + alpha * alpha);
+    // The Runge-Kutta method is stable up to 2.83 rad of the fastest mode in a substep. Half a turn of it in a slow step is a resonance
     const fastest = this.rate * (this.fastest + strongest) / Math.sqrt(1 + alpha * alpha), substep = 2.63 / fastest;
-    // No slow step drives the fastest mode at every half turn of it: a resonance
     const low = 0.8 * Math.PI / fastest, high = 1.4 * Math.PI / fastest;
     let longest = 0.32 / (this.rate * (1 + strongest)) * Math.max(0.2, Math.min(1, Math.sqrt(50 * alpha)));
     if (low < longest && longest < high) longest = low;
-    let t = 0, step = this.known > 1 ? Math.min(this.step, longest) : longest / 64;
+    let t = 0, step = this.known > 1 ? Math.min(this.step, longest) : longest / 64;  // without a past it feels its way
     while (duration - t > 1e-9 * duration) {
       let steps = Math.max(1, Math.ceil((duration - t) / step - 1e-6));
       while (low < (duration - t) / steps && (duration - t) / steps < high) steps++;
       const now = (duration - t) / steps, few = Math.ceil(now / substep);
-      const many = Math.max(few, Math.min(Solver.LEAST, Math.ceil(3 * now / substep)));
-      const count = this.known, [a, b, c, , next] = past, ago = Array.from(when, (s) => -s / now);
-      begin.set(m);
-      this.substeps(few, t, now, [a, b, c, c], ago.slice(0, count));
+      const many = Math.max(few, Math.min(LEAST, Math.ceil(3 * now / substep)));
+      const count = this.known, [a, b, c, , next] = past, ago = Array.from(when.subarray(0, count), (s) => -s / now);
+      memory.copyWithin(begin, 0, size);
+      this.substeps(few, t, now, [a, b, c, c], ago);
       let surprise = 0;
       // The first step has no past to predict from, so it is corrected twice
       for (let times = count > 1 ? 1 : 2; times > 0; times--) {
         this.slowField(next);
         if (count > 2) surprise = rate * now * this.off(next, ago);
-        if (surprise > 4 * Solver.TOLERANCE) break;
-        this.substeps(many, t, now, [next, a, b, c], [1, ...ago.slice(0, count)]);
+        if (surprise > 4 * TOLERANCE) break;
+        this.substeps(many, t, now, [next, a, b, c], [1, ...ago]);
       }
       // The surprise grows as the third power of the step
-      const wanted = now * Math.min(2, Math.max(0.3, 0.9 * Math.cbrt(Solver.TOLERANCE / Math.max(surprise, 1e-30))));
-      if (surprise > 4 * Solver.TOLERANCE) {
-        m.set(begin);
+      const wanted = now * Math.min(2, Math.max(0.3, 0.9 * Math.cbrt(TOLERANCE / Math.max(surprise, 1e-30))));
+      if (surprise > 4 * TOLERANCE) {
+        memory.copyWithin(0, begin, begin + size);
         step = wanted;
         continue;
       }
@@ -443,57 +455,116 @@ export class Solver {
   }
 
   slowField(out) {
-    this.demag.field(out, this.m);
+    this.demag.field(this.memory, out, 0);
     this.evaluations++;
   }
 
   /** Root mean square, over the cells, of how far `value` is from what the last three slow fields foretell one step from now. */
   off(value, ago) {
-    const [a, b, c] = this.past, foretold = this.work[0];
-    mix(foretold, this.weights(1, ago.slice(0, 3)), a, b, c, c);
+    const [a, b, c] = this.past, { memory, size } = this, foretold = this.work[0];
+    mix(memory, size, foretold, this.weights(1, ago), a, b, c, c);
     let total = 0;
-    for (let k = 0; k < value.length; k++) total += (value[k] - foretold[k]) ** 2;
+    for (let k = 0; k < size; k++) total += (memory[value + k] - memory[foretold + k]) ** 2;
     return Math.sqrt(total / (this.nx * this.ny));
   }
 
   /** m <- the state one slow step after `begin`, in n substeps. values: of the slow field, at the times `nodes` in steps from now. */
   substeps(n, t, now, values, nodes) {
-    const { m, alpha, stencil, nx, ny } = this, [a, b, c, slow, middle, sum] = this.work, [v0, v1, v2, v3] = values;
+    const { memory, size, alpha, stencil, nx, ny } = this, [a, b, c, slow, middle, sum] = this.work, m = 0;
     const tau = this.rate / (1 + alpha * alpha) * now / n;
-    m.set(this.begin);
-    mix(slow, this.weights(0, nodes), v0, v1, v2, v3);
+    const at = (out, part) => mix(memory, size, out, this.weights(part / n, nodes), ...values);
+    memory.copyWithin(m, this.begin, this.begin + size);
+    at(slow, 0);
     for (let i = 0; i < n; i++) {
-      const first = this.applied_(t + i * now / n, t + (i + 0.5) * now / n), second = this.applied_(t + (i + 0.5) * now / n, t + (i + 1) * now / n);
+      const [first, second] = [0, 0.5].map((part) => this.meanField(t + (i + part) * now / n, now / n / 2));
+      // The line through both means
       const [h0, h1, h2] = [[1.5, -0.5], [0.5, 0.5], [-0.5, 1.5]].map(([p, q]) => first.map((one, k) => p * one + q * second[k]));
-      stage(a, m, tau / 2, m, slow, h0, stencil, alpha, nx, ny);
-      mix(middle, this.weights((i + 0.5) / n, nodes), v0, v1, v2, v3);
-      stage(b, m, tau / 2, a, middle, h1, stencil, alpha, nx, ny);
-      stage(c, m, tau, b, middle, h1, stencil, alpha, nx, ny);
-      mix(slow, this.weights((i + 1) / n, nodes), v0, v1, v2, v3);
-      mix(sum, [1 / 3, 2 / 3, 1 / 3, -1 / 3], a, b, c, m);
-      stage(m, sum, tau / 6, c, slow, h2, stencil, alpha, nx, ny);
+      stage(memory, a, m, tau / 2, m, slow, h0, stencil, alpha, nx, ny);
+      at(middle, i + 0.5);
+      stage(memory, b, m, tau / 2, a, middle, h1, stencil, alpha, nx, ny);
+      stage(memory, c, m, tau, b, middle, h1, stencil, alpha, nx, ny);
+      at(slow, i + 1);
+      mix(memory, size, sum, [1 / 3, 2 / 3, 1 / 3, -1 / 3], a, b, c, m);
+      stage(memory, m, sum, tau / 6, c, slow, h2, stencil, alpha, nx, ny);
     }
-    const plane = m.length / 3;
-    for (let k = 0; k < plane; k++) {
-      const scale = 1 / Math.sqrt(m[k] ** 2 + m[k + plane] ** 2 + m[k + 2 * plane] ** 2 + 1e-30);  // the border stays 0
-      m[k] *= scale;
-      m[k + plane] *= scale;
-      m[k + 2 * plane] *= scale;
+    for (let k = 0; k < size; k += 3) {
+      const x = memory[k], y = memory[k + 1], z = memory[k + 2];
+      const scale = 1 / Math.sqrt(x * x + y * y + z * z + 1e-30);  // the border stays 0
+      memory[k] = x * scale;
+      memory[k + 1] = y * scale;
+      memory[k + 2] = z * scale;
     }
   }
 
   /** The polynomial through values at `nodes`, at one time: how much of each it takes. */
   weights(at, nodes) {
-    return [0, 1, 2, 3].map((j) => (j < nodes.length ? nodes.reduce((w, node, i) => (i === j ? w : w * (at - node) / (nodes[j] - node)), 1) : 0));
+    const share = (own, j) => nodes.reduce((w, node, i) => (i === j ? w : w * (at - node) / (own - node)), 1);
+    return [...nodes.map(share), 0, 0, 0].slice(0, 4);
   }
 
-  /** Mean of the applied field between two times. */
-  applied_(from, to) {
+  /** Mean of the applied field from a time on, for so long. */
+  meanField(from, duration) {
     const { integral, part, n } = this.applied;
     const upTo = (t, c) => {
       const i = Math.min(Math.floor(t / part), n - 1);
       return integral[3 * i + c] + (t / part - i) * (integral[3 * i + 3 + c] - integral[3 * i + c]);
     };
-    return [0, 1, 2].map((c) => (upTo(to, c) - upTo(from, c)) * part / (to - from));
+    return [0, 1, 2].map((c) => (upTo(from + duration, c) - upTo(from, c)) * part / duration);
+  }
+}
+
+// ---------------------------------------------------------------------------- beside the page
+
+/** What the worker of a `Remote` does. */
+function serve() {
+  let solver;
+  globalThis.onmessage = ({ data: { film, start, state, t, alpha, duration, fields } }) => {
+    if (film) solver = new Solver(film, start);
+    else if (state) Object.assign(solver, { state, t });
+    else {
+      solver.alpha = alpha;
+      solver.advance(duration, fields);
+      const now = solver.state;
+      globalThis.postMessage({ t: solver.t, mean: solver.mean, state: now }, [now.buffer]);
+    }
+  };
+}
+
+// A worker's script has an address, and on a page from the disk no file's will do. So it is the text of what stands above, whatever
+// script that has become a part of.
+const SERVED = [newellF, newellG, newell, spectrum, nearPart, twiddles, transform, transformBack, Demag, mix, stage, Solver];
+
+/** A `Solver` in a worker, so that the page stays free. Set its `alpha` at any time: it holds from the next `advance` on. */
+export class Remote {
+  constructor(film, start) {
+    this.alpha = film.alpha;
+    this.waiting = [];  // for answers, which come in the order of the questions
+    this.url = URL.createObjectURL(new Blob([SERVED.join("\n"), `\n(${serve})();`], { type: "text/javascript" }));
+    this.worker = new Worker(this.url);
+    this.worker.onmessage = ({ data }) => this.waiting.shift().resolve(data);
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      this.close(new Error(event.message));
+    };
+    this.worker.postMessage({ film, start });
+  }
+
+  /** A promise of {t, mean, state} after another `duration`. */
+  advance(duration, fields) {
+    if (this.closed) return Promise.reject(this.closed);
+    this.worker.postMessage({ duration, fields, alpha: this.alpha });
+    return new Promise((resolve, reject) => { this.waiting.push({ resolve, reject }); });
+  }
+
+  restart(state, t = 0) {
+    this.worker.postMessage({ state, t });
+  }
+
+  /** End the worker. What is still waited for is rejected, and so is what is asked later. */
+  close(why = new Error("the solver is closed")) {
+    this.closed ??= why;
+    this.worker.terminate();
+    URL.revokeObjectURL(this.url);
+    for (const { reject } of this.waiting.splice(0)) reject(this.closed);
   }
 }
