@@ -7,7 +7,7 @@ import numpy as np
 from .. import llg
 from ..demag import Demag
 from ..film import MU0, Film, unit
-from ._check import call, generator, given, grade
+from ._check import call, generator, given, grade, ours
 
 
 def _draw_film(rng):
@@ -219,6 +219,7 @@ def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 
 # ---------------------------------------------------------------------------- of another film
 
 
+@ours
 def _dipoles(moment, x, y, z):
     """The field (..., 3) in A/m of a dipole (3,) in A m^2 at x, y, z (...) in m from it."""
     r = np.stack(np.broadcast_arrays(x, y, z), axis=-1)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import llg
 from ..film import PERMALLOY, unit
-from ._check import call, generator, grade
+from ._check import call, generator, grade, ours
 
 GAMMA = PERMALLOY["gamma0"]
 
@@ -105,11 +105,13 @@ def torque(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     return grade([precession, length, damping, slowed, current, gilbert, balance], points, forbidden=(llg.llg,))
 
 
+@ours
 def _leaves(alpha, Hk, Ms):
     """Where a small swing about the axis gets from the current what damping takes: J. Z. Sun, Phys. Rev. B 62, 570 (2000)."""
     return alpha * (Hk + Ms / 2)
 
 
+@ours
 def _turns(alpha, Hk, Ms):
     """Where the largest swing does, the one that just reaches the hard axis: a great circle, on which both integrals are elementary."""
     return 2 / np.pi * alpha * np.sqrt(Ms * (Ms + Hk))

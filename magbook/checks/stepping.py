@@ -7,7 +7,7 @@ from scipy import integrate as scipys
 
 from .. import llg
 from ..film import PERMALLOY, unit
-from ._check import Stopped, call, generator, grade
+from ._check import Stopped, call, generator, grade, ours
 
 GAMMA = PERMALLOY["gamma0"]
 
@@ -28,6 +28,7 @@ def _counted(rate, most=100_000):
     return noting, asked
 
 
+@ours
 def _damped(m0, H, alpha, t):
     """The closed form of a damped precession: the moment (nt, 3) at the times t, in a constant field H (3,) in A/m."""
     size = np.linalg.norm(H)
