@@ -150,6 +150,8 @@ def test_right_tones(f, seed):
     (lambda t, signal: 0, 0, "yours says 0 Hz"),
     (lambda t, signal: 2 * np.pi * by_bins(t, signal), 0, "radians in a second, not turns"),
     (lambda t, signal: by_bins(t, signal) / 1e9, 0, "Is that in GHz"),
+    (lambda t, signal: 1 + np.abs(np.fft.rfft(signal))[1:].argmax(), 0, "That is the number of the bin"),
+    (lambda t, signal: np.fft.rfftfreq(len(t))[1 + np.abs(np.fft.rfft(signal))[1:].argmax()], 0, "how far apart are the times?"),
     (lambda t, signal: np.fft.rfftfreq(len(t), t[1] - t[0])[np.abs(np.fft.rfft(signal)).argmax()], 3, "yours says 0 Hz"),
     (lambda t, signal: by_bins(np.arange(len(t)) * 1e-11, signal), 3, "yours says"),
     (lambda t, signal: np.sum(np.diff(np.sign(signal - signal.mean())) != 0) / (t[-1] - t[0]), 0, "counted twice"),

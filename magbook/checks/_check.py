@@ -22,6 +22,7 @@ import numpy as np
 
 from .._arguments import check_counts, number, said
 from .._numpy import NUMPY
+from ..film import MU0
 
 CHECK, BALLOT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
@@ -94,6 +95,11 @@ def _look(law):
         return f"Yours did not end within {SECONDS:g} s."
     except (Exception, SystemExit) as error:
         return f"Yours stops with {type(error).__name__}: {said(str(error)) if len(str(error)) > 160 else error}"
+
+
+def tesla(times: float) -> str:
+    """What to add where an answer is so many times too large: a sentence if that is mu0 or one over it, else nothing."""
+    return " That is mu0, which stands between T and A/m." if np.any(np.abs(times * np.array([MU0, 1 / MU0]) - 1) < 0.02) else ""
 
 
 def call(f: Callable, *arguments: Any, shape: tuple | None = None, what: str = "Your function") -> Any:

@@ -173,7 +173,9 @@ def loudest(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         if abs(got - true) < bin:
             return None
         for words, factor in (("That is 2 pi times as much: radians in a second, not turns.", 2 * np.pi), ("Is that in GHz? Hz are needed.", 1e-9),
-                              ("Each turn seems to be counted twice.", 2.0)):
+                              ("Each turn seems to be counted twice.", 2.0),
+                              ("That is the number of the bin. Bins lie one over the duration apart.", BINS),
+                              ("That is turns from one time to the next, not in a second: how far apart are the times?", 1e-11)):
             if abs(got / factor - true) < bin:
                 return f"For {true / 1e9:.3g} GHz yours says {got:.4g} Hz. {words}"
         return f"For {true / 1e9:.3g} GHz yours says {got:.4g} Hz."

@@ -11,7 +11,6 @@ from .._arguments import number as a_number
 from ..film import Film, unit
 from ._check import Stopped, call, generator, given, grade
 
-
 # ---------------------------------------------------------------------------- assignment 7
 
 
