@@ -467,7 +467,7 @@ def predictor(predict: Callable, *, points: float = 4, seed: int = 0) -> float:
         if np.abs(out[:HISTORY] - runs[0, :HISTORY]).max() > 0.05:
             return "The first four of yours are others."
         wrong, stands = (np.linalg.norm(one - runs[0, HISTORY]) for one in (out[HISTORY], runs[0, HISTORY - 1]))
-        return None if wrong < stands else "After one step yours is farther from the truth than the last known state is."
+        return None if wrong < 0.99 * stands else "After one step yours is no nearer to the truth than the last known state is."
 
     def better():
         """On fields that it has not seen it beats the nearest field that is known."""
