@@ -49,7 +49,7 @@ def course(args: argparse.Namespace) -> None:
     if args.rehearse:
         made = rehearse(args.folder)
         if not made:
-            print("The made-up class has submissions for assignment 2 alone.")
+            print("The made-up class has submissions for assignments 1, 2 and 9 alone.")
         for name, students in made.items():
             print(f"{name}: submissions of {len(students)} made-up students, which should get, before you grade the open question,")
             for student, points in students.items():

@@ -64,8 +64,8 @@ def write(folder: str | Path, seed: int, only: Iterable[int] | None = None, book
 def rehearse(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
     """Write the submissions of a made-up class into a course folder; returns their points, {assignment: {student: {check: points}}}.
 
-    folder: what `write` made. There are submissions for assignment 2: right ones, wrong ones, and those that try what they
-    should not (`book/assignments/class.json`). Raises ValueError for a folder that is no course, or that holds submissions.
+    folder: what `write` made. There are submissions for assignments 1, 2 and 9: right ones, wrong ones and lazy ones
+    (`book/assignments/class.json`), and those that try what they should not, in each alike. Raises ValueError for a folder that is no course, or that holds submissions.
     """
     folder = as_path(folder, "folder")
     if not (folder / "nbgrader_config.py").exists():
@@ -74,8 +74,8 @@ def rehearse(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
         raise ValueError(f"folder: {folder} holds submissions")
     points: dict = {}
     for name, students in json.loads((ASSIGNMENTS / "class.json").read_text(encoding="utf-8")).items():
-        for student, what in students.items() if (folder / "source" / name).exists() else ():
-            notebook = json.loads((ASSIGNMENTS / f"{name}.ipynb").read_text(encoding="utf-8"))
+        notebook = json.loads((ASSIGNMENTS / f"{name}.ipynb").read_text(encoding="utf-8"))
+        for student, what in (_kinds(notebook["cells"], students["otherstyle"]) | students).items() if (folder / "source" / name).exists() else ():
             cells = []
             for cell in notebook["cells"]:
                 if cell["id"] not in what.get("deleted", []):
@@ -86,6 +86,38 @@ def rehearse(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
             path.write_text(json.dumps(notebook | {"cells": cells}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             points.setdefault(name, {})[student] = what["points"]
     return points
+
+
+def _kinds(cells, right):
+    """Submissions for any assignment, as those of `class.json`: the solution, and what is made of other right answers, which take less time."""
+    full, own = right["points"], right["answers"]
+    names = [name.removeprefix("check-") for name in full]
+    first, last, stub = names[0], names[-1], "raise NotImplementedError()"
+    source = {cell["id"]: own.get(cell["id"], solved(cell)) for cell in cells}
+    called = [name for name in names if f"def {name}(" in source[name]][-1]  # the last function
+    later = names[names.index(called):]
+    # a figure is none of the checks' concern
+    own = own | {cell["id"]: "" for cell in cells if cell["metadata"].get("nbgrader", {}).get("solution") and cell["cell_type"] == "code" and cell["id"] not in names}
+
+    def kind(answers=(), without=(), **more):
+        return {"answers": own | dict(answers), "points": full | {f"check-{name}": 0 for name in without}, **more}
+
+    def begin(text):
+        return {first: f"{text}\n\n{source[first]}"}
+
+    ahead = dict.fromkeys(later, stub)
+    return {
+        "right": {"points": full},
+        "unfinished": kind({last: stub}, [last]),
+        "copied": kind({last: stub}, copies={first: [""], last: [source[last]]}),
+        "deleted": kind((), [last], deleted=[last, f"check-{last}", f"check-{first}"]),
+        "endless": kind(ahead | {called: f"def {called}(*_):\n    while True:\n        try:\n            time.sleep(1)\n        except Exception:\n            pass\n\nimport time"}, later),
+        "exits": kind({called: "import os\n\nos._exit(0)"}, later),
+        "edited": kind({last: stub, f"check-{last}": f"{full[f'check-{last}']:.1f}"}, [last]),
+        "swapped": kind(begin("import magbook.checks as own\n\nfor name in own.__all__:\n    setattr(own, name, lambda *_, points=4, **__: float(points))\nnp.abs = lambda x: np.zeros(1)"), names),
+        "silent": kind(begin("get_ipython().displayhook.quiet = lambda: True"), names),
+        "reads": kind({first: f"import glob, json\n\nfor path in glob.glob('../../../source/*/*.ipynb'):\n    for cell in json.load(open(path))['cells']:\n"
+                              f"        if cell['id'] == '{first}':\n            exec(''.join(cell['source']))"})}
 
 
 def solved(cell: dict) -> str:
@@ -125,7 +157,7 @@ c.Autograde.sanitize_preprocessors = [ClearOutput, Written, OverwriteKernelspec,
 c.Autograde.autograde_preprocessors = [Run, IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveAutoGrades, AssignLatePenalties,
                                        CheckCellMetadata]
 c.Run.timeout = 600
-c.ClearSolutions.code_stub = {"python": "# Write your code here, in place of this line and the next.\\nraise NotImplementedError()"}
+c.ClearSolutions.code_stub = {"python": "# Write your code here, and delete the next line, which stops all that stands below it.\\nraise NotImplementedError()"}
 c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 # Feedback is one file that needs no network.
 c.GenerateFeedback.exporter_class = Page
@@ -176,13 +208,17 @@ None of them stops the batch.
 ## What can't be stopped on one machine
 
 A submission is a program, and it runs as you. It can read this folder, with the solutions, the seed and the grades of others; it can look into the
-memory of the kernel that checks it, or copy the code of the package's functions, which is an answer of somebody else, as from a friend. A course that must be safe from that runs step 5 as another
+memory of the kernel that checks it, and whoever takes the trouble gets past any wall between two functions of one
+program: the checks refuse the package's functions, copies of their code, and what they compare with, and no more. A course that must be safe from that runs step 5 as another
 user, or in a container:
 
 - *As another user.* Give a user `grader` a copy of this folder without `gradebook.db` and the other students' work, `chmod 700` the original, and run
   `sudo -u grader nbgrader autograde ASSIGNMENT --student NAME` there, one student at a time.
 - *In a container.* `docker run --rm --network none -v "$PWD":/course -w /course IMAGE nbgrader autograde ASSIGNMENT --student NAME`, with an image that has step 1
   (`jupyter-repo2docker --image-name magbook ADDRESS` builds one from the book's repository). Mount a copy of the folder with one submission in it.
+
+Some numbers can be had by asking a check again and again, or from a book: `damping`, `ringing` and `decay` from what the check says of a wrong one,
+`switching` from the threshold, which its law names. That is what a check at home is for. Such answers count for little beside the open question, which asks why.
 
 In both the submission still sees the solution of its own assignment: nbgrader needs it there. What remains is to look: `grep -rn "source\\|gradebook\\|os\\.\\|open(" submitted`.
 '''

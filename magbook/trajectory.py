@@ -196,8 +196,8 @@ class Trajectory:
 
         paths: a folder, a file, or a list of files. Of a folder all `*.ovf`, `*.omf` and `*.ohf` are read that hold magnetization.
         field: the applied field mu0*H in tesla, which OVF files do not hold: a pair, a triple, a function of t in s, or one
-            triple for each file, (nt, 3), in the order of their times. It can be left out where mumax3's table.txt lies beside the
-            files with columns of B_ext, `TableAdd(B_ext)`, for all of their times.
+            triple for each file, (nt, 3), in the order of their times. It can be left out where a table beside the files holds it for all
+            of their times: mumax3's table.txt with columns of B_ext, `TableAdd(B_ext)`, or a single .odt of OOMMF's with those of UZeeman.
         cell: (dx, dy, dz) in m in place of the files', where these have no unit of length. t: (nt,) in s, in the order of the files'
             names, in place of the files', where these have no time, as Spirit's.
         material: as `Film` takes it; of a mumax3 run all of it, since its files hold none. `info` names what was not given.
@@ -218,7 +218,7 @@ class Trajectory:
         for path in files:
             if not ovf.is_magnetization(path):
                 raise ValueError(f"{path}: its title and labels say that it holds something else than magnetization")
-        table = _table(files[0].with_name("table.txt")) if field is None else None
+        table, where = _table(files[0].parent) if field is None else (None, None)
         if field is not None and not callable(field):
             field = array("field", field, "(nt, 3)", nt=len(files)) if np.ndim(array("field", field)) == 2 else applied.vector(field)
         given = None if t is None else array("t", t, "(nt,)", finite=True, nt=len(files)).astype(float).tolist()
@@ -254,7 +254,7 @@ class Trajectory:
             states = states[order]
         ordered = np.array(times)[order]
         if table is not None:
-            field = _field_from(table, ordered, files[0].with_name("table.txt"))
+            field = _field_from(table, ordered, where)
         return cls(ordered, states, field, film, {"solver": "read from OVF", "assumed": assumed})
 
 
@@ -263,23 +263,55 @@ def _natural(path):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def _table(path):
-    """Time and B_ext of mumax3's table, (n, 4), each time once; raise ValueError, as for a field that was forgotten, where there is none."""
+def _table(folder):
+    """Time and field of mumax3's or OOMMF's table, (n, 4), each time once, and where it is; ValueError, as for a forgotten field, where there is none."""
     ask = ("field: got None; OVF files do not hold the applied field. Give mu0*H in tesla, as field=(-24.6e-3, 4.3e-3), or (0, 0) for none"
            "; mumax3 writes it beside its files, in table.txt, after TableAdd(B_ext)")
+    path, odt = folder / "table.txt", list(folder.glob("*.odt"))
+    if not path.is_file() and len(odt) == 1:
+        path = odt[0]
     if not path.is_file():
         raise ValueError(ask)
-    names, *rows = path.read_text(encoding="utf-8", errors="replace").strip().split("\n")
-    columns = {name.split("(")[0].strip("# \t"): i for i, name in enumerate(names.split("\t"))}
-    wanted = ["t", "B_extx", "B_exty", "B_extz"]
-    if not set(wanted) <= set(columns):
-        raise ValueError(f"{ask}; {path} has the columns {', '.join(columns)} alone")
+    lines = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ").strip().split("\n")
+    weights, missing = _oommf(lines) if path.suffix == ".odt" else _mumax3(lines[0])
+    if weights is None:
+        raise ValueError(f"{ask}; {path} {missing}")
     try:
-        table = np.array([[float(row.split("\t")[columns[name]]) for name in wanted] for row in rows if row.strip() and row[0] != "#"])
+        table = np.array([[float(word) for word in row.split()] for row in lines if row.strip() and row[0] != "#"]).reshape(-1, len(weights))
+        table = table[:, weights.any(axis=1)] @ weights[weights.any(axis=1)]  # other columns may hold NaN
     except (ValueError, IndexError) as error:
         raise ValueError(f"{ask}; {path} can't be read: {error}") from error
     # Of rows of one time the last holds: a script may save the table before it sets the field
-    return table[[i for i in range(len(table)) if i + 1 == len(table) or table[i + 1, 0] > table[i, 0]]]
+    return table[[i for i in range(len(table)) if i + 1 == len(table) or table[i + 1, 0] > table[i, 0]]], path
+
+
+def _mumax3(head):
+    """What a row of mumax3's table is multiplied by, (columns, 4), for t and B_ext in s and T; or None and what is missing."""
+    names = [name.split("(")[0].strip("# \t") for name in head.split("\t")]
+    wanted = ["t", "B_extx", "B_exty", "B_extz"]
+    if not set(wanted) <= set(names):
+        return None, f"has the columns {', '.join(names)} alone"
+    return np.array([[float(name == one) for one in wanted] for name in names]), None
+
+
+def _oommf(lines):
+    """The same of OOMMF's table, ODT 1.0: the sum of the fields of all its Zeeman terms. One that is fixed in space says its energy alone."""
+    heads = {key: [braced or bare for braced, bare in re.findall(r"\{([^}]*)\}|(\S+)", line.partition(":")[2])]
+             for key in ("Columns", "Units") for line in lines if line.startswith(f"# {key}:")}
+    names, units = heads.get("Columns", []), heads.get("Units", [])
+    scale = {"s": 1.0, "T": 1.0, "mT": 1e-3}
+    terms = {name.rpartition(":")[0] for name in names if "Zeeman" in name}
+    wanted = [f"{term}:B{axis}" for term in terms for axis in "xyz"]
+    times = [name for name in names if name.endswith(":Simulation time")]
+    if not (terms and len(times) == 1 and len(names) == len(units) and set(wanted) <= set(names)):
+        return None, f"has no time, or not the field of all Zeeman terms; its columns are {', '.join(names)}"
+    weights = np.zeros((len(names), 4))
+    for name in [*times, *wanted]:
+        i = names.index(name)
+        if units[i] not in scale:
+            return None, f"has {name} in {units[i]}; s, T or mT can be read"
+        weights[i, 0 if name in times else 1 + "xyz".index(name[-1])] = scale[units[i]]
+    return weights, None
 
 
 def _field_from(table, t, path):

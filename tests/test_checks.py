@@ -1,8 +1,11 @@
 """What all checks do, whatever they check."""
 
+import functools
 import inspect
+import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -52,6 +55,55 @@ def test_the_packages_function_is_out_of_order_under_any_name(capsys):
     assert grade([lazy], 4, forbidden=(mb.llg.exchange_field,)) == 0
     assert "exchange_field is the package's own, and out of order" in heard(capsys)
     assert alias(m, film).shape == m.shape, "and is in order again"
+
+
+def copied(f):
+    """Its code in another function."""
+    return types.FunctionType(f.__code__, f.__globals__, "mine", f.__defaults__, f.__closure__)
+
+
+LAZY = copied(mb.llg.exchange_field)
+CODE = mb.llg.exchange_field.__code__.replace(co_name="mine", co_filename="mine.py")
+
+
+class Mine:
+    field = staticmethod(LAZY)
+
+
+def hidden(f=LAZY):
+    return lambda m, film: f(m, film)
+
+
+@pytest.mark.parametrize("f", [
+    LAZY, lambda m, film: LAZY(m, film), lambda m, film: Mine.field(m, film), hidden(), functools.partial(hidden()),
+    lambda m, film: types.FunctionType(CODE, vars(mb.llg))(m, film), lambda m, film: [g(m, film) for g in (LAZY,)][0]])
+def test_a_copy_of_its_code_is_out_of_order_too(f, capsys):
+    m, film = np.ones((2, 4, 3)), mb.Film(cells=(4, 2))
+    assert f(m, film).shape == m.shape
+    assert checks.exchange(f) == 0
+    assert "exchange_field is the package's own, and out of order" in heard(capsys)
+    assert f(m, film).shape == m.shape, "and is in order again"
+
+
+def test_a_module_that_is_slow_to_import_is_closed_without_an_import(root):
+    done = subprocess.run([sys.executable, "-c", """
+import sys, magbook as mb
+from magbook import checks
+def lazy(step, first, field):
+    from magbook.stepper import Stepper
+    return Stepper(None, 1.0).rollout(first[None], field[None])[0]
+print(checks.rollout(lazy), checks.rollout(lambda step, first, field: mb.stepper._roll(step, first, field)), "keras" in sys.modules)
+from magbook.stepper import Stepper
+print(Stepper.__name__)"""], capture_output=True, text=True, cwd=root)
+    out = " ".join(done.stdout.split())
+    assert "stepper.Stepper is the package's own, and out of order" in out and "0.0 0.0 False Stepper" in out, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["drawn._rings", "drawn._most_turns", "stepping._damped", "moment._turns", "fields._dipoles", "judging._drawn"])
+def test_what_a_check_compares_with_serves_nobody_else(name):
+    module, function = name.split(".")
+    with pytest.raises(_check.Stopped, match=f"{function} is what the check compares yours with"):
+        getattr(getattr(checks, module), function)(1)
 
 
 def test_a_class_too():

@@ -53,7 +53,7 @@ def test_right_torque(f, seed):
 @pytest.mark.parametrize("f, points, sentence", [
     (lambda m, H, alpha, p, a: 0 * m, 0, "Yours stands still"),
     (lambda m, H, alpha, p, a: -by_crosses(m, H, alpha, p, a), 0, "goes around the other way"),
-    (lambda m, H, alpha, p, a: 4e-7 * np.pi * by_crosses(m, H, alpha, p, a), 0, "Yours goes around 1.26e-06 times as fast"),
+    (lambda m, H, alpha, p, a: 4e-7 * np.pi * by_crosses(m, H, alpha, p, a), 0, "Yours goes around 1.26e-06 times as fast. That is mu0"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, -alpha, p, a), 4, "its energy would rise"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, -a), 4, "Yours turns away from p"),
     (lambda m, H, alpha, p, a: by_crosses(m, H, alpha, p, 0 * a), 4, "Yours does not."),
@@ -114,6 +114,14 @@ def by_midpoint(a, alpha, Hk, Ms):
     return m
 
 
+def by_euler(a, alpha, Hk, Ms):
+    m = np.tile([np.cos(np.pi / 36), np.sin(np.pi / 36), 0], (len(a), 1))
+    for _ in range(2000):
+        m = m + 10e-12 * by_dots(m, m * [Hk, 0, -Ms], alpha, PINNED, a)
+        m /= np.linalg.norm(m, axis=-1, keepdims=True)
+    return m
+
+
 @pytest.mark.parametrize("f", [by_runge_kutta, by_scipy, by_midpoint])
 def test_right_switching(f):
     for seed in range(2):
@@ -127,6 +135,7 @@ def test_right_switching(f):
     (lambda a, alpha, Hk, Ms: by_runge_kutta(a, alpha, Hk, Ms, p=-PINNED), 0, "Yours is at (1, "),
     (lambda a, alpha, Hk, Ms: by_runge_kutta(np.abs(a), alpha, Hk, Ms), 4, "Yours is at (-1"),
     (lambda a, alpha, Hk, Ms: by_runge_kutta(a, alpha, Hk, 0), 4, "Does the demagnetizing field -Ms mz"),
+    (by_euler, 4, "Steps that are too coarse feed a swing"),
     (lambda a, alpha, Hk, Ms: by_runge_kutta(a, alpha, Hk, Ms, duration=0.1e-9), 0, "Yours is at (1, -0.0"),
     (lambda a, alpha, Hk, Ms: by_runge_kutta(np.sort(a), alpha, Hk, Ms)[0], 0, "has shape (3,)"),
     (lambda a, alpha, Hk, Ms: by_runge_kutta(a - a[0], alpha, Hk, Ms), 4, "Yours do not")])
@@ -168,6 +177,7 @@ def test_right_critical(f, seeds):
     (lambda alpha, Hk, Ms: alpha * Hk, 0, "has shape ()"),
     (lambda alpha, Hk, Ms: (alpha * Hk, alpha * Hk), 0, "Yours grows from 0."),
     (lambda alpha, Hk, Ms: (alpha * (Hk + Ms), 1.3 * alpha * (Hk + Ms)), 0, "Yours grows from 1."),
+    (lambda alpha, Hk, Ms: 1.08 * np.array(by_theory(alpha, Hk, Ms)), 0, "How far apart are the currents that you try?"),
     (lambda alpha, Hk, Ms: 2 * (by_theory(alpha, Hk, Ms)[0],), 1, "Your two currents are the same"),
     (lambda alpha, Hk, Ms: (by_theory(alpha, Hk, Ms)[0], 2 * by_theory(alpha, Hk, Ms)[0]), 1, "Your second current is 2 times the first"),
     (lambda alpha, Hk, Ms: by_theory(0.0819, Hk, Ms), None, "There yours are")])

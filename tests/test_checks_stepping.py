@@ -77,7 +77,8 @@ def test_right_steps(f, seed):
     (euler, 0, "Euler's rule has 1"),
     (lambda rate, t, y, dt: heun(lambda _, y: rate(t, y), t, y, dt), 4, "At which time does each of your calls ask"),
     (lambda rate, t, y, dt: [euler(rate, t, y, dt) for _ in range(50)][0], 0, "Euler's rule has 1"),
-    (lambda rate, t, y, dt: heun(rate, t, y, dt) / np.linalg.norm(y + dt * rate(t, y)), 0, "Yours leaps"),
+    (lambda rate, t, y, dt: heun(rate, t, y, dt) / np.linalg.norm(heun(rate, t, y, dt)), 0, "Yours brings y to length one"),
+    (lambda rate, t, y, dt: 2 * heun(rate, t, y, dt), 0, "Yours leaps"),
     (lambda rate, t, y, dt: heun(rate, t, y, dt) + 1e-9 * np.roll(y, 1, 0), None, "move otherwise than one at a time"),
     (lambda rate, t, y, dt: y.__iadd__(dt * rate(t, y)), 0, "changes the array")])
 def test_wrong_steps(f, points, sentence, capsys):
@@ -239,6 +240,7 @@ def test_right_precession(f, seeds):
     (lambda m0, H, alpha, t: np.tile(m0, (len(t), 1)), 0, "It never moves"),
     (lambda m0, H, alpha, t: by_rotation(m0, -H, -alpha, t), 0, "It goes around the other way"),
     (lambda m0, H, alpha, t: by_rotation(m0, H, -alpha, t), 0, "Damping drives it away from the field"),
+    (lambda m0, H, alpha, t: by_rotation(m0, -H, alpha, t), 0, "both signs are wrong, or H is -H"),
     (lambda m0, H, alpha, t: by_rotation(m0, H, 0, t), 0, "It is not damped"),
     (lambda m0, H, alpha, t: doubling(rate_of(H, alpha, slow=False), m0, t, 1e-9), 0, "The factor 1/(1 + alpha^2) is missing"),
     (lambda m0, H, alpha, t: doubling(rate_of(H, alpha), m0, t, 1e-2), 0, "which tolerance do you give"),

@@ -658,6 +658,39 @@ def test_a_table_with_a_field_in_time(tmp_path):
     np.testing.assert_allclose(Trajectory.from_ovf(tmp_path).field, [[0, 0.1, 0], [0, 0.3, 0], [0, 0.4, -0.5]], atol=1e-12)
 
 
+ODT = """\
+# ODT 1.0
+# Table Start
+# Title: mmArchive Data Table, Sat Nov 28 23:55:57 CET 2026
+# Columns: {Oxs_RungeKuttaEvolve::Total energy} {Oxs_RungeKuttaEvolve::Energy calc count} \\
+  Oxs_UZeeman::Energy  Oxs_UZeeman::B       Oxs_UZeeman::Bx      Oxs_UZeeman::By      Oxs_UZeeman::Bz \\
+  Oxs_TimeDriver::mx {Oxs_TimeDriver::Simulation time}
+# Units:              J                        {}                       J          mT           mT           mT      mT      {}      s
+  -1.5e-18    1   0   24.97  -24.6   4.3    0    1     0
+  -1.5e-18    nan   0   24.97  -24.6   4.3    0    1     1.0e-12
+  -1.5e-18   17   0   24.97  -24.6   4.3    0    1     2.0e-12
+# Table End
+"""
+
+
+def test_a_table_of_oommf_says_the_field(tmp_path):
+    as_written_by("OOMMF", tmp_path)
+    (tmp_path / "film.odt").write_text(ODT)
+    np.testing.assert_allclose(Trajectory.from_ovf(tmp_path).field, [-24.6e-3, 4.3e-3, 0], rtol=1e-12)
+    (tmp_path / "film.odt").write_text(ODT.replace("-24.6   4.3    0    1     2.0e-12", "-24.6   8.3    0    1     2.0e-12"))
+    np.testing.assert_allclose(Trajectory.from_ovf(tmp_path).field[:, 1], [4.3e-3, 4.3e-3, 8.3e-3], rtol=1e-12)
+
+
+@pytest.mark.parametrize("old, new, sentence", [
+    ("mT           mT           mT", "mT kA/m mT", "Oxs_UZeeman::Bx in kA/m"), ("Oxs_UZeeman::Bz", "Oxs_FixedZeeman:pinned:Energy", "not the field of all Zeeman terms"),
+    ("Simulation time", "Iteration", "has no time"), ("# Table End", "1 2 3", "can't be read"), ("2.0e-12", "1.5e-12", "does not hold the field for all of this time")])
+def test_a_table_of_oommf_that_does_not_say_it(tmp_path, old, new, sentence):
+    as_written_by("OOMMF", tmp_path)
+    (tmp_path / "film.odt").write_text(ODT.replace(old, new))
+    with pytest.raises(ValueError, match=f"^field: got None.*{sentence}"):
+        Trajectory.from_ovf(tmp_path)
+
+
 @pytest.mark.parametrize("t", [[0, 1e-12], [0, 1, np.nan], "x", [0, 1e-12, 1e-12]])
 def test_times_that_are_none(tmp_path, t):
     as_written_by("Spirit", tmp_path)

@@ -9,16 +9,20 @@ import copy
 import inspect
 import io
 import signal
+import sys
 import textwrap
 import threading
+import types
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
 from .._arguments import check_counts, number, said
 from .._numpy import NUMPY
+from ..film import MU0
 
 CHECK, BALLOT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
@@ -45,8 +49,9 @@ def grade(laws: list[Callable[[], str | None]], points: float, *, forbidden: tup
 
     laws: functions without arguments. The docstring of one is the law in words; it returns None where the law holds, and
     else a sentence about what it saw. points: for all of them. forbidden: functions of the package that are out of order
-    meanwhile, under whatever name. needs: so many laws, the first, must hold before the others are looked at, so that
-    nothing, such as a field of zeros, satisfies a symmetry.
+    meanwhile, under whatever name and as whatever copy; as a text, "stepper.Stepper.rollout", where their module takes seconds to
+    import. needs: so many laws, the first, must hold before the others are looked at, so that nothing, such as a field of zeros,
+    satisfies a symmetry.
     """
     number("points", points, "a number of at least 0 is", 0)
     if changed := _not_numpys_own():
@@ -92,6 +97,11 @@ def _look(law):
         return f"Yours stops with {type(error).__name__}: {said(str(error)) if len(str(error)) > 160 else error}"
 
 
+def tesla(times: float) -> str:
+    """What to add where an answer is so many times too large: a sentence if that is mu0 or one over it, else nothing."""
+    return " That is mu0, which stands between T and A/m." if np.any(np.abs(times * np.array([MU0, 1 / MU0]) - 1) < 0.02) else ""
+
+
 def call(f: Callable, *arguments: Any, shape: tuple | None = None, what: str = "Your function") -> Any:
     """What a student's function gives for copies of the arguments: anything, or with a shape an array of finite numbers.
 
@@ -100,6 +110,7 @@ def call(f: Callable, *arguments: Any, shape: tuple | None = None, what: str = "
     if not callable(f):
         raise Stopped(f"{what} should be a function; it is {said(f)}.")
     copies = [one.copy() if isinstance(one, np.ndarray) else copy.copy(one) for one in arguments]
+    _refuse_copies(f)
     try:
         answer = f(*copies)
     except Stopped:
@@ -146,26 +157,102 @@ def alarm(limit: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+_PACKAGE = __package__.partition(".")[0]
+
+
+def ours(f: Callable) -> Callable:
+    """A decorator of functions that know an answer: they serve the checks alone, and raise `Stopped` for whoever else calls them."""
+    def serve(*arguments):
+        if not sys._getframe(1).f_globals.get("__name__", "").startswith(__package__):
+            raise Stopped(f"{f.__name__} is what the check compares yours with, and out of order for all others: write it yourself.")
+        return f(*arguments)
+
+    return serve
+
+
+class _Closed(types.ModuleType):
+    """Stands in for a module while it can't be imported."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):  # whoever looks through sys.modules asks for those
+            raise AttributeError(name)
+        raise _stopped(f"{self.__name__.partition('.')[2]}.{name}", self.__name__)
+
+
+def _stopped(name, module):
+    owner = "the package" if module.startswith(_PACKAGE) else module.partition(".")[0]
+    return Stopped(f"{name} is {owner}'s own, and out of order while this check runs: write it yourself.")
+
+
+def _likeness(code):
+    """What a copy of some code has in common with it, be it under another name and as if from another file."""
+    return code.co_code, code.co_firstlineno, code.co_linetable
+
+
+_REFUSED: dict = {}  # what is out of order now: {likeness: the exception that says so}
+_LOOKED_AT: list = []  # functions that are no copies of it
+
+
+def _refuse_copies(f):
+    """Raise `Stopped` where a function is, or gets by name at, a copy of one that is out of order."""
+    if not _REFUSED or any(one is f for one in _LOOKED_AT):
+        return
+    todo, seen = [f], set()
+    while todo and len(seen) < 1000:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        one = one.func if isinstance(one, partial) else getattr(one, "__func__", one)
+        code = one if isinstance(one, types.CodeType) else getattr(one, "__code__", None)
+        if isinstance(code, types.CodeType):
+            if _likeness(code) in _REFUSED:
+                raise _REFUSED[_likeness(code)]
+            todo += [const for const in code.co_consts if isinstance(const, types.CodeType)]
+        if isinstance(one, types.FunctionType):
+            inner = [code, *(const for const in code.co_consts if isinstance(const, types.CodeType))]
+            todo += [one.__globals__[name] for part in inner for name in part.co_names if name in one.__globals__]
+            todo += [cell.cell_contents for cell in one.__closure__ or () if cell != types.CellType()] + list(one.__defaults__ or ())
+        elif isinstance(one, (list, tuple, set, dict)) and len(one) < 100:
+            todo += one.values() if isinstance(one, dict) else one
+        elif hasattr(one, "__dict__") and not isinstance(one, types.ModuleType):  # a class, or an object of one
+            todo += [*vars(one).values(), *([] if isinstance(one, type) else [type(one)])]
+    _LOOKED_AT.append(f)
+
+
 @contextlib.contextmanager
 def _out_of_order(functions):
-    """While a block runs, the functions raise `Stopped`, whatever name they were given: it is their code that is exchanged."""
+    """While a block runs, the functions raise `Stopped`, whatever name they were given: it is their code that is exchanged, and that of copies.
+
+    Of a function that is named by a text the whole module is closed where nobody has imported it yet, which takes no time.
+    """
     def refuse(*_, **__):
         raise "the exception"  # type: ignore[misc]  # noqa: B016
 
-    kept = []
+    closed, kept = [], []
     for one in functions:
+        if isinstance(one, str):
+            module, *rest = one.split(".")
+            module = f"{_PACKAGE}.{module}"
+            if isinstance(sys.modules.setdefault(module, _Closed(module)), _Closed):
+                closed.append(module)
+                continue
+            one = reduce(getattr, rest, sys.modules[module])
         plain = inspect.unwrap(one.__init__ if inspect.isclass(one) else one)  # type: ignore[misc]
         kept.append((plain, plain.__code__))
-        owner = "the package" if one.__module__.startswith(__package__.partition(".")[0]) else one.__module__.partition(".")[0]
-        stopped = Stopped(f"{one.__qualname__} is {owner}'s own, and out of order while this check runs: write it yourself.")
+        stopped = _REFUSED[_likeness(plain.__code__)] = _stopped(one.__qualname__, one.__module__)
         # the exception is a constant of the code, which knows no name outside of itself
         plain.__code__ = refuse.__code__.replace(co_consts=tuple(
             stopped if const == "the exception" else const for const in refuse.__code__.co_consts))
     try:
         yield
     finally:
+        _REFUSED.clear()
+        _LOOKED_AT.clear()
         for plain, code in kept:
             plain.__code__ = code
+        for module in set(closed):
+            del sys.modules[module]
 
 
 def _not_numpys_own():

@@ -10,7 +10,7 @@ from .. import applied, metrics
 from .._arguments import check_counts
 from ..film import Film
 from ..llg import relax, s_state, simulate
-from ._check import Stopped, call, generator, given, grade
+from ._check import Stopped, call, generator, given, grade, ours
 
 BINS = 5e-9
 """How long a film is listened to, in s: one over it is one bin of the spectrum."""
@@ -100,6 +100,7 @@ def turns(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     return grade([helix, back, uniform, middle], points, forbidden=(metrics.twist,))
 
 
+@ours
 @lru_cache(maxsize=64)
 def _most_turns(number, alpha):
     """How often the film of a number turns along its middle at most, in the nanosecond after its field is switched on."""
@@ -172,7 +173,9 @@ def loudest(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         if abs(got - true) < bin:
             return None
         for words, factor in (("That is 2 pi times as much: radians in a second, not turns.", 2 * np.pi), ("Is that in GHz? Hz are needed.", 1e-9),
-                              ("Each turn seems to be counted twice.", 2.0)):
+                              ("Each turn seems to be counted twice.", 2.0),
+                              ("That is the number of the bin. Bins lie one over the duration apart.", BINS),
+                              ("That is turns from one time to the next, not in a second: how far apart are the times?", 1e-11)):
             if abs(got / factor - true) < bin:
                 return f"For {true / 1e9:.3g} GHz yours says {got:.4g} Hz. {words}"
         return f"For {true / 1e9:.3g} GHz yours says {got:.4g} Hz."
@@ -196,6 +199,7 @@ def loudest(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     return grade([single, rest, louder, clock], points)
 
 
+@ours
 @lru_cache(maxsize=64)
 def _rings(number, bias):
     """The loudest frequency of mean mz in Hz, after a pulse of 5 mT along y for 50 ps, in a field of `bias` T along x."""

@@ -7,7 +7,10 @@ import numpy as np
 from .. import llg
 from ..demag import Demag
 from ..film import MU0, Film, unit
-from ._check import call, generator, given, grade
+from ._check import call, generator, given, grade, ours, tesla
+
+NEAR = 1e-5
+"""So near, as a share of the largest field, is right: it may have been computed in float32."""
 
 
 def _draw_film(rng):
@@ -54,9 +57,13 @@ def exchange(f: Callable, *, points: float = 4, seed: int = 0) -> float:
             inner = (slice(2, -2), slice(2, -2))
             times = np.mean(np.sum(field(m, film)[inner] * m[inner], axis=-1)) / (-2 * film.A / (MU0 * film.Ms) * k**2)
             if abs(times) < 1e-6:
+                state = _draw_state(rng, whole)
+                h = field(state, whole)
+                if np.abs(np.sum(h * state, axis=-1)).max() < 1e-6 * np.abs(h).max():
+                    return "Yours is at right angles to every moment. The whole field is asked for, not only what of it turns a moment."
                 return f"Along {name} yours is zero: neighbours that disagree must feel each other."
             if not abs(times - 1) < 0.01:
-                return f"Along {name} yours is {times:.3g} times that." + (
+                return f"Along {name} yours is {times:.3g} times that.{tesla(times)}" + (
                     " Are cells dy apart there, and not dx?" if turn and abs(times * (whole.dx / whole.dy)**2 - 1) < 0.01 else "")
         return None
 
@@ -133,28 +140,33 @@ def anisotropy(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         return call(f, m, film, K, axis, shape=m.shape)
 
     def size():
-        """A moment along the axis feels the anisotropy field 2K/(mu0 Ms), along the axis."""
-        h = field(np.tile(axis, (film.ny, film.nx, 1)))
+        """A moment along the axis feels the anisotropy field 2K/(mu0 Ms), along the axis, and one turned around the opposite; an axis has no arrow."""
+        m = np.tile(axis, (film.ny, film.nx, 1))
+        h = field(m)
         times = np.mean(h @ axis) / strongest
         if abs(times) < 1e-9:
             return "Yours feels none."
-        if not abs(times - 1) < 1e-6:
-            return f"Yours is {times:.3g} times that."
-        return None if np.abs(h - strongest * axis).max() < 1e-6 * strongest else "Yours is not along the axis everywhere."
-
-    def even():
-        """An axis has no arrow: turned around it is the same axis, and a moment turned around feels the opposite field."""
-        m = _draw_state(rng, film)
-        h = field(m)
-        if np.abs(field(-m) + h).max() > 1e-9 * strongest:
+        if not abs(times - 1) < NEAR:
+            return f"Yours is {times:.3g} times that.{tesla(times)}"
+        if np.abs(h - strongest * axis).max() > NEAR * strongest:
+            return "Yours is not along the axis everywhere."
+        if np.abs(field(-m) + h).max() > NEAR * strongest:
             return "The field of -m is not the opposite of that of m."
         other = call(f, m, film, K, -axis, shape=m.shape)
-        return None if np.abs(other - h).max() < 1e-9 * strongest else "Yours changes when the axis is turned around."
+        return None if np.abs(other - h).max() < NEAR * strongest else "Yours changes when the axis is turned around."
 
-    def across():
-        """A moment at right angles to the axis feels nothing."""
-        m = unit(np.cross(_draw_state(rng, film), axis))
-        return None if np.abs(field(m)).max() < 1e-9 * strongest else "Yours does."
+    def cosine():
+        """At an angle to the axis it feels that times the cosine, still along the axis, and at right angles nothing."""
+        m = _draw_state(rng, film)
+        aside = unit(np.cross(m, axis))
+        if (most := np.linalg.norm(field(aside), axis=-1).max() / strongest) > NEAR:
+            return f"At right angles yours feels {most:.2g} times the anisotropy field."
+        tilted = unit(axis + np.sqrt(3) * aside)  # 60 degrees
+        along = field(tilted) @ axis / strongest
+        if not np.abs(along - 0.5).max() < NEAR:
+            return f"At 60 degrees yours feels {along[0, 0]:.3g} times that along the axis; the cosine is 0.5."
+        off = field(tilted) - strongest / 2 * axis
+        return None if np.abs(off).max() < NEAR * strongest else "At 60 degrees yours is not along the axis."
 
     def local():
         """Each moment has its own anisotropy: what one does is nothing to the others."""
@@ -163,16 +175,16 @@ def anisotropy(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         other[0, 0] = unit(rng.standard_normal(3))
         change = np.abs(field(other) - field(m)).max(axis=-1)
         change[0, 0] = 0
-        return None if change.max() < 1e-9 * strongest else "In yours one moment changes the field of others."
+        return None if change.max() < NEAR * strongest else "In yours one moment changes the field of others."
 
     def gradient():
         """Pushed a little, a moment gains the energy that the field says: the field is minus the derivative of -K (m.u)^2."""
-        m, push = _draw_state(rng, film), 1e-6 * rng.standard_normal((film.ny, film.nx, 3))
+        m, push = _draw_state(rng, film), 1e-2 * rng.standard_normal((film.ny, film.nx, 3))
         gained = -K * (np.sum(((m + push) @ axis)**2) - np.sum(((m - push) @ axis)**2)) / 2
         said = -MU0 * film.Ms * np.sum(push * field(m))
         return None if abs(gained - said) < 1e-5 * K * np.abs(push).sum() else f"Yours says {said / gained:.3g} times as much."
 
-    return grade([size, even, across, local, gradient], points)
+    return grade([size, cosine, gradient, local], points)
 
 
 def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 0) -> float:
@@ -201,14 +213,15 @@ def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 
         h = film.A * bend
         h[..., 2] += K * state()[..., 2]
         torque = np.linalg.norm(np.cross(state(), h), axis=-1).max() / K
-        return None if torque < 0.02 else f"The largest torque in yours is {torque:.2g} K: it would turn on."
+        return None if torque < 0.02 else f"The largest torque in yours is {torque:.2g} times K: it would turn on."
 
     def width():
         """The wall is sqrt(A/K) wide."""
         z = np.clip(state()[0, :, 2], -1 + 1e-12, 1 - 1e-12)
         inner = np.abs(z) < 0.8
         if inner.sum() < 3:
-            return "Yours has fewer than three cells: one moment stands between up and down."
+            return "Yours has fewer than three cells between up and down" + (
+                "." if (cells := np.sqrt(film.A / K) / film.dx) > 2 else f". With this K sqrt(A/K) is {cells:.2g} cells, and these can't hold a wall so narrow.")
         delta = -1 / np.polyfit(film.x[inner], np.arctanh(z[inner]), 1)[0]
         ratio = delta / np.sqrt(film.A / K)
         return None if abs(ratio - 1) < 0.03 else f"Yours is {ratio:.3g} times as wide."
@@ -219,6 +232,7 @@ def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 
 # ---------------------------------------------------------------------------- of another film
 
 
+@ours
 def _dipoles(moment, x, y, z):
     """The field (..., 3) in A/m of a dipole (3,) in A m^2 at x, y, z (...) in m from it."""
     r = np.stack(np.broadcast_arrays(x, y, z), axis=-1)
@@ -262,7 +276,7 @@ def stray(f: Callable, *, points: float = 4, seed: int = 0) -> float:
             return "Yours has no field there."
         if np.abs(h - times * true).max() > 0.03 * np.abs(times * true).max():
             return "The field of yours points elsewhere than a dipole's."
-        return None if abs(times - 1) < 0.03 else f"Yours is {times:.3g} times as strong."
+        return None if abs(times - 1) < 0.03 else f"Yours is {times:.3g} times as strong.{tesla(times)}"
 
     def near():
         """Close by, the field of a single cell is that of a dipole in its middle (to a tenth or so, at four cells' distance)."""

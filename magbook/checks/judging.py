@@ -12,7 +12,7 @@ from .._arguments import check_counts, said
 from ..files import as_path, atomic
 from ..film import Film, unit
 from ..trajectory import Trajectory
-from ._check import Stopped, call, generator, given, grade
+from ._check import Stopped, call, generator, given, grade, ours
 from .learning import components
 
 FILM = Film(cells=(32, 8))
@@ -64,6 +64,7 @@ def suspect(number: int, path: str | Path) -> Suspect:
     return Suspect(path)
 
 
+@ours
 def _drawn(number):
     """The faults of the model of a number."""
     check_counts(0, number=number)
@@ -80,7 +81,6 @@ def _sound():
     return fields, (states - mean) @ axes.T, axes, mean
 
 
-@lru_cache(maxsize=16)
 def _planted(faults, seed):
     """The arrays of a model with these faults."""
     rng = np.random.default_rng(seed)
@@ -107,6 +107,7 @@ def _planted(faults, seed):
     return {"field": fields, "latent": latent, "components": axes, "mean": mean, "scale": scale, "order": order.ravel(), "gate": gate}
 
 
+@lru_cache(maxsize=16)
 def _model(faults, seed):
     """A model that is in no file."""
     model = Suspect.__new__(Suspect)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import llg
 from ..film import PERMALLOY, unit
-from ._check import call, generator, grade
+from ._check import call, generator, grade, ours, tesla
 
 GAMMA = PERMALLOY["gamma0"]
 
@@ -44,7 +44,7 @@ def torque(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         if abs(times + 1) < 1e-6:
             return "Yours goes around the other way: mind the order in m x H, and the minus."
         if not abs(times - 1) < 1e-6:
-            return f"Yours goes around {times:.3g} times as fast."
+            return f"Yours goes around {times:.3g} times as fast.{tesla(times)}"
         return None if np.abs(r - around).max() < 1e-6 * np.abs(around).max() else "Yours does, and something else besides."
 
     def length():
@@ -105,11 +105,13 @@ def torque(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     return grade([precession, length, damping, slowed, current, gilbert, balance], points, forbidden=(llg.llg,))
 
 
+@ours
 def _leaves(alpha, Hk, Ms):
     """Where a small swing about the axis gets from the current what damping takes: J. Z. Sun, Phys. Rev. B 62, 570 (2000)."""
     return alpha * (Hk + Ms / 2)
 
 
+@ours
 def _turns(alpha, Hk, Ms):
     """Where the largest swing does, the one that just reaches the hard axis: a great circle, on which both integrals are elementary."""
     return 2 / np.pi * alpha * np.sqrt(Ms * (Ms + Hk))
@@ -154,7 +156,8 @@ def switching(f: Callable, *, points: float = 4, seed: int = 0) -> float:
     def threshold():
         """It is the film's shape that makes switching costly: 0.8 times alpha (Hk + Ms/2) does not move it, 1.5 times turns it over."""
         if end(0.8)[0] < 0.99:
-            return "Yours leaves its axis at 0.8 times that. Does the demagnetizing field -Ms mz, along z, act on yours?"
+            return ("Yours leaves its axis at 0.8 times that. Does the demagnetizing field -Ms mz, along z, act on yours? "
+                    "And does it still leave with half the step? Steps that are too coarse feed a swing, those of Euler's rule most.")
         return None if end(1.5)[0] < -0.9 else "Yours is not over at 1.5 times that after 20 ns."
 
     def own():
@@ -180,10 +183,13 @@ def critical(f: Callable, *, points: float = 4, seed: int = 0) -> float:
             found[layer] = call(f, *layer, shape=(2,))
         return found[layer]
 
+    def nearly(times):
+        return " How far apart are the currents that you try?" if abs(times - 1) < 0.15 else ""
+
     def grows():
         """A swing grows once the current gives more than damping takes, from a1 = alpha (Hk + Ms/2) on (to a twentieth)."""
         times = of((alpha, Hk, Ms))[0] / _leaves(alpha, Hk, Ms)
-        return None if abs(times - 1) < 0.05 else f"Yours grows from {times:.3g} times that on."
+        return None if abs(times - 1) < 0.05 else f"Yours grows from {times:.3g} times that on.{nearly(times)}"
 
     def over():
         """A wide swing is harder to feed than a small one: the moment turns over only from a2 on, a tenth to a third above a1."""
@@ -191,7 +197,7 @@ def critical(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         if second < 1.03 * first:
             return "Your two currents are the same. Between them the moment neither rests nor turns over: look at m there for a while."
         times = second / _turns(alpha, Hk, Ms)
-        return None if abs(times - 1) < 0.06 else f"Your second current is {second / first:.3g} times the first; here it should be {second / first / times:.3g} times."
+        return None if abs(times - 1) < 0.06 else f"Your second current is {second / first:.3g} times the first; here it should be {second / first / times:.3g} times.{nearly(times)}"
 
     def elsewhere():
         """In a layer with more damping and less magnetization both currents are again what feeds a small swing and the widest one."""

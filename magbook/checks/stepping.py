@@ -7,7 +7,7 @@ from scipy import integrate as scipys
 
 from .. import llg
 from ..film import PERMALLOY, unit
-from ._check import Stopped, call, generator, grade
+from ._check import Stopped, call, generator, grade, ours
 
 GAMMA = PERMALLOY["gamma0"]
 
@@ -28,6 +28,7 @@ def _counted(rate, most=100_000):
     return noting, asked
 
 
+@ours
 def _damped(m0, H, alpha, t):
     """The closed form of a damped precession: the moment (nt, 3) at the times t, in a constant field H (3,) in A/m."""
     size = np.linalg.norm(H)
@@ -87,6 +88,8 @@ def step(f: Callable, *, points: float = 4, seed: int = 0) -> float:
             return None
         if np.abs(new).max() < 1e-3 * np.abs(y).max():
             return "Yours returns next to nothing: is it only what is added to y?"
+        if abs(np.linalg.norm(new) - 1) < 1e-9:
+            return "Yours brings y to length one. A step is for any equation, and this y has another length."
         if np.abs(moved).max() > 100 * size:
             return "Yours leaps, however short the step."
         return f"Yours moves it by {np.sum(moved * rate(0, y)) / np.sum(rate(0, y)**2):.3g} times that."
@@ -212,6 +215,7 @@ def precession(f: Callable, *, points: float = 4, seed: int = 0) -> float:
         if off < 1e-4 * slack:
             return None
         for words, other in (("It goes around the other way", _damped(m0, -H, -alpha, t)),
+                             ("It goes around the other way, and away from the field: both signs are wrong, or H is -H", _damped(m0, -H, alpha, t)),
                              ("Damping drives it away from the field", _damped(m0, H, -alpha, t)),
                              ("The factor 1/(1 + alpha^2) is missing", _damped(m0, H, alpha, t * (1 + alpha**2))),
                              ("It is not damped", _damped(m0, H, 0.0, t)), ("It never moves", np.tile(m0, (len(t), 1)))):
