@@ -139,6 +139,12 @@ class Driven(Dynamics):
         """The predictor, from a latent state (n, latent) and mu0*H in T (n, 2), the mean over `every`, to the next latent state."""
         return {"predictor": step(self.network, self.parities)}
 
+    def parts(self) -> dict:
+        """Weights and biases of the layers in turn, with all scales in them; parities and leading (2,), the coefficients whose signs tell the
+        images apart, or None and zeros; and the readout."""
+        return {"weights": self._weights, "parities": self.parities, "leading": [0, 0] if self.parities is None else _leading(self.parities),
+                "readout": self.readout}
+
 
 def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0) -> keras.Sequential:
     """The network that steps, untrained, from (n, latent + 2) to (n, latent). scale: (latent,), what it divides latent states by."""
