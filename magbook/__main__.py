@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import applied, dataset, llg
 from .files import cache
@@ -42,7 +43,8 @@ def bench(args: argparse.Namespace) -> None:
 def learn(args: argparse.Namespace) -> None:
     """Make a driven model of a film, and a page that says how good it is; it resumes (an hour on two cores, minutes with --quick)."""
     a, b = (length / 2 for length in args.size[:2])
-    film = Film(tuple(args.size), tuple(args.cells), args.Ms, args.A, args.alpha, mask=(lambda x, y: (x / a)**2 + (y / b)**2 <= 1) if args.ellipse else None)
+    ellipse: Any = lambda x, y: (x / a)**2 + (y / b)**2 <= 1
+    film = Film(tuple(args.size), tuple(args.cells), args.Ms, args.A, args.alpha, mask=ellipse if args.ellipse else None)
     from .own import learn as make  # starts Keras
 
     make(film, args.out, args.fields, quick=args.quick, seed=args.seed, workers=args.workers)

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -45,7 +46,8 @@ def learn(film: Film, folder: str | Path, fields: float = 40e-3, *, quick: bool 
 
     _check_film(film)
     folder = as_path(folder, "folder")
-    number("fields", fields, "the largest mu0*H in T, from 1e-6 to 100, is", 1e-6, 100)
+    if number("fields", fields, "the largest mu0*H in T is") > 10 or fields < 1e-6:
+        raise ValueError(f"fields: got {fields:g}; the largest mu0*H in T, from 1e-06 to 10, is needed. Was it given in mT?")
     check_counts(0, seed=seed)
     if unknown := sorted(options.keys() - FULL.keys()):
         raise TypeError(f"options: got {', '.join(unknown)}; {', '.join(FULL)} are known")
@@ -184,28 +186,31 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
 
     signals: n of them. c (n, nt, latent), fields (n, nt, 2), mean (n, nt, 3): of these runs, as `latents` gives them.
     Keys: "errors", of the film average over a run, for each kind a list of n; "ends right", the share of runs that end with the moment on the right
-    side along the longer edge; "seconds", CPU time for 1 ns; "runs": the worst and the median one of the model, each with t, field, solver and model.
+    side along the longer edge; "seconds", CPU time for 1 ns; "run away", how many of the model's leave twice the range of its training, see
+    `ReducedOrderModel.rollout`, which counts as an error of 2 from there on; "runs": the worst and the median one of the model, each with t, field, solver and model.
     """
     film, nt = instance("rom", rom, ReducedOrderModel).film, array("mean", mean, "(n, nt, 3)").shape[1]
     first = array("c", c, f"(n, nt, {rom.latent})")[:, :1]
     signals = listed("signals", signals, "a list of signals")
-    with np.errstate(over="ignore", invalid="ignore"):
-        model = rom.dynamics.averages(rom.dynamics.rollout(first, array("fields", fields, "(n, nt, 2)")))
-    answers = {"the model": np.clip(np.nan_to_num(model, nan=1.0), -1, 1)}  # one that runs away is as wrong as can be, and no more
-    grids = rivals(film)
-    for name, grid in grids.items():
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # of runs that run away: they are NaN from there on, and count as wrong
+        model = rom.dynamics.averages(rom.rollout(first, array("fields", fields, "(n, nt, 2)")))
+        costs = seconds(rom, rivals(film) | {f"solver, {film.nx} x {film.ny}": film})
+    answers = {"the model": model}
+    for name, grid in rivals(film).items():
         answers[name] = np.array([llg.simulate(one, grid, duration=(nt - 1) * rom.every, progress=False).mean
                                   for one in bar(signals, desc=name, unit="run", show=progress)])
     answers["the start, held"] = np.repeat(mean[:, :1], nt, axis=1)
-    errors = {name: metrics.film_average_error(one[:, 1:], mean[:, 1:]) for name, one in answers.items()}
+    off = {name: np.nan_to_num(np.abs(one - mean), nan=2.0)[:, 1:] for name, one in answers.items()}
+    errors = {name: np.minimum(one, 2.0).mean(axis=(1, 2)) for name, one in off.items()}
     along = int(film.size[1] > film.size[0])
     order = np.argsort(errors["the model"])
     shown = {"worst": int(order[-1]), "median": int(order[(len(order) - 1) // 2])}
     return {"errors": {name: one.tolist() for name, one in errors.items()},
             "ends right": {name: float(np.mean(np.sign(one[:, -1, along]) == np.sign(mean[:, -1, along]))) for name, one in answers.items()},
-            "seconds": seconds(rom, grids | {f"solver, {film.nx} x {film.ny}": film}),
+            "seconds": costs, "run away": int(np.isnan(model).any(axis=(1, 2)).sum()),
             "runs": {name: {"text": repr(signals[i]), "t": (np.arange(nt) * rom.every).tolist(), "field": np.asarray(fields[i], float).tolist(),
-                            "solver": np.asarray(mean[i], float).tolist(), "model": np.asarray(answers["the model"][i], float).tolist()} for name, i in shown.items()}}
+                            "solver": np.asarray(mean[i], float).tolist(), "model": [[None if np.isnan(v) else float(v) for v in row] for row in model[i]]} for name, i in shown.items()}}
 
 
 def seconds(rom: ReducedOrderModel, grids: dict[str, Film], name: str = "the model", n: int = 100) -> dict[str, float]:

@@ -16,17 +16,17 @@ from .text import rounded
 WIDTH, LEFT, RIGHT = 640, 68, 14
 """Of a chart, and of its margins, in units of its picture."""
 
-STYLE = f"""
-:root {{ color-scheme: light dark; --ink: #222; --paper: #fff; --line: #0002; --soft: #666 }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #ddd; --paper: #121212; --line: #fff3; --soft: #aaa }} }}
-body {{ font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; color: var(--ink); background: var(--paper); max-width: 46rem; margin: 0 auto; padding: 1rem }}
-h1 {{ font-size: 1.5rem; line-height: 1.2 }} h2 {{ font-size: 1.15rem; margin: 2rem 0 .5rem }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }} th, td {{ padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }}
-th:first-child, .facts td {{ text-align: left; font-weight: normal }} .scroll {{ overflow-x: auto }} tr.first {{ font-weight: bold }} tr.first th:first-child {{ font-weight: bold }}
-figure {{ margin: 1rem 0 }} svg {{ display: block; width: 100%; height: auto }} svg text {{ font-size: 12.5px; fill: var(--soft) }} figcaption, .small {{ font-size: .88rem; color: var(--soft) }}
-pre {{ overflow-x: auto; padding: .6rem; border: 1px solid var(--line); font-size: .85rem }} code {{ overflow-wrap: anywhere }}
-.key {{ display: inline-block; width: 1.2em; height: .3em; vertical-align: middle; margin: 0 .2em 0 .7em }}
-@media (max-width: 30rem) {{ body {{ padding: .6rem }} svg text {{ font-size: 19px }} th, td {{ padding: .25rem .35rem; font-size: .85rem }} }}
+STYLE = """
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #0002; --soft: #666 }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #121212; --line: #fff3; --soft: #aaa } }
+body { font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; color: var(--ink); background: var(--paper); max-width: 46rem; margin: 0 auto; padding: 1rem }
+h1 { font-size: 1.5rem; line-height: 1.2 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums } th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top }
+th:first-child, .facts td { text-align: left; font-weight: normal } .scroll { overflow-x: auto } tr.first { font-weight: bold } tr.first th:first-child { font-weight: bold }
+figure { margin: 1rem 0 } svg { display: block; width: 100%; height: auto } svg text { font-size: 12.5px; fill: var(--soft) } figcaption, .small { font-size: .88rem; color: var(--soft) }
+pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); font-size: .85rem } code { overflow-wrap: anywhere }
+.key { display: inline-block; width: 1.2em; height: .3em; vertical-align: middle; margin: 0 .2em 0 .7em }
+@media (max-width: 30rem) { body { padding: .6rem } svg text { font-size: 19px } th, td { padding: .25rem .35rem; font-size: .85rem } }
 """
 
 
@@ -40,7 +40,8 @@ def page(rom: ReducedOrderModel, found: dict[str, Any]) -> str:
         f"<h1>{title}</h1>",
         f"<p>On {len(ours)} runs of {1e9 * settings['duration']:g} ns that it never saw, the film average of this model is off by <strong>{rounded(np.median(ours))}</strong> in the median, by "
         f"{rounded(np.quantile(ours, 0.95))} at the 95th percentile and by {rounded(ours.max())} in the worst, where 2 would be the opposite of the truth. The truth is the solver on "
-        f"{film.nx} × {film.ny} cells.{' So few runs say little of the rare bad ones.' if len(ours) < 30 else ''}</p>",
+        f"{film.nx} × {film.ny} cells.{' So few runs say little of the rare bad ones.' if len(ours) < 30 else ''}"
+        + (f" <strong>{found['run away']} of them run away</strong>: they leave the range of the training, and count as an error of 2 from there on." if found["run away"] else "") + "</p>",
         "<h2>How wrong, beside simpler answers</h2>", _errors(found),
         "<p class=small>Film average: mean of the absolute error of m<sub>x</sub>, m<sub>y</sub>, m<sub>z</sub> over a run. Ends right: with the moment on the right side along the longer edge. "
         "CPU ms: for the film averages of 1 ns in a constant field, on one core of the machine that made this page.</p>",
@@ -119,7 +120,7 @@ def _ticks(low, high, most=6):
 def _panel(x, lines, top, height, name, label_x=""):
     """A panel of a chart: lines (y, colour, width, opacity) over x, its axes, in SVG."""
     everything = np.concatenate([y for y, *_ in lines])
-    low, high = float(everything.min()), float(everything.max())
+    low, high = float(np.nanmin(everything)), float(np.nanmax(everything))
     low, high = (low - 0.06 * (high - low), high + 0.06 * (high - low)) if high > low else (low - 1, high + 1)
     px = lambda v: LEFT + (v - x[0]) / (x[-1] - x[0]) * (WIDTH - LEFT - RIGHT)
     py = lambda v: top + (high - v) / (high - low) * height
@@ -130,7 +131,7 @@ def _panel(x, lines, top, height, name, label_x=""):
         parts += [f'<text x="{WIDTH - RIGHT}" y="{top + height + 42}" text-anchor="end">{label_x}</text>']
     parts += [f'<text x="{LEFT}" y="{top - 7}">{name}</text>']
     for y, color, width, opacity in lines:
-        points = " ".join(f"{px(a):.1f},{py(b):.1f}" for a, b in zip(x, y))
+        points = " ".join(f"{px(a):.1f},{py(b):.1f}" for a, b in zip(x, y) if np.isfinite(b))  # one that ran away ends
         parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{width}" stroke-opacity="{opacity}" stroke-linejoin="round"/>')
     return "".join(parts)
 
@@ -141,11 +142,11 @@ def _svg(height, parts, what):
 
 def _run(run):
     """A run: its field, and the film averages of the solver and of the model."""
-    t, (field, solver, model) = 1e9 * np.array(run["t"]), (np.array(run[name]) for name in ("field", "solver", "model"))
+    t, (field, solver, model) = 1e9 * np.array(run["t"]), (np.array(run[name], float) for name in ("field", "solver", "model"))
     of = list(COMPONENTS.values())
     panels = _panel(t[1:], [(1e3 * field[1:, k], of[k], 1.6, 1) for k in range(2)], 24, 76, "field (mT)")
     panels += _panel(t, [(solver[:, k], of[k], 6, 0.35) for k in range(3)] + [(model[:, k], of[k], 1.6, 1) for k in range(3)], 134, 236, "film average", "t (ns)")
-    off = np.abs(model - solver)[1:].mean()
+    off = np.nan_to_num(np.abs(model - solver), nan=2.0)[1:].mean()
     keys = "".join(f'<span class=key style="background:{color}"></span>{name}' for name, color in COMPONENTS.items())
     return (f"<figure>{_svg(418, panels, f'Film averages of the solver and the model against time; they differ by {off:.2g} in the mean')}"
             f"<figcaption>Thick and pale: the solver. Thin: the model. Off by {rounded(off)}. {keys}<details><summary>the signal</summary>{html.escape(run['text'])}</details></figcaption></figure>")
