@@ -16,8 +16,8 @@ from magbook.film import Film
 
 FILM = Film((96e-9, 32e-9, 5e-9), (24, 8))
 ELLIPSE = FILM.replace(mask=lambda x, y: (x / 48e-9)**2 + (y / 16e-9)**2 <= 1)
-TINY = dict(runs=10, duration=2e-10, latent=8, widths=(16,), progress=False, stages=[
-    dict(steps=1, epochs=2, updates=20, batch=16, learning_rate=3e-3), dict(steps=3, epochs=3, updates=10, batch=16, learning_rate=1e-3)])
+TINY = dict(runs=10, duration=2e-10, latent=8, widths=(32,), progress=False, stages=[
+    dict(steps=1, epochs=3, updates=100, batch=32, learning_rate=5e-3), dict(steps=3, epochs=3, updates=50, batch=32, learning_rate=2e-3)])
 
 
 class Threads(concurrent.futures.ThreadPoolExecutor):
@@ -84,7 +84,8 @@ def test_it_is_judged_on_a_run_that_no_training_saw(undisturbed):
     coarse = llg.simulate(signal, FILM.replace(cells=(12, 4)), duration=2e-10, progress=False).mean[1:]
     answers = {"the model": rom.averages(signal, duration=2e-10)[1:], "solver, 12 x 4": coarse, "the start, held": llg.s_state(FILM).mean(axis=(0, 1))}
     for name, answer in answers.items():
-        np.testing.assert_allclose(found["errors"][name], [np.abs(answer - truth).mean()], atol=2e-5)
+        np.testing.assert_allclose(found["errors"][name], [np.nan_to_num(np.abs(answer - truth), nan=2.0).mean()], atol=2e-5)
+    assert found["run away"] == 0
     assert list(found["errors"]) == ["the model", "solver, 12 x 4", "solver, 6 x 2", "one moment", "the start, held"]
     np.testing.assert_allclose(found["runs"]["worst"]["field"][1:], applied.means(signal, np.arange(21) * 1e-11)[:, :2], atol=1e-9)
     assert all(0 < value < 10 for value in found["seconds"].values())
@@ -127,7 +128,7 @@ def test_it_goes_on_wherever_it_was_stopped(undisturbed, monkeypatch, tmp_path):
     saved = []
     save = training._save_weights
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "_save_weights", lambda model, path: stop() if len(saved) > 4 else saved.append(save(model, path)))
+        patch.setattr(training, "_save_weights", lambda model, path: stop() if len(saved) > 6 else saved.append(save(model, path)))
         learn(folder)
     assert (folder / "training" / "0-1-steps" / "history.json").exists() and not (folder / "model.npz").exists()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -206,6 +207,7 @@ def test_components_of_an_ellipse_stay_inside():
         np.testing.assert_allclose(driven.image(whole, x, y), signs[:, None, None, None] * whole, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_of_an_ellipse(ellipse):
     folder, rom = ellipse
     assert rom.film == ELLIPSE and 0.7 < rom.film.inside.mean() < 0.85
@@ -267,7 +269,7 @@ def test_the_page_says_how_good_the_model_is(undisturbed):
     (error,) = found["errors"]["the model"]
     assert f"off by {error:.2g} in the median" in words
     for what in ("96 × 32 × 5 nm", "24 × 8, of 4 × 4 nm", "800000 A/m", "10 of 0.2 ns", "up to 30 mT", "8 principal components", "solver, 12 x 4",
-                 "one moment", "the start, held", "70 updates", "ahead 1, 3 steps", "The worst unseen run"):
+                 "one moment", "the start, held", "450 updates", "ahead 1, 3 steps", "The worst unseen run"):
         assert what in words, what
 
 
