@@ -309,13 +309,14 @@ def rollout_errors(dynamics: Dynamics, latents: np.ndarray, fields: np.ndarray, 
 
 def check_stages(stages: Sequence[dict], nt: int) -> Sequence[dict]:
     """The stages of a training on trajectories of nt states, if they are such. Raises ValueError or TypeError that begins with `stages`."""
+    check_counts(nt=nt)
     names = set(STAGES[0])
     for stage in listed("stages", stages, "a list of dictionaries"):
         if not (isinstance(stage, dict) and set(stage) == names):
             raise ValueError(f"stages: got {said(stage)}; a dictionary of {', '.join(sorted(names))} is needed")
         training.check_options(**stage)
         if not stage["steps"] < nt:
-            raise ValueError(f"stages: got {stage['steps']} steps; trajectories of {nt} states allow at most {nt - 1}")
+            raise ValueError(f"stages: got {stage['steps']} steps; trajectories of nt = {nt} states allow at most {nt - 1}")
     return stages
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from . import applied, dataset, driven, llg, metrics, training
-from ._arguments import array, check_counts, instance, listed, number, truth
+from ._arguments import array, check_counts, instance, listed, number, said, truth
 from ._progress import bar
 from .files import alone, as_path, atomic, keep
 from .film import Film
@@ -69,10 +69,10 @@ def learn(film: Film, folder: str | Path, fields: float = 40e-3, *, quick: bool 
         known = keep(folder / "latents.npz", partial(latents, data, whole, film, progress))
         if not model.exists():
             (c, b), validation = ((known["c"][parts[name]], known["fields"][parts[name]]) for name in ("train", "validation"))
-            dynamics, history = driven.train(c, b, validation, parities, readout(whole, film), folder / "training", widths=tuple(made["widths"]),
+            dynamics, history = driven.train(c, b, validation, parities, _readout(whole, film), folder / "training", widths=tuple(made["widths"]),
                                              stages=made["stages"], seed=seed, field_scale=fields / 2, progress=progress)
             info = {"made by": "magbook.learn", "settings": settings, "version": __version__, "training seconds": sum(row["seconds"] for row in history)}
-            assemble(dynamics, whole, film, fields, c, known["held"][parts["train"]], info).save(model)
+            assemble(dynamics, whole, film, fields, np.abs(c).max(), np.quantile(known["held"][parts["train"]], 0.99), info).save(model)
         rom = ReducedOrderModel.load(model)
         unseen = parts["test"]
         found = evaluate(rom, [signals[i] for i in unseen], known["c"][unseen], known["fields"][unseen], known["mean"][unseen], progress)
@@ -125,9 +125,8 @@ def _components(data, train, film, latent):
     return {"whole": whole * film.inside[..., None].astype(whole.dtype), "parities": parities}
 
 
-def readout(whole: np.ndarray, film: Film) -> np.ndarray:
+def _readout(whole, film):
     """What a latent state is multiplied by for its film average, (k, 3), of components (k, ny, nx, 3)."""
-    whole = array("whole", whole, "(k, ny, nx, 3)", ny=instance("film", film, Film).ny, nx=film.nx)
     return whole[:, film.inside].mean(axis=1)
 
 
@@ -152,15 +151,14 @@ def latents(data: xr.Dataset, whole: np.ndarray, film: Film, progress: bool = Tr
     return {"c": c, "mean": mean, "held": held, "fields": np.pad(data["between"].values[..., :2], ((0, 0), (1, 0), (0, 0))).astype(np.float32)}
 
 
-def assemble(dynamics: driven.Driven, whole: np.ndarray, film: Film, fields: float, c: np.ndarray, held: np.ndarray, info: dict) -> ReducedOrderModel:
-    """A trained `driven.Driven` with encoder and decoder of its components, and what it knows of its training.
+def assemble(dynamics: driven.Driven, whole: np.ndarray, film: Film, fields: float, largest: float, held: float, info: dict) -> ReducedOrderModel:
+    """A trained `driven.Driven` with encoder and decoder of its components (k, ny, nx, 3), and what it knows of its training.
 
-    whole: components (k, ny, nx, 3). fields: largest mu0*H in T. c: latent states of the training runs. held: (n,), see `latents`. info: how it was made.
+    fields: largest mu0*H in T. largest, held, info: as `ReducedOrderModel` takes them.
     """
-    instance("dynamics", dynamics, driven.Driven)
     encoder, decoder = driven.networks(whole)
-    return ReducedOrderModel(encoder, decoder, dynamics, largest=np.abs(array("c", c, finite=True)).max(), held=np.quantile(array("held", held, "(n,)"), 0.99),
-                             film=film, fan={"angle": 0.0, "opening": 360.0, "strength": [0.0, number("fields", fields)]}, info=info)
+    return ReducedOrderModel(encoder, decoder, instance("dynamics", dynamics, driven.Driven), largest=largest, held=held, film=film,
+                             fan={"angle": 0.0, "opening": 360.0, "strength": [0.0, number("fields", fields)]}, info=info)
 
 
 # ---------------------------------------------------------------------------- what it is judged by
@@ -175,29 +173,33 @@ def coarser(film: Film, n: int) -> Film:
     return film.replace(cells=(film.nx // n, film.ny // n), mask=shares >= 0.5)
 
 
-def rivals(film: Film) -> dict[str, Film]:
+def _rivals(film):
     """What a model of a film is measured against, by name: the solver on half and on a quarter of the cells each way, and on a single one."""
-    found = [coarser(film, n) for n in (2, 4) if not (instance("film", film, Film).nx % n or film.ny % n)]
+    found = [coarser(film, n) for n in (2, 4) if not (film.nx % n or film.ny % n)]
     return {f"solver, {one.nx} x {one.ny}": one for one in found if one.nx * one.ny > 1} | {"one moment": film.replace(cells=(1, 1), mask=None)}
 
 
 def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: np.ndarray, mean: np.ndarray, progress: bool = True) -> dict[str, Any]:
-    """Errors of a driven model and of its `rivals` on unseen runs from the S-state: plain numbers, for a file.
+    """Errors of a driven model and of its rivals, the solver on fewer cells and a start that is held, on unseen runs from the S-state: plain numbers, for a file.
 
     signals: n of them. c (n, nt, latent), fields (n, nt, 2), mean (n, nt, 3): of these runs, as `latents` gives them.
     Keys: "errors", of the film average over a run, for each kind a list of n; "ends right", the share of runs that end with the moment on the right
     side along the longer edge; "seconds", CPU time for 1 ns; "run away", how many of the model's leave twice the range of its training, see
     `ReducedOrderModel.rollout`, which counts as an error of 2 from there on; "runs": the worst and the median one of the model, each with t, field, solver and model.
     """
-    film, nt = instance("rom", rom, ReducedOrderModel).film, array("mean", mean, "(n, nt, 3)").shape[1]
-    first = array("c", c, f"(n, nt, {rom.latent})")[:, :1]
-    signals = listed("signals", signals, "a list of signals")
+    film, signals = instance("rom", rom, ReducedOrderModel).film, listed("signals", signals, "a list of signals")
+    if not signals or not all(map(callable, signals)):
+        raise TypeError(f"signals: got {said(signals)}; a list of signals of `applied` is needed")
+    mean = array("mean", mean, "(n, nt, 3)", n=len(signals))
+    nt = mean.shape[1]
+    first = array("c", c, "(n, nt, latent)", n=len(signals), latent=rom.latent)[:, :1]
+    fields = array("fields", fields, "(n, nt, 2)", n=len(signals), nt=nt)
     with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # of runs that run away: they are NaN from there on, and count as wrong
-        model = rom.dynamics.averages(rom.rollout(first, array("fields", fields, "(n, nt, 2)")))
-        costs = seconds(rom, rivals(film) | {f"solver, {film.nx} x {film.ny}": film})
+        model = rom.dynamics.averages(rom.rollout(first, fields))
+        costs = seconds(rom, _rivals(film) | {f"solver, {film.nx} x {film.ny}": film})
     answers = {"the model": model}
-    for name, grid in rivals(film).items():
+    for name, grid in _rivals(film).items():
         answers[name] = np.array([llg.simulate(one, grid, duration=(nt - 1) * rom.every, progress=False).mean
                                   for one in bar(signals, desc=name, unit="run", show=progress)])
     answers["the start, held"] = np.repeat(mean[:, :1], nt, axis=1)
@@ -216,6 +218,8 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
 def seconds(rom: ReducedOrderModel, grids: dict[str, Film], name: str = "the model", n: int = 100) -> dict[str, float]:
     """CPU seconds for 1 ns in a constant field, the best of five: of a model, for the film averages of one field, of each of n at once and for all states,
     and of the solver on other grids, by their names. name: the model's."""
+    for film in instance("grids", grids, dict).values():
+        instance("grids", film, Film)
     many = applied.fan(n, seed=2022, angle=0.0, opening=360.0, strength=instance("rom", rom, ReducedOrderModel).fan["strength"])
 
     def best(function, count=1):

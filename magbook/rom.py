@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import applied, fmu, llg
+from . import _fmu, applied, llg
 from ._arguments import array, instance, listed, said, truth
 from ._keras import keras
 from ._progress import bar
@@ -439,7 +439,7 @@ class ReducedOrderModel:
         if parts is None:
             raise ValueError(f"dynamics: {type(self.dynamics).__name__} cannot be written as a unit; a driven model, such as load_rom('driven'), is needed")
         first = self._encoded(llg.s_state(self.film) if start is None else self.film.state(start, "start"))
-        fmu.write(path, parts, first[0], self.every, f"Film average of a magnetic film, {' x '.join(f'{1e9 * s:g}' for s in self.film.size)} nm, in a field")
+        _fmu.write(path, parts, first[0], self.every, f"Film average of a magnetic film, {' x '.join(f'{1e9 * s:g}' for s in self.film.size)} nm, in a field")
 
 
 # ---------------------------------------------------------------------------- models by name

@@ -58,7 +58,8 @@ def train_driven() -> None:
     round_weights(dynamics.network)
     info = {"settings": {"stages": driven.STAGES, "widths": driven.WIDTHS} | TRAINING, "data": {"driven": dataset.SETS["driven"]},
             "command": "python -m magbook train-driven", "version": __version__}
-    rom = own.assemble(driven.Driven(dynamics.network, parities, readout), whole, COARSE, 45e-3, c, data["held"][parts["train"]], info)
+    rom = own.assemble(driven.Driven(dynamics.network, parities, readout), whole, COARSE, 45e-3, np.abs(c).max(),
+                       np.quantile(data["held"][parts["train"]], 0.99), info)
     rom.save(DATA / "rom_driven.npz", half=True)
 
 

@@ -31,8 +31,12 @@ pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); font-size
 
 
 def page(rom: ReducedOrderModel, found: dict[str, Any]) -> str:
-    """The page as text. rom: a model that `own.learn` made. found: what `own.evaluate` says of it."""
-    film, settings = instance("rom", rom, ReducedOrderModel).film, instance("found", found, dict) and rom.info["settings"]
+    """The page as text. rom: a model that `own.learn` made. found: what `own.evaluate` says of it. Raises ValueError for others."""
+    film, settings = instance("rom", rom, ReducedOrderModel).film, rom.info.get("settings", {})
+    if "training seconds" not in rom.info:
+        raise ValueError("rom: it is not of `own.learn`, and does not say what it was trained on")
+    if missing := {"errors", "ends right", "seconds", "run away", "runs"} - instance("found", found, dict).keys():
+        raise ValueError(f"found: got a dictionary without {', '.join(sorted(missing))}; what `own.evaluate` gives is needed")
     size = " × ".join(f"{1e9 * length:g}" for length in film.size)
     ours = np.array(found["errors"]["the model"])
     title = f"A driven model of a film of {size} nm"

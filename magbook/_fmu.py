@@ -1,6 +1,6 @@
 """A model as a functional mock-up unit, for circuit simulators and controllers: FMI 2.0, co-simulation. Chapter 8.
 
-The unit is a zip file: a description in XML, the model as C, `fmu.c`, with its numbers in a header, and the same compiled for this machine. It needs no Python.
+The unit is a zip file: a description in XML, the model as C, `_fmu.c`, with its numbers in a header, and the same compiled for this machine. It needs no Python.
 Modelica Association, Functional Mock-up Interface 2.0.4 (2022).
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 from ._arguments import said
 from .files import as_path, atomic
 
-SOURCE = Path(__file__).with_name("fmu.c")
+SOURCE = Path(__file__).with_name("_fmu.c")
 """The unit in C, but for its numbers."""
 
 VARIABLES = {"hx": ("input", "T", "mu0 Hx, the applied field along x"), "hy": ("input", "T", "mu0 Hy, the applied field along y"),
