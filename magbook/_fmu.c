@@ -161,7 +161,8 @@ API(Status, fmi2GetString)(Component c, const Reference at[], size_t n, Text val
 API(Status, fmi2SetInteger)(Component c, const Reference at[], size_t n, const int values[]) { return n ? ERROR : OK; }
 API(Status, fmi2SetBoolean)(Component c, const Reference at[], size_t n, const Bool values[]) { return n ? ERROR : OK; }
 API(Status, fmi2SetString)(Component c, const Reference at[], size_t n, const Text values[]) { return n ? ERROR : OK; }
-API(Status, fmi2GetDirectionalDerivative)(Component c, const Reference of[], size_t m, const Reference by[], size_t n, const double d[], double out[]) { return ERROR; }
+API(Status, fmi2GetDirectionalDerivative)(Component c, const Reference of[], size_t m, const Reference by[], size_t n, const double d[],
+                                          double out[]) { return ERROR; }
 API(Status, fmi2SetRealInputDerivatives)(Component c, const Reference at[], size_t n, const int order[], const double values[]) { return ERROR; }
 API(Status, fmi2GetRealOutputDerivatives)(Component c, const Reference at[], size_t n, const int order[], double values[]) { return ERROR; }
 API(Status, fmi2CancelStep)(Component c) { return ERROR; }

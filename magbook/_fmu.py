@@ -1,6 +1,7 @@
 """A model as a functional mock-up unit, for circuit simulators and controllers: FMI 2.0, co-simulation. Chapter 8.
 
-The unit is a zip file: a description in XML, the model as C, `_fmu.c`, with its numbers in a header, and the same compiled for this machine. It needs no Python.
+The unit is a zip file: a description in XML, the model as C, `_fmu.c`, with its numbers in a header, and the same compiled for this
+machine. It needs no Python.
 Modelica Association, Functional Mock-up Interface 2.0.4 (2022).
 """
 
@@ -66,10 +67,13 @@ def _header(parts, start, every):
     flips = (parities < 0).astype(int) if mirrored else np.zeros((latent, 2), int)
 
     def rows(values):
-        return "{" + ",".join(map(rows, values)) + "}" if np.ndim(values) else f"{values}" if np.asarray(values).dtype.kind == "i" else f"{float(values):.9e}f"
+        if np.ndim(values):
+            return "{" + ",".join(map(rows, values)) + "}"
+        return f"{values}" if np.asarray(values).dtype.kind == "i" else f"{float(values):.9e}f"
 
     return "\n".join([
-        f"#define LATENT {latent}", f"#define EVERY {every!r}", f"#define MIRRORED {int(mirrored)}", f"#define LAYERS {len(widths) - 1}", f"#define WIDEST {max(widths)}",
+        f"#define LATENT {latent}", f"#define EVERY {every!r}", f"#define MIRRORED {int(mirrored)}", f"#define LAYERS {len(widths) - 1}",
+        f"#define WIDEST {max(widths)}",
         f"static const int widths[] = {rows(np.array(widths))};", f"static const int leading[2] = {rows(np.array(parts['leading']))};",
         f"static const int flips[LATENT][2] = {rows(flips)};", f"static const float readout[LATENT][3] = {rows(readout)};",
         f"static const float start[LATENT] = {rows(start)};",
@@ -83,7 +87,7 @@ def _description(name, guid, every, about):
 
     variables = "\n".join(
         f'    <ScalarVariable name="{one}" valueReference="{k}" causality="{which}" variability="continuous" description={quoteattr(what)}'
-        + (' initial="calculated"' if which == "output" else "") + f'><Real unit="{unit}"' + (' start="0"' if which == "input" else "") + "/></ScalarVariable>"
+        + (f'><Real unit="{unit}" start="0"/>' if which == "input" else f' initial="calculated"><Real unit="{unit}"/>') + "</ScalarVariable>"
         for k, (one, (which, unit, what)) in enumerate(VARIABLES.items()))
     outputs = [k for k, (which, *_) in enumerate(VARIABLES.values(), 1) if which == "output"]
     unknowns = "".join(f'<Unknown index="{k}" dependencies=""/>' for k in outputs)

@@ -255,7 +255,9 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
 
         batches = partial(_windows, latents, fields, np.float32(noise) * scale, (seed, k), steps, updates, batch)
         settings = dict(network="driven", latents=latents.shape, data=training.fingerprint(latents, fields, test, test_fields, readout),
-                        stages=list(stages[:k + 1]), widths=widths, noise=noise, weight=weight, mirrored=parities is not None, seed=seed) | ({} if field_scale == FIELD_SCALE else {"field_scale": field_scale})
+                        stages=list(stages[:k + 1]), widths=widths, noise=noise, weight=weight, mirrored=parities is not None, seed=seed)
+        if field_scale != FIELD_SCALE:
+            settings["field_scale"] = field_scale
         history += training.fit(ahead, batches, validate, folder and as_path(folder) / f"{k}-{steps}-steps", epochs=epochs, settings=settings,
                                 callback=callback, progress=progress)
     return Driven(model, parities, readout, every), history

@@ -34,13 +34,14 @@ def learn(film: Film, folder: str | Path, fields: float = 40e-3, *, quick: bool 
           executor: Executor | None = None, progress: bool = True, **options: Any) -> ReducedOrderModel:
     """A driven model of a film: compute runs, reduce, train, and judge it on runs that it never saw; returns the `ReducedOrderModel`.
 
-    film: with an even number of cells each way, and a mask, if any, that is its own mirror image left-right and up-down, such as an ellipse. folder: what
-    everything is kept in: `model.npz`, which `load_rom` reads; `report.html`, a page that says how good it is; `evaluation.json`, its numbers; the runs,
-    a few GB of a fine film, and the training, which nothing needs once it is done. What was stopped or killed goes on where it was; what is done
-    is read. fields: largest mu0*H in T that the model shall know, in any direction in the plane.
+    film: with an even number of cells each way, and a mask, if any, that is its own mirror image left-right and up-down, such as an ellipse.
+    folder: what everything is kept in: `model.npz`, which `load_rom` reads; `report.html`, a page that says how good it is;
+    `evaluation.json`, its numbers; the runs, a few GB of a fine film, and the training, which nothing needs once it is done. What was stopped
+    or killed goes on where it was; what is done is read.
+    fields: largest mu0*H in T that the model shall know, in any direction in the plane.
     quick: a try in minutes, by `QUICK` in place of `FULL`; options: any of their parts, such as runs=200. seed: of signals and training.
     workers, executor: as `dataset.generate` takes them.
-    Raises ValueError or TypeError, naming the argument, also for a folder that holds something else, or a model of another film or made otherwise.
+    Raises ValueError or TypeError, naming the argument, also for a folder that holds something else, or a model of another film.
     """
     from . import __version__  # the package imports this module
 
@@ -165,7 +166,7 @@ def assemble(dynamics: driven.Driven, whole: np.ndarray, film: Film, fields: flo
 
 
 def coarser(film: Film, n: int) -> Film:
-    """The same film in n x n times fewer cells; a new cell is inside where half of the old ones are. Raises ValueError where n does not divide."""
+    """The same film in n x n times fewer cells; one is inside where half of the old ones are. Raises ValueError where n does not divide."""
     check_counts(n=n)
     if instance("film", film, Film).nx % n or film.ny % n:
         raise ValueError(f"n: got {n}, which does not divide {film.nx} x {film.ny} cells")
@@ -180,12 +181,13 @@ def _rivals(film):
 
 
 def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: np.ndarray, mean: np.ndarray, progress: bool = True) -> dict[str, Any]:
-    """Errors of a driven model and of its rivals, the solver on fewer cells and a start that is held, on unseen runs from the S-state: plain numbers, for a file.
+    """Errors of a driven model, of the solver on fewer cells and of a start that is held, on unseen runs from the S-state: plain numbers, for a file.
 
     signals: n of them. c (n, nt, latent), fields (n, nt, 2), mean (n, nt, 3): of these runs, as `latents` gives them.
-    Keys: "errors", of the film average over a run, for each kind a list of n; "ends right", the share of runs that end with the moment on the right
-    side along the longer edge; "seconds", CPU time for 1 ns; "run away", how many of the model's leave twice the range of its training, see
-    `ReducedOrderModel.rollout`, which counts as an error of 2 from there on; "runs": the worst and the median one of the model, each with t, field, solver and model.
+    Keys: "errors", of the film average over a run, for each kind a list of n; "ends right", the share of runs that end with the moment on the
+    right side along the longer edge; "seconds", CPU time for 1 ns; "run away", how many of the model's leave twice the range of its training,
+    see `ReducedOrderModel.rollout`, which counts as an error of 2 from there on; "runs": the worst and the median one of the model, each with
+    t, field, solver and model.
     """
     film, signals = instance("rom", rom, ReducedOrderModel).film, listed("signals", signals, "a list of signals")
     if not signals or not all(map(callable, signals)):
@@ -206,18 +208,21 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
     off = {name: np.nan_to_num(np.abs(one - mean), nan=2.0)[:, 1:] for name, one in answers.items()}
     errors = {name: np.minimum(one, 2.0).mean(axis=(1, 2)) for name, one in off.items()}
     along = int(film.size[1] > film.size[0])
-    order = np.argsort(errors["the model"])
-    shown = {"worst": int(order[-1]), "median": int(order[(len(order) - 1) // 2])}
-    return {"errors": {name: one.tolist() for name, one in errors.items()},
-            "ends right": {name: float(np.mean(np.sign(one[:, -1, along]) == np.sign(mean[:, -1, along]))) for name, one in answers.items()},
+    sides = {name: np.sign(one[:, -1, along]) == np.sign(mean[:, -1, along]) for name, one in answers.items()}
+    order, t = np.argsort(errors["the model"]), np.arange(nt) * rom.every
+
+    def run(i):
+        drawn = {"t": t, "field": fields[i], "solver": mean[i], "model": np.where(np.isnan(model[i]), None, model[i])}
+        return {"text": repr(signals[i]), **{name: values.tolist() for name, values in drawn.items()}}
+
+    return {"errors": {name: one.tolist() for name, one in errors.items()}, "ends right": {name: float(one.mean()) for name, one in sides.items()},
             "seconds": costs, "run away": int(np.isnan(model).any(axis=(1, 2)).sum()),
-            "runs": {name: {"text": repr(signals[i]), "t": (np.arange(nt) * rom.every).tolist(), "field": np.asarray(fields[i], float).tolist(),
-                            "solver": np.asarray(mean[i], float).tolist(), "model": [[None if np.isnan(v) else float(v) for v in row] for row in model[i]]} for name, i in shown.items()}}
+            "runs": {"worst": run(order[-1]), "median": run(order[(len(order) - 1) // 2])}}
 
 
 def seconds(rom: ReducedOrderModel, grids: dict[str, Film], name: str = "the model", n: int = 100) -> dict[str, float]:
-    """CPU seconds for 1 ns in a constant field, the best of five: of a model, for the film averages of one field, of each of n at once and for all states,
-    and of the solver on other grids, by their names. name: the model's."""
+    """CPU seconds for 1 ns in a constant field, the best of five: of a model, for the film averages of one field, of each of n at once and for
+    all states, and of the solver on other grids, by their names. name: the model's."""
     for film in instance("grids", grids, dict).values():
         instance("grids", film, Film)
     many = applied.fan(n, seed=2022, angle=0.0, opening=360.0, strength=instance("rom", rom, ReducedOrderModel).fan["strength"])
