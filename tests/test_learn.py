@@ -180,7 +180,7 @@ def test_films_that_have_no_mirror_planes(film, says, tmp_path):
 
 
 @pytest.mark.parametrize("changes, says", [
-    (dict(runs=9), "runs: got 9"), (dict(latent=0), "latent: got 0"), (dict(stages=driven.STAGES), "stages: got 32 steps; trajectories of 21"),
+    (dict(runs=9), "runs: got 9"), (dict(latent=0), "latent: got 0"), (dict(stages=driven.STAGES), "stages: got 32 steps; trajectories of nt = 21"),
     (dict(duration=-1e-9), "duration: got"), (dict(epochs=3), "options: got epochs; runs, duration"), (dict(widths=7), "widths: got 7")])
 def test_options_that_there_are_not(changes, says, tmp_path):
     with pytest.raises((ValueError, TypeError), match=f"^{re.escape(says)}"):
