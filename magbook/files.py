@@ -14,6 +14,8 @@ from typing import IO, Any
 import numpy as np
 import platformdirs
 
+from ._arguments import instance, said
+
 _HERE = Path(__file__).resolve().parent
 DATA = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent / "data"
 """The folder of small results that ship: beside the package in a checkout, inside it once installed."""
@@ -98,8 +100,10 @@ def alone(folder: Path) -> Iterator[None]:
 def keep(path: str | Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays by name, in an `.npz` file: read where it is there, else what a function returns, written whole or not at all."""
     path = as_path(path)
+    if not callable(make):
+        raise TypeError(f"make: got {said(make)}; a function that returns arrays by name is needed")
     if not path.exists():
-        made = make()
+        made = instance("make", make(), dict)
         with atomic(path) as file:
             np.savez(file, **made)  # type: ignore[arg-type]  # names are any but "file"
     with np.load(path, allow_pickle=False) as z:
