@@ -14,8 +14,6 @@ from typing import IO, Any
 import numpy as np
 import platformdirs
 
-from ._arguments import instance, said
-
 _HERE = Path(__file__).resolve().parent
 DATA = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent / "data"
 """The folder of small results that ship: beside the package in a checkout, inside it once installed."""
@@ -101,9 +99,11 @@ def keep(path: str | Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[st
     """Arrays by name, in an `.npz` file: read where it is there, else what a function returns, written whole or not at all."""
     path = as_path(path)
     if not callable(make):
-        raise TypeError(f"make: got {said(make)}; a function that returns arrays by name is needed")
+        raise TypeError(f"make: got {make!r:.100}; a function that returns arrays by name is needed")
     if not path.exists():
-        made = instance("make", make(), dict)
+        made = make()
+        if not isinstance(made, dict):
+            raise TypeError(f"make: it returned {made!r:.100}; arrays by name are needed")
         with atomic(path) as file:
             np.savez(file, **made)  # type: ignore[arg-type]  # names are any but "file"
     with np.load(path, allow_pickle=False) as z:
