@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 _LATER = {module.name: prefix + module.name for folder, prefix in (("", "."), ("show", ".show."))
           for module in pkgutil.iter_modules([str(Path(__file__).parent / folder)])
           if not module.name.startswith("_") and module.name not in globals()}
-_FROM = {"Explorer": ".show.explorer", "ReducedOrderModel": ".rom", "load_rom": ".rom",
+_FROM = {"Explorer": ".show.explorer", "ReducedOrderModel": ".rom", "learn": ".own", "load_rom": ".rom",
          **dict.fromkeys(("drawing", "say", "table"), ".show.text")}
 
 __all__ = ["PERMALLOY", "Film", "Trajectory", "applied", "dataset", "demag", "energies", "files", "film", "llg", "metrics", "multirate", "ovf",

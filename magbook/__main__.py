@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import applied, dataset, llg
 from .files import cache
-from .film import Film
+from .film import PERMALLOY, Film
 
 
 def generate(args: argparse.Namespace) -> None:
@@ -37,6 +38,17 @@ def bench(args: argparse.Namespace) -> None:
     from .bench import main as measure
 
     measure(args.fidimag_duration)
+
+
+def learn(args: argparse.Namespace) -> None:
+    """Make a driven model of a film, and a page that says how good it is; it resumes (an hour on two cores, minutes with --quick)."""
+    a, b = (length / 2 for length in args.size[:2])
+    ellipse: Any = lambda x, y: (x / a)**2 + (y / b)**2 <= 1
+    film = Film(tuple(args.size), tuple(args.cells), args.Ms, args.A, args.alpha, mask=ellipse if args.ellipse else None)
+    from .own import learn as make  # starts Keras
+
+    make(film, args.out, args.fields, quick=args.quick, seed=args.seed, workers=args.workers)
+    print(f"{Path(args.out) / 'model.npz'} is the model; {Path(args.out) / 'report.html'} says how good it is.")
 
 
 def course(args: argparse.Namespace) -> None:
@@ -98,6 +110,17 @@ def main(argv: list[str] | None = None) -> None:
     sub.add_argument("--out", help="folder; needed for any other than the paper's data set, which goes into the cache")
     sub = add(bench, "bench", bench.__doc__)
     sub.add_argument("--fidimag-duration", type=float, default=1e-9, help="s that fidimag runs for, if installed")
+    sub = add(learn, "learn", learn.__doc__)
+    sub.add_argument("--size", type=float, nargs=3, required=True, metavar=("LX", "LY", "T"), help="length, width and thickness in m")
+    sub.add_argument("--cells", type=int, nargs=2, required=True, metavar=("NX", "NY"), help="even numbers")
+    for name, what in (("Ms", "saturation magnetization in A/m"), ("A", "exchange constant in J/m"), ("alpha", "Gilbert damping")):
+        sub.add_argument(f"--{name}", type=float, default=PERMALLOY[name], help=what)
+    sub.add_argument("--fields", type=float, default=40e-3, help="largest mu0*H in T that the model shall know")
+    sub.add_argument("--out", required=True, help="folder for all that is made")
+    sub.add_argument("--ellipse", action="store_true", help="the ellipse in this rectangle")
+    sub.add_argument("--quick", action="store_true", help="fewer runs and a shorter training")
+    sub.add_argument("--seed", type=int, default=0, help="of the runs' fields and of the training")
+    sub.add_argument("--workers", type=int, help="processes that run the solver; one a core if not given")
     sub = add(course, "course", course.__doc__)
     sub.add_argument("folder", help="a new folder")
     sub.add_argument("--seed", type=int, help="of the hidden checks, which students must not know; drawn if not given")
@@ -106,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     sub.add_argument("--book", default="", help="where the book is published, for links to its chapters")
     sub = add(reproduce, "reproduce", reproduce.__doc__)
     sub.add_argument("--dry-run", action="store_true", help="only say what would run, and why")
-    if argv[:1] not in (["generate"], ["bench"], ["course"]):  # the others start Keras, which takes seconds
+    if argv[:1] not in (["generate"], ["bench"], ["learn"], ["course"]):  # the others start Keras, which takes seconds
         from .made import COMMANDS
 
         for name, made in COMMANDS.items():

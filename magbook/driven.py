@@ -139,15 +139,23 @@ class Driven(Dynamics):
         """The predictor, from a latent state (n, latent) and mu0*H in T (n, 2), the mean over `every`, to the next latent state."""
         return {"predictor": step(self.network, self.parities)}
 
+    def parts(self) -> dict:
+        """Weights and biases of the layers in turn, with all scales in them; parities and leading (2,), the coefficients whose signs tell the
+        images apart, or None and zeros; and the readout."""
+        return {"weights": self._weights, "parities": self.parities, "leading": [0, 0] if self.parities is None else _leading(self.parities),
+                "readout": self.readout}
 
-def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0) -> keras.Sequential:
-    """The network that steps, untrained, from (n, latent + 2) to (n, latent). scale: (latent,), what it divides latent states by."""
+
+def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0, field_scale: float = FIELD_SCALE) -> keras.Sequential:
+    """The network that steps, untrained, from (n, latent + 2) to (n, latent). scale: (latent,), what it divides latent states by; field_scale: mu0*H in T
+    that it divides the field by."""
     of = [float(s) for s in array("scale", scale, "(latent,)", finite=True)]
     if not of or min(of) <= 0:
         raise ValueError(f"scale: got {said(scale)}; numbers greater than 0 are needed")
     training.check_options(widths=widths, seed=seed)
+    unit = 1 / number("field_scale", field_scale, "mu0*H in T, more than 0, is", 1e-12, 1000)
     return training.dense(len(of) + 2, widths, len(of), 1000 * int(seed), gelu,
-                          layers.Rescaling([*(1 / s for s in of), 1 / FIELD_SCALE, 1 / FIELD_SCALE]), layers.Rescaling([GAIN * s for s in of]))
+                          layers.Rescaling([*(1 / s for s in of), unit, unit]), layers.Rescaling([GAIN * s for s in of]))
 
 
 def step(network: keras.Model, parities: np.ndarray | None) -> keras.Model:
@@ -205,8 +213,8 @@ def _roll(weights, parities, states, fields):
 
 def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: np.ndarray | None, readout: np.ndarray,
           folder: str | Path | None = None, *, widths: tuple = WIDTHS, stages: Sequence[dict] = STAGES, noise: float = 0.003,
-          weight: float = 3.0, seed: int = 0, every: float = 1e-11, begin: Driven | None = None, callback: Callable | None = None,
-          progress: bool = True) -> tuple[Driven, list]:
+          weight: float = 3.0, seed: int = 0, every: float = 1e-11, field_scale: float = FIELD_SCALE, begin: Driven | None = None,
+          callback: Callable | None = None, progress: bool = True) -> tuple[Driven, list]:
     """Train the step on latent trajectories, looking ahead farther from stage to stage; returns (driven, history).
 
     latents: (n, nt, latent), trajectories with their starts. fields: (n, nt, 2), mu0*H in T, the mean over the interval that
@@ -214,8 +222,8 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     stages: dictionaries of steps, how far the loss looks ahead; epochs, of `updates` steps of the optimizer each; batch; and
     learning_rate. folder: as in `training.fit`, one inside for each stage. noise: on the first state of a window, in units
     of what the network's input is scaled by. weight: of the film average in the loss, which is the distance of latent states
-    plus that. widths: of the hidden layers. seed: of the first weights, the windows and the noise. begin: what to go on from, with its
-    widths, in place of an untrained network.
+    plus that. widths: of the hidden layers. seed: of the first weights, the windows and the noise. field_scale: as `network` takes it.
+    begin: what to go on from, with its widths, in place of an untrained network.
     history: loss, and "error", the mean error of the film average in rollouts of the validation runs over 2 ns, or all they last.
     Raises ValueError, naming the argument.
     """
@@ -230,13 +238,13 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     size = np.sqrt(np.mean(latents**2, axis=(0, 1)))
     # between equal sizes, where small coefficients are as loud as large ones, and their own
     scale = np.sqrt(size * np.median(size))
-    model = network(scale, widths, seed)
+    model = network(scale, widths, seed, field_scale)
     if begin is not None:
         model = keras.models.clone_model(instance("begin", begin, Driven).network)
         if begin.latent != latent:
             raise ValueError(f"begin: it steps {begin.latent} numbers; the latent states have {latent}")
         model.set_weights(begin.network.get_weights())
-        widths = [len(bias) for bias in model.get_weights()[1:-1:2]]
+        widths = tuple(len(bias) for bias in model.get_weights()[1:-1:2])
     one, history = step(model, parities), []
 
     def loss(true, out):
@@ -247,7 +255,7 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     def validate():
         return {"error": np.mean(rollout_errors(Driven(model, parities, readout, every), test, test_fields))}
 
-    for k, stage in enumerate(_checked(stages, nt)):
+    for k, stage in enumerate(check_stages(stages, nt)):
         steps, epochs, updates, batch = (int(stage[name]) for name in ("steps", "epochs", "updates", "batch"))
         ahead = look_ahead(one, steps)
         training.compile_model(ahead, training.nadam(stage["learning_rate"], epochs * updates, clip=1.0), loss, min(50, updates))
@@ -257,6 +265,8 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
                         stages=list(stages[:k + 1]), widths=widths, noise=noise, weight=weight, mirrored=parities is not None, seed=seed)
         if begin is not None:
             settings["begin"] = training.fingerprint(*begin.network.get_weights())
+        if field_scale != FIELD_SCALE:
+            settings["field_scale"] = field_scale
         history += training.fit(ahead, batches, validate, folder and as_path(folder) / f"{k}-{steps}-steps", epochs=epochs, settings=settings,
                                 callback=callback, progress=progress)
     return Driven(model, parities, readout, every), history
@@ -308,15 +318,16 @@ def rollout_errors(dynamics: Dynamics, latents: np.ndarray, fields: np.ndarray, 
     return np.minimum(np.nan_to_num(off, nan=2.0), 2.0).mean(axis=(1, 2))
 
 
-def _checked(stages, nt):
-    """The stages of a training on trajectories of nt states."""
+def check_stages(stages: Sequence[dict], nt: int) -> Sequence[dict]:
+    """The stages of a training on trajectories of nt states, if they are such. Raises ValueError or TypeError that begins with `stages`."""
+    check_counts(nt=nt)
     names = set(STAGES[0])
     for stage in listed("stages", stages, "a list of dictionaries"):
         if not (isinstance(stage, dict) and set(stage) == names):
             raise ValueError(f"stages: got {said(stage)}; a dictionary of {', '.join(sorted(names))} is needed")
         training.check_options(**stage)
         if not stage["steps"] < nt:
-            raise ValueError(f"stages: got {stage['steps']} steps; trajectories of {nt} states allow at most {nt - 1}")
+            raise ValueError(f"stages: got {stage['steps']} steps; trajectories of nt = {nt} states allow at most {nt - 1}")
     return stages
 
 

@@ -51,6 +51,10 @@ class Dynamics:
         """The Keras models in it, by name, with inputs and outputs in magbook's units: what `ReducedOrderModel.to_onnx` writes."""
         return {}
 
+    def parts(self) -> dict | None:
+        """The arrays that a functional mock-up unit steps with, see `driven.Driven.parts`; None of a kind that makes none."""
+        return None
+
 
 @dataclass(eq=False)
 class Ensemble(Dynamics):

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,6 +93,21 @@ def alone(folder: Path) -> Iterator[None]:
         except OSError:  # a file system without locks
             pass
         yield
+
+
+def keep(path: str | Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by name, in an `.npz` file: read where it is there, else what a function returns, written whole or not at all."""
+    path = as_path(path)
+    if not callable(make):
+        raise TypeError(f"make: got {make!r:.100}; a function that returns arrays by name is needed")
+    if not path.exists():
+        made = make()
+        if not isinstance(made, dict):
+            raise TypeError(f"make: it returned {made!r:.100}; arrays by name are needed")
+        with atomic(path) as file:
+            np.savez(file, **made)  # type: ignore[arg-type]  # names are any but "file"
+    with np.load(path, allow_pickle=False) as z:
+        return dict(z)
 
 
 def shipped(name: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import applied, llg
+from . import _fmu, applied, llg
 from ._arguments import array, instance, listed, said, truth
 from ._keras import keras
 from ._progress import bar
@@ -426,6 +426,23 @@ class ReducedOrderModel:
                   if isinstance(model.input_shape, list) else np.zeros((1, *model.input_shape[1:]), np.float32))
             model.export(folder / f"{name}.onnx", format="onnx", verbose=False)
         return [folder / f"{name}.onnx" for name in models]
+
+    def to_fmu(self, path: str | Path, start: np.ndarray | None = None) -> None:
+        """Write a functional mock-up unit (FMI 2.0, co-simulation), which circuit simulators run without Python.
+
+        Its inputs are hx and hy in T, its outputs mx, my and mz. path: the file, `.fmu`. start: the state that it begins in, (ny, nx, 3); by
+        default the film's S-state. A unit takes the field to be constant within a communication step, which may be of any length: the model
+        steps in the mean over `every`, and between two of its states the outputs go in a straight line to the one that the mean so far leads
+        to. It holds its C source and, where there is a C compiler (`$CC`, `cc`, `gcc` or `clang`), what that makes of it for this machine; where
+        there is none a warning says so.
+        Raises ValueError for a dynamics that is not that of chapter 8, and a start that the model cannot hold, RuntimeError where the compiler fails.
+        """
+        parts = self.dynamics.parts()
+        if parts is None:
+            raise ValueError(f"dynamics: {type(self.dynamics).__name__} cannot be written as a unit; a driven model, such as load_rom('driven'), is needed")
+        first = self._encoded(llg.s_state(self.film) if start is None else self.film.state(start, "start"))
+        size = " x ".join(f"{1e9 * length:g}" for length in self.film.size)
+        _fmu.write(path, parts, first[0], self.every, f"Film average of a magnetic film, {size} nm, in a field")
 
 
 # ---------------------------------------------------------------------------- models by name

@@ -4,6 +4,7 @@ A table of public functions, each with a call that is right. In it each argument
 """
 
 import concurrent.futures
+import contextlib
 import re
 import warnings
 from pathlib import Path
@@ -172,6 +173,7 @@ def calls(folder):
         "pca.decode": (basis.decode, dict(c=np.zeros(2), unit=True)),
         "atomic": (lambda path: files.atomic(path).__enter__(), dict(path=folder / "x")),
         "shipped": (files.shipped, dict(name="modes.npz")),
+        "keep": (files.keep, dict(path=folder / "kept.npz", make=lambda: {"a": np.ones(2)})),
     }
 
 
@@ -237,9 +239,16 @@ def test_of_networks_too(tmp_path, monkeypatch):
     assert n > 6000
 
 
+class Nobody:
+    """An executor that runs nothing: whoever asks it has let every argument pass."""
+
+    def submit(self, *_):
+        raise RuntimeError("film, folder, fields, quick, seed, workers, progress, runs, duration, latent, widths, stages: none was refused")
+
+
 def networks(folder):
     """{name: (function, valid arguments)} of what learns."""
-    from magbook import atlas, autoencoder, closure, driven, dynamics, rom, stepper, training
+    from magbook import atlas, autoencoder, closure, driven, dynamics, own, rom, stepper, training
 
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
@@ -259,10 +268,19 @@ def networks(folder):
     parities, steps = np.array([[-1, 1], [1, -1], [1, 1]]), [dict(steps=2, epochs=0, updates=1, batch=2, learning_rate=1e-3)]
     stepping, whole = driven.network(np.ones(3), (4,)), rng.standard_normal((3, *FILM.cells[::-1], 3))
     in_time = dict(latents=latents, fields=np.zeros((6, 12, 2)))
+    signals = applied.driven(2, 0, 1.1e-10)
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        runs = dataset.generate(folder / "in time", signals, FILM, duration=1.1e-10, executor=executor, progress=False)
+    film_of_one = own.assemble(driven.Driven(stepping, parities, np.ones((3, 3))), whole, FILM, 0.03, 3.0, 1.0, {})
+    learn = lambda **given: own.learn(executor=Nobody(), **given)
+    own_film = dict(film=FILM, folder=folder / "own", fields=0.03, quick=True, seed=0, workers=None, progress=False, runs=10, duration=1e-10, latent=3,
+                    widths=(4,), stages=steps)
+    with contextlib.suppress(RuntimeError):
+        learn(**own_film)  # makes the folder
     return {
         "image": (driven.image, dict(m=RUN.m, x=1, y=-1)),
         "components": (driven.components, dict(states=RUN.m, k=2)),
-        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0)),
+        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0, field_scale=0.02)),
         "step": (driven.step, dict(network=stepping, parities=parities)),
         "look far ahead": (driven.look_ahead, dict(one=driven.step(stepping, parities), steps=2)),
         "images": (driven.images, in_time | dict(parities=parities)),
@@ -271,7 +289,15 @@ def networks(folder):
         "networks that are driven": (driven.networks, dict(whole=whole)),
         "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, np.ones((3, 3))), nt=5)),
         "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=np.ones((3, 3)), folder=None,
-                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, callback=None, progress=False)),
+                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, callback=None, progress=False)),
+        "check_stages": (driven.check_stages, dict(stages=steps, nt=5)),
+        "learn": (learn, own_film),
+        "latents": (own.latents, dict(data=runs, whole=whole, film=FILM, progress=False)),
+        "assemble": (own.assemble, dict(dynamics=film_of_one.dynamics, whole=whole, film=FILM, fields=0.03, largest=3.0, held=1.0, info={})),
+        "coarser": (own.coarser, dict(film=FILM, n=2)),
+        "evaluate": (own.evaluate, dict(rom=film_of_one, signals=signals, c=latents[:2], fields=np.zeros((2, 12, 2)), mean=np.zeros((2, 12, 3)), progress=False)),
+        "seconds": (own.seconds, dict(rom=film_of_one, grids={"one": FILM}, name="it", n=2)),
+        "to_fmu": (film_of_one.to_fmu, dict(path=folder / "a.fmu", start=None)),
         "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
         "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,
                                                                  dropout=0.1, without_dropout=0.0, updates=None, activation="elu")),

@@ -31,7 +31,7 @@ def command(*arguments):
                           capture_output=True, timeout=120)
 
 
-FUNCTIONS = {name: getattr(program, name) for name in ("generate", "bench", "reproduce")} | {
+FUNCTIONS = {name: getattr(program, name) for name in ("generate", "bench", "learn", "reproduce")} | {
     name: one.function for name, one in COMMANDS.items()}
 """All commands, and the functions behind them."""
 
@@ -68,7 +68,7 @@ def test_a_command_s_help_is_its_docstring_said_once(name, capsys):
 def test_the_commands_that_are_always_there_need_no_keras():
     """To make a data set, or to ask for help with it, does not wait for Keras."""
     script = "import sys; from magbook.__main__ import main\ntry: main([{!r}, '--help'])\nexcept SystemExit: sys.exit('keras' in sys.modules)"
-    for name in ("generate", "bench"):
+    for name in ("generate", "bench", "learn"):
         done = subprocess.run([sys.executable, "-c", script.format(name)], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=120,
                               capture_output=True)
         assert done.returncode == 0, name

@@ -1,17 +1,16 @@
 """Chapter 8: the driven model, and what it is judged by."""
 
-import time
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, applied, dataset, driven, llg, metrics, sp4
+from .. import __version__, applied, dataset, driven, llg, metrics, own, sp4
 from .._progress import bar
 from ..applied import Field
 from ..dataset import COARSE
-from ..files import DATA, atomic
-from ..rom import ReducedOrderModel, load_rom
+from ..files import DATA, keep
+from ..rom import load_rom
 from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
 
 LATENT = 64
@@ -59,54 +58,36 @@ def train_driven() -> None:
 
     def runs(part, *names):
         chosen = [(every[name], dataset.split(dataset.SETS[name]["n"])[part]) for name in names]
-        return tuple(np.concatenate([data[key][runs] for data, runs in chosen]) for key in ("c", "fields"))
+        return [np.concatenate([data[key][runs] for data, runs in chosen]) for key in ("c", "fields")]
 
-    first, _ = driven.train(*runs("train", "driven"), runs("validation", "driven"), parities, readout, folder("driven"), callback=say, **TRAINING)
-    dynamics, _ = driven.train(*runs("train", *every), runs("validation", *every), parities, readout, folder("driven") / "reversals",
-                               begin=first, stages=[LAST], callback=say, **TRAINING)
+    def trained(names, into, **options):
+        c, fields = runs("train", *names)
+        return driven.train(c, fields, tuple(runs("validation", *names)), parities, readout, into, callback=say, **TRAINING | options)[0]
+
+    first = trained(["driven"], folder("driven"))
+    dynamics = trained(list(every), folder("driven") / "reversals", begin=first, stages=[LAST])
     c, held = (np.concatenate([data[key][dataset.split(dataset.SETS[name]["n"])["train"]] for name, data in every.items()]) for key in ("c", "held"))
     round_weights(dynamics.network)
-    encoder, decoder = driven.networks(whole)
-    rom = ReducedOrderModel(encoder, decoder, driven.Driven(dynamics.network, parities, readout), largest=np.abs(c).max(),
-                            held=np.quantile(held, 0.99), film=COARSE,
-                            fan={"angle": 0.0, "opening": 360.0, "strength": [0.0, 45e-3]},
-                            info={"settings": {"stages": [*driven.STAGES, LAST], "widths": driven.WIDTHS} | TRAINING,
-                                  "data": {name: dataset.SETS[name] for name in every},
-                                  "command": "python -m magbook train-driven", "version": __version__})
+    info = {"settings": {"stages": [*driven.STAGES, LAST], "widths": driven.WIDTHS} | TRAINING,
+            "data": {name: dataset.SETS[name] for name in every}, "command": "python -m magbook train-driven", "version": __version__}
+    rom = own.assemble(driven.Driven(dynamics.network, parities, readout), whole, COARSE, 45e-3, np.abs(c).max(), np.quantile(held, 0.99), info)
     rom.save(DATA / "rom_driven.npz", half=True)
 
 
 def components() -> tuple[np.ndarray, np.ndarray]:
     """Principal components (LATENT, ny, nx, 3) of every twentieth training state, rounded as they ship, and their parities."""
-    path = folder("driven-components.npz")
-    if not path.exists():
+    def make():
         data = dataset.load("driven")
-        states = dataset.states(data, dataset.split(data.sizes["run"])["train"], every=20)
-        whole, parities = driven.components(states, LATENT)
-        with atomic(path) as file:
-            np.savez(file, whole=half(whole), parities=parities)
-    with np.load(path) as z:
-        return z["whole"], z["parities"]
+        whole, parities = driven.components(dataset.states(data, dataset.split(data.sizes["run"])["train"], every=20), LATENT)
+        return {"whole": half(whole), "parities": parities}
+
+    found = keep(folder("driven-components.npz"), make)
+    return found["whole"], found["parities"]
 
 
 def latents(name: str = "driven") -> dict[str, np.ndarray]:
-    """Of every run of a driven set, with its start: latent states c (n, nt, LATENT), the fields' means (n, nt, 2), film averages
-    mean (n, nt, 3), and held (n,), the largest relative L2 error of a state after encoding and decoding."""
-    path = folder(f"{name}-latents.npz")
-    if not path.exists():
-        data, (encoder, decoder) = dataset.load(name), driven.networks(components()[0])
-        start, found = llg.s_state(COARSE)[None].astype(np.float32), []
-        for i in bar(range(data.sizes["run"]), desc="encoding", unit="run"):
-            m = np.concatenate([start, dataset.as_float(dataset.states(data, [i]))])
-            c = encoder.predict_on_batch(m)
-            off = metrics.relative_l2(decoder.predict_on_batch(c), m, axis=(-3, -2, -1))
-            found.append((c, m.mean(axis=(1, 2), dtype=float).astype(np.float32), off.max()))
-        c, mean, held = (np.array(one) for one in zip(*found))
-        fields = np.pad(data["between"].values[..., :2], ((0, 0), (1, 0), (0, 0))).astype(np.float32)
-        with atomic(path) as file:
-            np.savez(file, c=c, mean=mean, held=held, fields=fields)
-    with np.load(path) as z:
-        return dict(z)
+    """Of every run of a driven set what `own.latents` gives."""
+    return keep(folder(f"{name}-latents.npz"), lambda: own.latents(dataset.load(name), components()[0], COARSE))
 
 
 # ---------------------------------------------------------------------------- what it is judged by
@@ -151,7 +132,7 @@ def evaluate_driven() -> None:
     held = {str(k): np.abs(c[..., :k] @ whole.mean(axis=(1, 2))[:k] - mean).mean(axis=(1, 2)).tolist() for k in (8, 16, 32, LATENT)}
     parted = np.array([neighbours(signals[i]) for i in bar(test[:20], desc="neighbours", unit="run")])
     write_npz("driven_test.npz", neighbours=parted.astype(np.float32), **stored)
-    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held, "seconds": seconds(rom)})
+    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held, "seconds": own.seconds(rom, {f"solver, {nx} x {ny}": COARSE.replace(cells=(nx, ny)) for nx, ny in (COARSE.cells, *GRIDS)}, "driven")})
 
 
 def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np.ndarray:
@@ -161,26 +142,6 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
     turned = start @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
     one, other = (llg.simulate(signal, COARSE, m, duration, progress=False).mean for m in (start, turned))
     return np.abs(one - other).mean(axis=1)
-
-
-def seconds(rom: ReducedOrderModel) -> dict[str, float]:
-    """CPU seconds for 1 ns of a field, of the film averages and of all states, and of the solver; the best of five."""
-    many = applied.fan(**CONSTANT)
-
-    def best(function, count=1):
-        times = []
-        for _ in range(5):
-            begin = time.process_time()
-            function()
-            times.append((time.process_time() - begin) / count)
-        return min(times)
-
-    found = {"driven, averages": best(lambda: rom.averages(many[0])), "driven, averages of 100 fields": best(lambda: rom.averages(many), len(many)),
-             "driven, states": best(lambda: rom.simulate(many[0]))}
-    for cells in (COARSE.cells, *GRIDS):
-        film = COARSE.replace(cells=cells)
-        found[f"solver, {cells[0]} x {cells[1]}"] = best(lambda film=film: llg.simulate(many[0], film, progress=False))
-    return found
 
 
 @command(reads=["set/driven"], seed=0, writes={

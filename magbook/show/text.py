@@ -45,7 +45,7 @@ def table(rows: "Mapping[str, Mapping[str, object]] | pd.DataFrame", digits: int
     import pandas as pd
 
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame.from_dict(rows, orient="index")
-    frame = frame.map(lambda value: _digits(value, digits))
+    frame = frame.map(lambda value: rounded(value, digits))
 
     def part(columns):
         head = "".join(f"<th>{html.escape(str(name))}</th>" for name in [corner, *columns])
@@ -58,7 +58,8 @@ def table(rows: "Mapping[str, Mapping[str, object]] | pd.DataFrame", digits: int
     return HTML(part(columns[:COLUMNS]) + more)
 
 
-def _digits(value, digits):
+def rounded(value: float | str | None, digits: int = 2) -> str:
+    """A number as a text with so many significant digits; NaN and None are a dash, a text is itself."""
     if value is None or isinstance(value, float) and math.isnan(value):
         return "–"
     if isinstance(value, str):
