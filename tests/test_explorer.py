@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,6 +219,122 @@ def test_it_hears_python_and_tells_it(script):
     script.evaluate("() => { leave(); panel.remove(); }")
 
 
+@pytest.fixture
+def driven(browser):
+    """A page with the driven film in it, as a widget; `answers` are what Python would send of model and start."""
+    page = browser.new_page(viewport={"width": 800, "height": 900}, has_touch=True)
+    page.goto("about:blank")
+    page.add_style_tag(path=Path(explorer.__file__).with_name("explorer.css"))
+    answers = {part: [json.dumps(header), base64.b64encode(weights).decode()]
+               for part, (header, weights) in {"model": packing.pack("driven"), "start": packing.start()}.items()}
+    page.evaluate("""async ([source, answers]) => {
+        const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"}))), heard = new Map();
+        window.values = {model: "driven", panels: ["drive"], field: [0, 0], time: 0, latent: []};
+        window.asked = [];
+        window.python = (name, value) => { values[name] = value; heard.get(`change:${name}`)(); };
+        const model = {
+            get: (name) => values[name], set: (more) => Object.assign(values, more), save_changes: () => {},
+            on: (event, f) => heard.set(event, f), off: (event) => heard.delete(event),
+            send: ({ want }) => {
+                asked.push(want);
+                const [header, weights] = answers[want], bytes = Uint8Array.from(atob(weights), (c) => c.charCodeAt(0));
+                heard.get("msg:custom")({ part: want, header: JSON.parse(header) }, [new DataView(bytes.buffer)]);
+            },
+        };
+        window.panel = document.body.appendChild(document.createElement("div"));
+        window.leave = await module.default.render({ model, el: panel });
+        window.said = () => panel.querySelector(".mbx-said").textContent;
+    }""", [explorer.module(), answers])
+    yield page
+    page.close()
+
+
+def drag(page, x, y):
+    """Hold the pad's ring and move it, in parts of its radius."""
+    box = page.locator(".mbx-hold").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + x * box["width"] / 2, middle[1] - y * box["height"] / 2, steps=5)
+    page.mouse.up()
+
+
+@pytest.mark.slow
+def test_a_hand_turns_the_film_over_and_back(driven):
+    driven.wait_for_function("said().includes('Move the field')")
+    drag(driven, -0.8, -0.1)
+    driven.wait_for_function("said().includes('points to the left')", timeout=60_000)
+    field = driven.evaluate("values.field")
+    assert field[0] == pytest.approx(-0.8 * 53e-3, abs=2e-3) and field[1] == pytest.approx(-0.1 * 53e-3, abs=2e-3)
+    driven.get_by_role("button", name="back").click()
+    driven.wait_for_function("said().includes('points to the right') && said().includes('field is off')", timeout=20_000)
+    driven.evaluate("python('field', [-0.036, -0.006])")
+    driven.wait_for_function("said().includes('36 mT at 189')", timeout=20_000)
+    assert driven.evaluate("asked") == ["start"], "the network is asked for when a reader wants it"
+
+
+@pytest.mark.slow
+def test_keys_hold_the_field_and_stop_time(driven):
+    driven.locator(".mbx-holder").focus()
+    for key in ("Shift+ArrowLeft", "ArrowLeft", "ArrowUp"):
+        driven.keyboard.press(key)
+    driven.wait_for_function("Math.abs(values.field[0] + 0.012) < 1e-9 && Math.abs(values.field[1] - 0.002) < 1e-9")
+    driven.keyboard.press("Space")
+    assert driven.locator(".mbx-play").get_attribute("aria-label") == "play"
+    driven.wait_for_timeout(300)
+    before = driven.locator(".mbx-curves").evaluate("canvas => canvas.toDataURL()")
+    driven.wait_for_timeout(500)
+    assert driven.locator(".mbx-curves").evaluate("canvas => canvas.toDataURL()") == before, "time stands still"
+    driven.keyboard.press("0")
+    driven.wait_for_function("values.field.every((b) => b === 0)")
+    assert driven.locator(".mbx-play").get_attribute("aria-label") == "pause", "who moves the field wants to see it"
+
+
+@pytest.mark.slow
+def test_the_network_runs_beside_the_solver_in_a_signal(driven):
+    driven.get_by_role("button", name="network beside").click()
+    driven.wait_for_function("panel.querySelector('.mbx-gap').textContent.includes('off by')", timeout=20_000)
+    for name in ("rotating", "noise", "ramp", "step", "pulse"):
+        button = driven.get_by_role("button", name=name)
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        driven.wait_for_timeout(300)
+    off = float(driven.evaluate("panel.querySelector('.mbx-gap').textContent.split(' ')[2]").rstrip(","))
+    assert off < 0.1, "shortly after the start"
+    assert driven.evaluate("asked") == ["start", "model"]
+    drag(driven, 0.5, 0.5)
+    assert driven.get_by_role("button", name="pulse").get_attribute("aria-pressed") == "false", "a hand ends a signal"
+
+
+@pytest.mark.slow
+def test_time_runs_for_long_without_growing(driven):
+    """A film that is shaken: its curves keep so many samples, its worker answers as fast as before, and leaving ends it."""
+    driven.get_by_label("speed, in").evaluate("input => { input.value = 2.7; input.dispatchEvent(new Event('input')); }")
+    driven.get_by_role("button", name="noise").click()
+    clock = "Number(said().split(' ')[0])"
+
+    def ran():
+        driven.wait_for_function("!Number.isNaN(" + clock + ")")
+        begin = driven.evaluate(clock)
+        driven.wait_for_timeout(6000)
+        return driven.evaluate(clock) - begin
+
+    first = ran()
+    assert len(driven.workers) == 1
+    heap = driven.evaluate("performance.memory.usedJSHeapSize")
+    driven.wait_for_timeout(4000)
+    last = ran()
+    assert first > 0.2 and last > 0.5 * first, f"{first:.2f} ns, later {last:.2f} ns in six seconds"
+    assert driven.evaluate("performance.memory.usedJSHeapSize") < heap + 40e6
+    driven.evaluate("leave()")
+    driven.wait_for_timeout(100)
+    for _ in range(100):
+        if not driven.workers:
+            break
+        driven.wait_for_timeout(100)
+    assert not driven.workers
+
+
 @pytest.mark.slow
 def test_a_stepper_goes_on_from_the_solver_in_the_page(script):
     """The paper's encoder and steps, on states that the page's solver made finer, are those of Keras."""
@@ -259,5 +376,10 @@ def test_the_page_s_script_is_whole():
     text = packing.script("paper", *packing.pack("paper"))
     entry = json.loads(text.split("] = ")[1].rstrip(";\n"))
     weights = base64.b64decode(entry["weights"])
-    last = entry["header"]["decoder"]["layers"][-1]["bias"]
-    assert len(weights) == 2 * (last["from"] + np.prod(last["shape"]))
+
+    def ends(node):
+        if isinstance(node, dict) and "from" in node:
+            return [2 * node["from"] + np.prod(node["shape"]) * node["bits"] // 8]
+        return [end for one in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else []) for end in ends(one)]
+
+    assert len(weights) == max(ends(entry["header"]))

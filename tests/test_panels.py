@@ -57,10 +57,10 @@ def test_compare_panel_hands_a_field_in_time_to_both():
     np.testing.assert_allclose(panel.run.m, expected.m, atol=1e-6)
 
 
-def untrained():
-    encoder, decoder = autoencoder.build(3, (8, 16, 3), (4, 8, 16))
+def untrained(film=FILM):
+    encoder, decoder = autoencoder.build(3, (film.ny, film.nx, 3), (4, 8, 16))
     fan = {"angle": 180.0, "opening": 44.0, "strength": [22e-3, 41e-3]}
-    return ReducedOrderModel(encoder, decoder, stepper.Stepper(stepper.build(3), 1.0), largest=10.0, film=FILM, fan=fan)
+    return ReducedOrderModel(encoder, decoder, stepper.Stepper(stepper.build(3), 1.0), largest=10.0, film=film, fan=fan)
 
 
 def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
@@ -133,7 +133,9 @@ def test_explorer_names_the_argument_that_is_wrong():
     with pytest.raises(ValueError, match="panels"):
         Explorer(untrained(), "pad")
     with pytest.raises(ValueError, match="panels: this model steps"):
-        Explorer(untrained())
+        Explorer(untrained(FILM.replace(cells=(24, 8))))  # the solver in the page takes powers of two
+    with pytest.raises(ValueError, match="panels: this model cannot be driven"):
+        Explorer(untrained(), "drive")
     with pytest.raises(ValueError, match="time: got 2e-09 s"):
         Explorer(time=2e-9)
     with pytest.raises(TypeError, match="model"):
@@ -144,7 +146,10 @@ def test_explorer_hands_the_networks_over_when_it_is_asked():
     panel, sent = Explorer(untrained(), "latent"), []
     panel.send = lambda content, buffers: sent.append((content, buffers))
     panel._handle_custom_msg({"want": "model"}, [])
-    (header, (weights,)), = sent
+    panel._handle_custom_msg({"want": "start"}, [])
+    (answer, (weights,)), (begin, _) = sent
+    header = answer["header"]
+    assert (answer["part"], begin["part"]) == ("model", "start") and begin["header"]["film"]["nx"] == FILM.nx
     assert header["latent"] == 3 and len(weights) % 2 == 0 and header["dynamics"]["history"] == 4
 
 

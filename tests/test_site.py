@@ -207,8 +207,8 @@ def pixels(page, name):
 
 @pytest.fixture
 def explorer(page, origins, request):
-    """The first page, with its explorer awake."""
-    page.goto(f"{origins[request.param]}/book/index.html", wait_until="load")
+    """Chapter 7, with its explorer awake."""
+    page.goto(f"{origins[request.param]}/book/07_better.html", wait_until="load")
     page.get_by_role("button", name="Load the networks").click()
     page.wait_for_selector(".mbx-pad", timeout=60_000)
     page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('Mean absolute error')", timeout=60_000)
@@ -218,7 +218,7 @@ def explorer(page, origins, request):
 @pytest.mark.parametrize("explorer", ["http", "file"], indirect=True)
 def test_a_dragged_field_switches_the_film_without_python(explorer):
     page, said = explorer, explorer.locator(".mbx-said")
-    assert "Standard problem 4, field 2" in said.text_content()
+    assert "Standard problem 4, field 2" in said.text_content() and "solver on 256 × 64" in said.text_content()
     assert 0 < float(said.text_content().split("average: ")[1].rstrip(".")) < 0.02
     shown = {name: pixels(page, name) for name in ["film", "curves", "pad"]}
     page.locator(".mbx-pad").scroll_into_view_if_needed()
@@ -230,6 +230,7 @@ def test_a_dragged_field_switches_the_film_without_python(explorer):
     page.wait_for_function("!document.querySelector('.mbx-said').textContent.includes('field 2')")
     page.wait_for_timeout(300)
     assert all(pixels(page, name) != before for name, before in shown.items())
+    page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('solver on 128 × 32')", timeout=60_000)
     page.mouse.click(box["x"] + 0.98 * box["width"], box["y"] + 0.5 * box["height"])
     page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('Outside the fan')")
     assert not page.complaints, "\n".join(page.complaints)
@@ -256,9 +257,51 @@ def test_the_explorer_obeys_the_keyboard(explorer):
     assert not page.complaints, "\n".join(page.complaints)
 
 
+@pytest.mark.parametrize("origin", ["http", "file"])
+def test_the_first_page_has_a_film_under_the_hand(page, origins, origin):
+    """The field is held by touch on a phone's screen; the equation answers, and the network when it is asked for."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{origins[origin]}/book/index.html", wait_until="load")
+    page.wait_for_selector(".mbx-hold")
+    sizes = page.evaluate("performance.getEntriesByType('resource').map((one) => [one.name, one.encodedBodySize])")
+    assert not any("-model.js" in name for name, _ in sizes)
+    if origin == "http":
+        assert sum(size for _, size in sizes) < 1e6, sorted(sizes, key=lambda one: -one[1])[:8]
+    pad = page.locator(".mbx-hold")
+    pad.scroll_into_view_if_needed()
+    box, film = pad.bounding_box(), page.locator(".mbx-film").first.bounding_box()
+    assert film["y"] >= 0 and box["y"] + box["height"] <= 844, "film and field are in sight together"
+    page.get_by_role("button", name="the network beside it").click()
+    page.wait_for_function("document.querySelector('.mbx-gap').textContent.includes('off by')", timeout=30_000)
+    box = pad.bounding_box()
+    touch = lambda kind, x: page.evaluate("""([kind, x]) => {
+        const canvas = document.querySelector(".mbx-hold"), box = canvas.getBoundingClientRect();
+        canvas.setPointerCapture = () => {};
+        canvas.hasPointerCapture = () => true;
+        canvas.dispatchEvent(new PointerEvent(kind, { pointerType: "touch", pointerId: 7, bubbles: true,
+            clientX: box.left + box.width * x, clientY: box.top + box.height * 0.53 }));
+    }""", [kind, x])
+    for kind, x in (("pointerdown", 0.5), ("pointermove", 0.3), ("pointermove", 0.12), ("pointerup", 0.12)):
+        touch(kind, x)
+    page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('to the left')", timeout=60_000)
+    assert 0 < float(page.text_content(".mbx-gap").split()[2].rstrip(",")) < 1
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+@pytest.mark.parametrize("name, said", [("01_llg_and_sp4", "Move the field"), ("08_driven", "Move the field"),
+                                        ("04_predictor", "Mean absolute error"), ("05_errors", "Mean absolute error")])
+def test_a_live_panel_lives_without_python(page, origins, name, said):
+    page.goto(f"{origins['file']}/book/{name}.html", wait_until="load")
+    page.locator(".magbook-explorer").scroll_into_view_if_needed()
+    if button := page.query_selector(".magbook-wake"):
+        button.click()
+    page.wait_for_function("said => document.querySelector('.mbx-said')?.textContent.includes(said)", arg=said, timeout=60_000)
+    assert not page.complaints, "\n".join(page.complaints)
+
+
 def test_a_neuron_can_be_lit_on_the_page(page, origins):
     page.goto(f"{origins['file']}/book/06_neurons.html", wait_until="load")
-    page.locator(".magbook-explorer").scroll_into_view_if_needed()
+    page.get_by_role("button", name="Load the networks").click()
     page.wait_for_selector(".mbx-sliders", timeout=60_000)
     first = pixels(page, "film")
     page.get_by_role("button", name="only latent number 3", exact=True).click()
@@ -276,7 +319,7 @@ def test_without_scripts_the_explorer_is_a_picture(browser, origins):
     page = context.new_page()
     for name in ["index", "06_neurons", "07_better"]:
         page.goto(f"{origins['http']}/book/{name}.html")
-        picture = page.locator(".magbook-explorer img")
+        picture = page.locator(".magbook-explorer img").first
         assert picture.bounding_box()["width"] > 200 and len(picture.get_attribute("alt").split()) > 5
     context.close()
 

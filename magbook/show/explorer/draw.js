@@ -142,7 +142,7 @@ export const FRAME = { left: 30, right: 8, top: 6, bottom: 22 };
 
 export function drawCurves({ pen, width, height, ink }, last, time, curves, truth) {
   const px = (t) => FRAME.left + t / last * (width - FRAME.left - FRAME.right);
-  const py = (v) => FRAME.top + (1.05 - v) / 2.1 * (height - FRAME.top - FRAME.bottom);
+  const py = (v) => FRAME.top + (1.05 - Math.max(-1.05, Math.min(1.05, v))) / 2.1 * (height - FRAME.top - FRAME.bottom);
   pen.lineWidth = 1;
   pen.fillStyle = pen.strokeStyle = ink;
   for (const v of [-1, 0, 1]) {
@@ -170,11 +170,14 @@ export function drawCurves({ pen, width, height, ink }, last, time, curves, trut
       line(truth.times, truth.mean, c);
     }
     if (curves.low) {
-      pen.globalAlpha = 0.3;
+      pen.globalAlpha = 0.22;  // with an edge: the solver's line is as pale, and has none
+      pen.lineWidth = 0.6;
       pen.beginPath();
       curves.times.forEach((t, i) => pen.lineTo(px(t), py(curves.low[3 * i + c])));
       for (let i = curves.times.length - 1; i >= 0; i--) pen.lineTo(px(curves.times[i]), py(curves.high[3 * i + c]));
       pen.fill();
+      pen.globalAlpha = 0.7;
+      pen.stroke();
     }
     pen.globalAlpha = 1;
     pen.lineWidth = 1.6;

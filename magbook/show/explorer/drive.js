@@ -188,7 +188,7 @@ export class Drive {
     this.legend = make("div", { className: "mbx-legend", "aria-hidden": "true" }, ...components);
     this.kinds = note("wide: solver, thin: network");
     this.kinds.hidden = true;
-    this.legend.append(this.kinds);
+    this.legend.append(this.kinds, note("film: white +z, black −z"));
     this.el.replaceChildren(
       this.picture.canvas, this.secondRow,
       make("div", { className: "mbx-drive" },

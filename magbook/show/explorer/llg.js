@@ -4,8 +4,8 @@
 //
 // It does what `multirate.py` and `demag.py` do, which say more about why, in double precision: V8 is no faster in single.
 // Units inside: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). All vector fields lie in one array, `memory`: V8 checks every index,
-// and is faster by half where there is one array to check. A field is named by where it begins, and is (ny + 2, nx + 2, 3), row 0
-// at the bottom, with a border of zeros: a missing neighbour then adds m = 0 to the exchange field, which is the free boundary.
+// and is faster where there is one array to check. A field is named by where it begins, and is (ny + 2, nx + 2, 3), row 0 at the
+// bottom, with a border of zeros: a missing neighbour then adds m = 0 to the exchange field, which is the free boundary.
 
 // ---------------------------------------------------------------------------- the demagnetizing field
 

@@ -433,5 +433,5 @@ export function report(model, field, curves, truth) {
   const off = whole && curves  // at t = 0 there is no error
     && curves.mean.reduce((sum, v, i) => sum + Math.abs(v - truth.mean[i]), 0) / (curves.mean.length - 3);
   return `μ₀H = (${field.map((b) => number(b)).join(", ")}) mT, ${number(size)} mT at ${number(angle)}°. ${text}${asked}`
-    + (off !== false && off !== undefined ? ` Mean absolute error of the film average: ${number(off, 4)}.` : "");
+    + (typeof off === "number" ? ` Mean absolute error of the film average: ${number(off, 4)}.` : "");
 }

@@ -94,10 +94,10 @@ export class Panel {
     }
     return make("div", { className: "mbx-grid" },
       make("div", { className: "mbx-left" }, this.pad.canvas,
-        note(`grey: trained${fields ? "; pink: unseen, solved before; orange: standard problem 4" : ""}`),
+        note([...(this.model.trained.length ? ["grey: trained"] : []), ...(fields ? ["pink: unseen, solved before", "orange: standard problem 4"] : [])].join("; ")),
         knob("direction", this.direction), knob("strength", this.strength), known),
       this.filmLayout([this.play, knob("time", this.clock)],
-        [...(solver ? [note("above: networks, below: solver"), this.truth.canvas] : []), this.legend, this.curve.canvas]));
+        [...(solver ? [note("above: networks, below: solver; white: +z, black: −z"), this.truth.canvas] : []), this.legend, this.curve.canvas]));
   }
 
   latentLayout() {
