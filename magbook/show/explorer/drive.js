@@ -89,7 +89,7 @@ function drawScroll(page, samples, now, wide) {
   axes(page, left, right, top, bottom, py);
   const every = [0.05, 0.1, 0.25, 0.5, 1, 2].find((step) => wide / step <= 5) ?? 4;
   for (let t = Math.ceil(Math.max(0, now - wide) / every) * every; t <= now; t += every) {
-    if (px(t) > left + 8 && px(t) < right - 26) pen.fillText(Number(t.toFixed(2)), px(t), height - 9);
+    if (px(t) > left + 8 && px(t) < right - 56) pen.fillText(Number(t.toFixed(2)), px(t), height - 9);
   }
   pen.textAlign = "right";
   pen.fillText(`${now.toFixed(2)} ns`, right, height - 9);
