@@ -333,10 +333,16 @@ def test_a_film_is_moved_by_keys(page, site, origins):
     figure.wait_for_selector(".updatemenu-button", state="attached")
     figure.focus()
     active = "figure => figure.layout.sliders[0].active"
-    for key, place in [("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowLeft", 0)]:
+    rest = figure.evaluate(active)
+    assert rest > 3, "it rests where the film turns over"
+    for key, place in [("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)]:
         page.keyboard.press(key)
         page.wait_for_timeout(300)
-        assert figure.evaluate(active) == place
+        assert figure.evaluate(active) == rest + place
+    for _ in range(rest + 1):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(300)
+    assert figure.evaluate(active) == 0, "there is nothing before the first"
     page.keyboard.press(" ")
     page.wait_for_function("figure => figure.layout.sliders[0].active > 2", arg=figure)
     page.keyboard.press(" ")

@@ -282,6 +282,7 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
          interval: int = 60, title: str | None = None) -> go.Figure:
     """The film of a run, with a play button and a time slider, above its mean curves; needs no kernel.
 
+    It rests at the state where the film average changes fastest, and plays from the first.
     trajectory: a `Trajectory`. every: show each so many-th state. arrows, wheel: as in `film`. pixels: the image's
     longer side; 256 shows every cell of the paper's grid and weighs twice as much. interval: ms a state.
     101 states weigh about 0.7 MB. Raises ValueError or TypeError, naming the argument, for anything else.
@@ -304,7 +305,8 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
         return (image, dict(x=its.x[columns] * 1e9, y=its.y[rows] * 1e9, vectors=m[rows, columns], nm_per_px=_nm_per_px(its)),
                 dict(x=[round(t[n], 6)] * 2), dict(x=[round(t[n], 6)] * 3, y=np.round(mean[n], 4).tolist()))
 
-    image, vectors, line, dots = moving(0)
+    rest = int(np.argmax(np.linalg.norm(np.diff(mean, axis=0), axis=1))) if len(mean) > 1 else 0
+    image, vectors, line, dots = moving(rest)
     needles = _arrows(**vectors)
     needles.update(customdata=None, hovertemplate=None, hoverinfo="skip")
     lower = dict(xaxis="x2", yaxis="y2")
@@ -342,7 +344,7 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
     fig.update_layout(
         updatemenus=[dict(place, type="buttons", direction="left", showactive=False, xanchor="left",
                           buttons=[button("Play", None, interval), button("Pause", [None], 0)])],
-        sliders=[dict(place, active=0, len=1, ticklen=0, minorticklen=0, tickwidth=0,
+        sliders=[dict(place, active=rest, len=1, ticklen=0, minorticklen=0, tickwidth=0,
                       font=dict(color="rgba(0,0,0,0)", size=1),  # no labels under the bar: the axis above has them
                       currentvalue=dict(prefix="t = ", suffix=" ns", xanchor="right", offset=14,
                                         font=dict(size=14, color=GREY)),
