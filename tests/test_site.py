@@ -1,5 +1,6 @@
 """The built site: whole, alive in a browser, and without any other host, served and from the disk."""
 
+import gzip
 import http.server
 import re
 import shutil
@@ -103,6 +104,8 @@ def draw(page):
         if button := explorer.query_selector(".magbook-wake"):
             button.click()
         explorer.wait_for_selector(".mbx-film")
+        if explorer.query_selector(".mbx-pad"):  # it computes for seconds, and the page's other scripts wait
+            page.wait_for_function("node => node.querySelector('.mbx-said').textContent.includes('Mean absolute error')", arg=explorer, timeout=60_000)
     for figure in page.query_selector_all(".magbook-figure"):
         figure.scroll_into_view_if_needed()
         figure.wait_for_selector(".main-svg", state="attached")
@@ -258,15 +261,17 @@ def test_the_explorer_obeys_the_keyboard(explorer):
 
 
 @pytest.mark.parametrize("origin", ["http", "file"])
-def test_the_first_page_has_a_film_under_the_hand(page, origins, origin):
+def test_the_first_page_has_a_film_under_the_hand(page, site, origins, origin):
     """The field is held by touch on a phone's screen; the equation answers, and the network when it is asked for."""
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{origins[origin]}/book/index.html", wait_until="load")
     page.wait_for_selector(".mbx-hold")
     sizes = page.evaluate("performance.getEntriesByType('resource').map((one) => [one.name, one.encodedBodySize])")
     assert not any("-model.js" in name for name, _ in sizes)
-    if origin == "http":
-        assert sum(size for _, size in sizes) < 1e6, sorted(sizes, key=lambda one: -one[1])[:8]
+    if origin == "http":  # as a web server sends it, which this one does not: compressed
+        files = [site / name.split("?")[0].split("/", 3)[3] for name, _ in sizes]
+        sent = {file.name: len(gzip.compress(file.read_bytes())) for file in files}
+        assert 2e5 < sum(sent.values()) < 1e6, sent
     pad = page.locator(".mbx-hold")
     pad.scroll_into_view_if_needed()
     box, film = pad.bounding_box(), page.locator(".mbx-film").first.bounding_box()
@@ -278,7 +283,7 @@ def test_the_first_page_has_a_film_under_the_hand(page, origins, origin):
         const canvas = document.querySelector(".mbx-hold"), box = canvas.getBoundingClientRect();
         canvas.setPointerCapture = () => {};
         canvas.hasPointerCapture = () => true;
-        canvas.dispatchEvent(new PointerEvent(kind, { pointerType: "touch", pointerId: 7, bubbles: true,
+        canvas.dispatchEvent(new PointerEvent(kind, { pointerType: "touch", pointerId: 7, isPrimary: true, bubbles: true,
             clientX: box.left + box.width * x, clientY: box.top + box.height * 0.53 }));
     }""", [kind, x])
     for kind, x in (("pointerdown", 0.5), ("pointermove", 0.3), ("pointermove", 0.12), ("pointerup", 0.12)):

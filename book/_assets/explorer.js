@@ -13,7 +13,10 @@
         const script = document.createElement("script");
         script.src = new URL(name, here.src);
         script.onload = resolve;
-        script.onerror = () => reject(new Error(`${name} did not load`));
+        script.onerror = () => {
+          loaded.delete(name);
+          reject(new Error(`${name} did not load`));
+        };
         document.head.append(script);
       }));
     }
@@ -61,6 +64,8 @@
       button.textContent = "The networks are being loaded.";
       button.disabled = true;
       await mount(div);
+      button.disabled = false;  // where it is still there
+      button.textContent = "They could not be loaded. Try again";
       div.querySelector("input, button")?.focus();
     };
     div.prepend(button);

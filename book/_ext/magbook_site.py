@@ -213,6 +213,8 @@ def describe_page(app, name, template, context, doctree):
     """Say what the page is, to search engines and to those who show a preview of its address."""
     if doctree is None:
         return
+    if not app.env.doc2path(name).endswith(".ipynb") and not list(doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))):
+        context["script_files"] = [file for file in context["script_files"] if "mathjax" not in str(getattr(file, "filename", ""))]
     title = doctree.next_node(nodes.title).astext()
     first = next((node for node in doctree.findall(nodes.paragraph) if isinstance(node.parent, nodes.section)), None)
     about = textwrap.shorten(first.astext() if first else title, 200, placeholder=" ...")

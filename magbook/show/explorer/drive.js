@@ -13,22 +13,27 @@ const WINDOW = 15;  // s, how long a curve stays on the screen
 const KEPT = 4000;  // samples
 const REST = 2e-5;  // a film whose average moves less than this in a step of the model is at rest
 
-/** Fields in mT as functions of the time in ns, named as in `magbook.applied`; b is the field that was held. */
+/** Fields in mT as functions of the time in ns, named as in `magbook.applied`, and when they end; b is the field that was held. */
 const SIGNALS = {
-  step: (b) => (t) => (t < 0.1 ? [0, 0] : b),
-  pulse: (b) => (t) => (t < 0.3 ? b : [0, 0]),
-  ramp: (b) => (t) => b.map((v) => v * (Math.abs(Math.min(t, 5) - 2.5) / 1.25 - 1)),
-  rotating: (b) => (t) => fromPolar(polar(b)[0] + 360 * t, polar(b)[1]),
-  noise: (b) => {
-    const waves = Array.from({ length: 24 }, (_, k) => ({ frequency: 3 * (k >> 1) / 12 + 0.125, phase: 2 * Math.PI * Math.random(), along: k % 2 }));
-    return (t) => [0, 1].map((c) => polar(b)[1] * 0.41 * waves.filter((one) => one.along === c)
-      .reduce((sum, one) => sum + Math.cos(2 * Math.PI * one.frequency * t + one.phase), 0) / Math.sqrt(6));
-  },
+  step: { last: 0.1, title: "off for 0.1 ns, then the field that you held", of: (b) => (t) => (t < 0.1 ? [0, 0] : b) },
+  pulse: { last: 0.3, title: "the field that you held, for 0.3 ns", of: (b) => (t) => (t < 0.3 ? b : [0, 0]) },
+  ramp: { last: 5, title: "to the opposite field and back, in 5 ns: a hysteresis loop",
+    of: (b) => (t) => b.map((v) => v * (Math.abs(Math.min(t, 5) - 2.5) / 1.25 - 1)) },
+  rotating: { last: Infinity, title: "once around in a nanosecond", of: (b) => (t) => fromPolar(polar(b)[0] + 360 * t, polar(b)[1]) },
+  noise: { last: Infinity, title: "band-limited noise up to 3 GHz",
+    of: (b) => {
+      const waves = Array.from({ length: 24 }, (_, k) => ({ frequency: 0.125 + 0.25 * (k >> 1), phase: 2 * Math.PI * Math.random(), along: k % 2 }));
+      return (t) => {
+        const way = [0, 1].map((c) => 0.17 * polar(b)[1] * waves.filter((one) => one.along === c)
+          .reduce((sum, one) => sum + Math.cos(2 * Math.PI * one.frequency * t + one.phase), 0));
+        return way.map((v) => v * Math.min(1, LARGEST / Math.hypot(...way)));
+      };
+    } },
 };
 
 /** Where a film points, in words. */
 function direction([x, y]) {
-  if (Math.hypot(x, y) < 0.35) return "has parts that point opposite ways";
+  if (Math.hypot(x, y) < 0.35) return "has no direction as a whole";
   const names = ["to the right", "up and to the right", "up", "up and to the left", "to the left", "down and to the left", "down", "down and to the right"];
   return `points ${names[Math.round(polar([x, y])[0] / 45) % 8]}`;
 }
@@ -115,6 +120,7 @@ function drawLoop(page, samples) {
   const { pen, width, height, ink } = page, left = 26, right = width - 8, top = 6, bottom = height - 22;
   const px = (b) => left + (b / LARGEST + 1) / 2 * (right - left), py = (v) => top + (1.05 - v) / 2.1 * (bottom - top);
   axes(page, left, right, top, bottom, py);
+  pen.fillText("mx", px(0) + 14, top + 16);
   for (const b of [-30, 0, 30]) pen.fillText(b < 0 ? `−${-b}` : b ? `${b} mT` : "0", px(b), height - 9);
   pen.globalAlpha = 0.25;
   pen.beginPath();
@@ -177,9 +183,9 @@ export class Drive {
     this.play = button("❚❚", null, { className: "mbx-play", "aria-label": "pause" });
     this.holder = make("div", { className: "mbx-holder", tabIndex: 0, role: "application", "aria-label":
       "Applied field. Arrow keys move it by 2 millitesla, with shift by 10; 0 switches it off; the space bar stops time and lets it run." }, this.pad.canvas);
-    this.signals = Object.keys(SIGNALS).map((name) => button(name, () => this.signal(name), { "aria-pressed": "false" }));
+    this.signals = Object.keys(SIGNALS).map((name) => button(name, () => this.signal(name), { "aria-pressed": "false", title: SIGNALS[name].title }));
     this.asked = button("the network beside it", () => this.beside(), { "aria-pressed": "false" });
-    this.again = button("set it to the truth", () => this.encodeNow(), { hidden: true });
+    this.again = button("set it to the truth", () => { this.encodeNow(); this.draw(); }, { hidden: true });
     this.back = button("back", () => this.undo(), { title: "to the state before the field was last moved" });
     this.gap = make("output", { className: "mbx-gap" });
     this.secondRow = make("div", { hidden: true }, make("div", { className: "mbx-row mbx-between" }, note("the network, 64 numbers:"), this.gap, this.again),
@@ -194,8 +200,8 @@ export class Drive {
       make("div", { className: "mbx-drive" },
         this.holder, make("div", { className: "mbx-scroll" }, this.legend, this.curves.canvas), this.loop.canvas),
       make("div", { className: "mbx-row" }, this.play, knob("speed", this.speed), knob("damping", this.damping), this.wheel.canvas),
-      choices(make("span", { textContent: "let it be a" }), ...this.signals),
-      choices(button("S-state", () => this.restart(this.begin)), this.back, this.asked),
+      choices(make("span", { textContent: "a signal:" }), ...this.signals),
+      choices(button("S-state", () => { this.keep(); this.restart(this.begin); }), this.back, this.asked),
       this.said);
   }
 
@@ -218,7 +224,7 @@ export class Drive {
     this.end();
     this.untouched = false;
     this.playing = name;
-    this.follow = { at: SIGNALS[name](held), since: this.ps, held };
+    this.follow = { at: SIGNALS[name].of(held), since: this.ps, last: SIGNALS[name].last * 1e3 };
     this.press();
     this.wake();
   }
@@ -237,9 +243,15 @@ export class Drive {
 
   wake() {
     this.still = 0;
+    this.notice = null;
     if (!this.running) this.pause();
     this.draw();
-    this.saving ||= setTimeout(() => {  // to Python, at most ten times a second
+    this.save();
+  }
+
+  /** The field to Python, at most ten times a second. */
+  save() {
+    this.saving ||= setTimeout(() => {
       this.saving = 0;
       this.sent = [...this.aim];
       this.widget.set({ field: this.aim.map((b) => b * 1e-3) });
@@ -257,6 +269,10 @@ export class Drive {
     this.aim = [...(kept.field ?? [0, 0])];
     this.field = [...this.aim];
     this.set(kept);
+    if (this.remote.closed) {
+      this.remote = new Remote(this.film, kept.state);
+      this.remote.alpha = this.alpha();
+    }
     this.remote.restart(kept.state, kept.ps * 1e-12);
     this.asking = false;
     this.turn = (this.turn ?? 0) + 1;  // what was asked before is no answer any more
@@ -286,13 +302,14 @@ export class Drive {
     const wanted = this.asked.getAttribute("aria-pressed") !== "true";
     this.asked.setAttribute("aria-pressed", wanted);
     if (wanted && !this.loaded) {
-      this.tell("The network is being loaded.");
+      this.tell(this.notice = "The network is being loaded.");
       try {
         this.loaded = await this.fetchModel();
       } catch (error) {
         this.asked.setAttribute("aria-pressed", "false");
-        return this.tell(`The network could not be loaded: ${error.message}`);
+        return this.tell(this.notice = `The network could not be loaded: ${error.message}`);
       }
+      this.notice = null;
     }
     this.model = this.asked.getAttribute("aria-pressed") === "true" ? this.loaded : null;
     this.secondRow.hidden = this.kinds.hidden = this.again.hidden = !this.model;
@@ -301,8 +318,14 @@ export class Drive {
     this.draw();
   }
 
-  /** The network begins anew from the solver's state, at the next whole step. */
-  encodeNow() { this.latent = null; this.worst = 0; }
+  /** The network begins anew from the solver's state. */
+  encodeNow() {
+    this.latent = encode(this.model, this.state);
+    this.passed = [0, 0, 0];
+    this.worst = 0;
+    this.judge();
+    this.still = 0;
+  }
 
   // ---- time
 
@@ -338,8 +361,8 @@ export class Drive {
       this.take(ps, end, mean, state);
     } catch (error) {
       if (turn !== this.turn || this.close.signal.aborted) return;
-      this.running = false;
-      this.tell(`The solver stopped: ${error.message}`);
+      if (this.running) this.pause();
+      this.tell(this.notice = `The solver stopped: ${error.message}`);
     }
     this.asking = false;
   }
@@ -347,7 +370,11 @@ export class Drive {
   take(ps, field, mean, state) {
     Object.assign(this, { field, mean, state });
     this.ps += ps;
-    if (this.follow) this.aim = [...field];
+    if (this.follow) {
+      this.aim = [...field];
+      this.save();
+      if (this.ps - this.follow.since > this.follow.last) this.end();
+    }
     let model = null;
     if (this.ps % STEP === 0) {
       model = this.stepModel();
@@ -365,8 +392,13 @@ export class Drive {
   stepModel() {
     const { model, passed } = this;
     if (!model) return null;
-    this.latent = this.latent && passed[2] ? driven(model.dynamics, this.latent, [passed[0] / passed[2], passed[1] / passed[2]]) : encode(model, this.state);
-    const mean = averages(model, this.latent), off = Math.hypot(...this.mean.map((v, c) => v - mean[c]));
+    if (passed[2]) this.latent = driven(model.dynamics, this.latent, [passed[0] / passed[2], passed[1] / passed[2]]);
+    return this.judge();
+  }
+
+  /** How far the network's film average, which it returns, is from the solver's. */
+  judge() {
+    const mean = averages(this.model, this.latent), off = Math.hypot(...this.mean.map((v, c) => v - mean[c]));
     this.worst = Math.max(this.worst, off);
     this.gap.textContent = `off by ${off.toFixed(3)}, at most ${this.worst.toFixed(3)}`;
     return mean;
@@ -385,17 +417,18 @@ export class Drive {
     drawWheel(this.wheel.begin());
     drawScroll(this.curves.begin(), samples, now, WINDOW * this.pace() * 1e-3);
     drawLoop(this.loop.begin(), samples);
-    this.speed.output.textContent = `${Math.round(this.pace())} ps/s`;
+    this.speed.output.textContent = `${Number(this.pace().toPrecision(2))} ps/s`;
     this.damping.output.textContent = (10 ** Number(this.damping.input.value)).toPrecision(2);
-    const stamp = performance.now();
-    if (!(stamp - this.told < 2000)) {
-      this.told = stamp;
+    this.telling ||= setTimeout(() => {  // at most once in two seconds, for those who hear it
+      this.telling = 0;
       this.tell(this.words());
-    }
+    }, this.told ? 2000 : 0);
+    this.told = true;
   }
 
   words() {
     const [angle, size] = polar(this.field), off = [];
+    if (this.notice) return this.notice;
     if (this.untouched) return "Move the field, and the film answers. The equation is solved as you watch.";
     if (this.model && size > TRAINED + 0.5) off.push(`The network never saw more than ${TRAINED} mT.`);
     if (this.model && Math.abs(this.alpha() / this.film.alpha - 1) > 0.02) off.push(`The network knows a damping of ${this.film.alpha} alone.`);
@@ -420,6 +453,7 @@ export class Drive {
       this.hold([(2 * x - 1) * 1.06 * LARGEST, (1 - 2 * y) * 1.06 * LARGEST]);
     }, () => { begun = false; });
     this.holder.onkeydown = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
       const by = event.shiftKey ? 10 : 2, [x, y] = this.aim;
       const to = { ArrowLeft: [x - by, y], ArrowRight: [x + by, y], ArrowUp: [x, y + by], ArrowDown: [x, y - by], 0: [0, 0] }[event.key];
       if (!to && event.key !== " ") return;
@@ -441,7 +475,11 @@ export class Drive {
     const look = new IntersectionObserver((entries) => { this.near = entries.at(-1).isIntersecting; this.looked(); });
     look.observe(this.el);
     document.addEventListener("visibilitychange", () => this.looked(), { signal });
-    signal.addEventListener("abort", () => look.disconnect());
+    signal.addEventListener("abort", () => {
+      look.disconnect();
+      clearTimeout(this.saving);
+      clearTimeout(this.telling);
+    });
   }
 
   /** Out of sight it waits. */

@@ -37,7 +37,7 @@ def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
     """
     rom = load_rom(model) if isinstance(model, str) else model
     if not isinstance(rom, ReducedOrderModel):
-        raise TypeError(f"model: got {type(model).__name__}; 'atlas', 'paper' or a ReducedOrderModel is needed")
+        raise TypeError(f"model: got {type(model).__name__}; 'atlas', 'paper', 'driven' or a ReducedOrderModel is needed")
     if not rom.film.inside.all():
         raise ValueError("model: its film has a mask, which the explorer cannot draw")
     if not rom.fan:

@@ -44,6 +44,7 @@ export const note = (textContent) => make("span", { className: "mbx-note", textC
 /** What a pointer does on a canvas: `follow` hears where it is pressed and moves, `drop` where it is let go. */
 export function drag(canvas, follow, drop = () => {}) {
   canvas.onpointerdown = (event) => {
+    if (event.button || !event.isPrimary) return;
     canvas.setPointerCapture(event.pointerId);
     follow(event);
   };
@@ -67,7 +68,7 @@ export function heed(widget, name, follow, signal) {
 /** Size and colours of what a panel stands in, and keys that would leave it. */
 export function heedSurroundings(el, redraw, signal) {
   // Arrows move the panel's sliders; JupyterLab's notebook would take them for itself
-  el.addEventListener("keydown", (event) => event.stopPropagation(), { signal });
+  el.addEventListener("keydown", (event) => event.ctrlKey || event.metaKey || event.altKey || event.stopPropagation(), { signal });
   const size = new ResizeObserver(redraw);
   size.observe(el);
   const theme = new MutationObserver(redraw);
