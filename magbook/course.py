@@ -217,8 +217,8 @@ user, or in a container:
 - *In a container.* `docker run --rm --network none -v "$PWD":/course -w /course IMAGE nbgrader autograde ASSIGNMENT --student NAME`, with an image that has step 1
   (`jupyter-repo2docker --image-name magbook ADDRESS` builds one from the book's repository). Mount a copy of the folder with one submission in it.
 
+In both the submission still sees the solution of its own assignment: nbgrader needs it there. What remains is to look: `grep -rn "source\\|gradebook\\|os\\.\\|open(" submitted`.
+
 Some numbers can be had by asking a check again and again, or from a book: `damping`, `ringing` and `decay` from what the check says of a wrong one,
 `switching` from the threshold, which its law names. That is what a check at home is for. Such answers count for little beside the open question, which asks why.
-
-In both the submission still sees the solution of its own assignment: nbgrader needs it there. What remains is to look: `grep -rn "source\\|gradebook\\|os\\.\\|open(" submitted`.
 '''
