@@ -114,11 +114,12 @@ def _description(name, guid, every, about):
 
 
 def _compiled(header):
-    """The unit as a shared library for this machine; None without a compiler."""
+    """The unit as a shared library for this machine; None without a compiler, and on a processor for which FMI 2 has no folder."""
     compiler = os.environ.get("CC", "").split() or next(([found] for found in map(shutil.which, ("cc", "gcc", "clang")) if found), None)
-    if compiler is None:
-        warnings.warn(f"there is no C compiler on this {platform.system()} machine: the unit holds its source alone, which a simulator must compile",
-                      UserWarning, stacklevel=4)
+    known = platform.machine() in ("x86_64", "AMD64")
+    if compiler is None or not known:
+        why = f"there is no C compiler on this {platform.system()} machine" if known else f"FMI 2 has no place for programs of {platform.machine()}"
+        warnings.warn(f"{why}: the unit holds its source alone, which a simulator must compile", UserWarning, stacklevel=4)
         return None
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.h").write_text(header)

@@ -109,6 +109,13 @@ def test_without_a_compiler_it_holds_its_source_and_says_so(model, tmp_path, mon
     assert sorted(parts(tmp_path / "a.fmu")) == ["modelDescription.xml", "sources/fmu.c", "sources/model.h"]
 
 
+def test_a_processor_that_fmi_does_not_know_gets_the_source(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    with pytest.warns(UserWarning, match="no place for programs of arm64"):
+        model.to_fmu(tmp_path / "a.fmu")
+    assert not [name for name in parts(tmp_path / "a.fmu") if name.startswith("binaries")]
+
+
 def test_a_compiler_that_fails(model, tmp_path, monkeypatch):
     (tmp_path / "cc").write_text("#!/bin/sh\necho no licence >&2\nexit 1\n")
     (tmp_path / "cc").chmod(0o755)
