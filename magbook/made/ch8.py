@@ -132,7 +132,8 @@ def evaluate_driven() -> None:
     held = {str(k): np.abs(c[..., :k] @ whole.mean(axis=(1, 2))[:k] - mean).mean(axis=(1, 2)).tolist() for k in (8, 16, 32, LATENT)}
     parted = np.array([neighbours(signals[i]) for i in bar(test[:20], desc="neighbours", unit="run")])
     write_npz("driven_test.npz", neighbours=parted.astype(np.float32), **stored)
-    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held, "seconds": own.seconds(rom, {f"solver, {nx} x {ny}": COARSE.replace(cells=(nx, ny)) for nx, ny in (COARSE.cells, *GRIDS)}, "driven")})
+    grids = {f"solver, {nx} x {ny}": COARSE.replace(cells=(nx, ny)) for nx, ny in (COARSE.cells, *GRIDS)}
+    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held, "seconds": own.seconds(rom, grids, "driven")})
 
 
 def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np.ndarray:

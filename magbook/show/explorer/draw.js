@@ -140,22 +140,28 @@ export function drawPad({ pen, width, height, ink }, model, field) {
 
 export const FRAME = { left: 30, right: 8, top: 6, bottom: 22 };
 
-export function drawCurves({ pen, width, height, ink }, last, time, curves, truth) {
-  const px = (t) => FRAME.left + t / last * (width - FRAME.left - FRAME.right);
-  const py = (v) => FRAME.top + (1.05 - Math.max(-1.05, Math.min(1.05, v))) / 2.1 * (height - FRAME.top - FRAME.bottom);
+/** Lines at -1, 0 and 1 across a chart of film averages, and their numbers. */
+export function levels({ pen, ink }, left, right, py) {
   pen.lineWidth = 1;
   pen.fillStyle = pen.strokeStyle = ink;
+  pen.textAlign = "right";
   for (const v of [-1, 0, 1]) {
     pen.globalAlpha = 0.25;
     pen.beginPath();
-    pen.moveTo(px(0), py(v));
-    pen.lineTo(px(last), py(v));
+    pen.moveTo(left, py(v));
+    pen.lineTo(right, py(v));
     pen.stroke();
     pen.globalAlpha = 0.85;
-    pen.textAlign = "right";
-    pen.fillText(String(v).replace("-", "−"), FRAME.left - 6, py(v));
+    pen.fillText(String(v).replace("-", "−"), left - 6, py(v));
   }
   pen.textAlign = "center";
+}
+
+export function drawCurves(page, last, time, curves, truth) {
+  const { pen, width, height, ink } = page;
+  const px = (t) => FRAME.left + t / last * (width - FRAME.left - FRAME.right);
+  const py = (v) => FRAME.top + (1.05 - Math.max(-1.05, Math.min(1.05, v))) / 2.1 * (height - FRAME.top - FRAME.bottom);
+  levels(page, px(0), px(last), py);
   for (let k = 0; k <= 4; k++) pen.fillText(`${Number((k * last / 4).toFixed(2))}${k < 4 ? "" : " ns"}`, px(k * last / 4) - (k < 4 ? 0 : 10), height - 9);
   const line = (times, values, c) => {
     pen.beginPath();

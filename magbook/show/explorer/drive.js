@@ -2,8 +2,8 @@
 
 import { Remote } from "./llg.js";
 import { averages, decode, driven, encode, fromPolar, number, polar } from "./model.js";
-import { COLOURS, arrow, drawFilm, drawWheel } from "./draw.js";
-import { button, choices, drag, heed, heedSurroundings, knob, make, note, range, share, sheet } from "./parts.js";
+import { COLOURS, arrow, drawFilm, drawWheel, levels } from "./draw.js";
+import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel } from "./parts.js";
 
 const STEP = 10;  // ps, one step of the driven model
 const LARGEST = 50;  // mT, as far as the pad goes
@@ -71,27 +71,11 @@ function drawHold({ pen, width, height, ink }, field, untouched) {
   arrow(pen, px(-20), py(0), scale * -14, 0, 7);
 }
 
-function axes({ pen, ink }, left, right, top, bottom, py) {
-  pen.lineWidth = 1;
-  pen.fillStyle = pen.strokeStyle = ink;
-  pen.textAlign = "right";
-  for (const v of [-1, 0, 1]) {
-    pen.globalAlpha = 0.25;
-    pen.beginPath();
-    pen.moveTo(left, py(v));
-    pen.lineTo(right, py(v));
-    pen.stroke();
-    pen.globalAlpha = 0.85;
-    pen.fillText(String(v).replace("-", "−"), left - 6, py(v));
-  }
-  pen.textAlign = "center";
-}
-
 /** Film averages of the last `wide` ns. samples: {t, mean, model}, t in ns; the driven model's are null where it was not asked. */
 function drawScroll(page, samples, now, wide) {
   const { pen, width, height, ink } = page, left = 30, right = width - 8, top = 6, bottom = height - 22;
   const px = (t) => right - (now - t) / wide * (right - left), py = (v) => top + (1.05 - v) / 2.1 * (bottom - top);
-  axes(page, left, right, top, bottom, py);
+  levels(page, left, right, py);
   const every = [0.05, 0.1, 0.25, 0.5, 1, 2].find((step) => wide / step <= 5) ?? 4;
   for (let t = Math.ceil(Math.max(0, now - wide) / every) * every; t <= now; t += every) {
     if (px(t) > left + 8 && px(t) < right - 56) pen.fillText(Number(t.toFixed(2)), px(t), height - 9);
@@ -119,7 +103,7 @@ function drawScroll(page, samples, now, wide) {
 function drawLoop(page, samples) {
   const { pen, width, height, ink } = page, left = 26, right = width - 8, top = 6, bottom = height - 22;
   const px = (b) => left + (b / LARGEST + 1) / 2 * (right - left), py = (v) => top + (1.05 - v) / 2.1 * (bottom - top);
-  axes(page, left, right, top, bottom, py);
+  levels(page, left, right, py);
   pen.fillText("mx", px(0) + 14, top + 16);
   for (const b of [-30, 0, 30]) pen.fillText(b < 0 ? `−${-b}` : b ? `${b} mT` : "0", px(b), height - 9);
   pen.globalAlpha = 0.25;
@@ -173,14 +157,15 @@ export class Drive {
     this.second = sheet("The film, as the network has it now", "mbx-film");
     for (const { canvas } of [this.picture, this.second]) canvas.style.aspectRatio = lx / ly;
     this.pad = sheet("The applied field", "mbx-hold");
-    this.wheel = sheet("Colour wheel: red along +x, yellow-green along +y, cyan along −x, violet along −y, white out of the plane", "mbx-wheel");
+    this.wheel = wheel();
     this.curves = sheet("Film averages of mx, my and mz against time", "mbx-curves");
     this.loop = sheet("mx against the field's x: the film's hysteresis loop", "mbx-loop");
     this.speed = range("speed, in picoseconds of the film a second", 1, 2.7, 0.01);
     this.speed.input.value = 2;
     this.damping = range("Gilbert damping", -2.3, 0, 0.01);
     this.damping.input.value = Math.log10(this.film.alpha);
-    this.play = button("❚❚", null, { className: "mbx-play", "aria-label": "pause" });
+    this.play = button("", () => this.pause(), { className: "mbx-play" });
+    showPlaying(this.play, true);
     this.holder = make("div", { className: "mbx-holder", tabIndex: 0, role: "application", "aria-label":
       "Applied field. Arrow keys move it by 2 millitesla, with shift by 10; 0 switches it off; the space bar stops time and lets it run." }, this.pad.canvas);
     this.signals = Object.keys(SIGNALS).map((name) => button(name, () => this.signal(name), { "aria-pressed": "false", title: SIGNALS[name].title }));
@@ -190,15 +175,12 @@ export class Drive {
     this.gap = make("output", { className: "mbx-gap" });
     this.secondRow = make("div", { hidden: true }, make("div", { className: "mbx-row mbx-between" }, note("the network, 64 numbers:"), this.gap, this.again),
       this.second.canvas);
-    const components = Object.entries(COLOURS).map(([c, color]) => make("span", { innerHTML: `<i style="background:${color}"></i><em>m</em><sub>${c}</sub>` }));
-    this.legend = make("div", { className: "mbx-legend", "aria-hidden": "true" }, ...components);
     this.kinds = note("wide: solver, thin: network");
     this.kinds.hidden = true;
-    this.legend.append(this.kinds, note("film: white +z, black −z"));
     this.el.replaceChildren(
       this.picture.canvas, this.secondRow,
       make("div", { className: "mbx-drive" },
-        this.holder, make("div", { className: "mbx-scroll" }, this.legend, this.curves.canvas), this.loop.canvas),
+        this.holder, make("div", { className: "mbx-scroll" }, legend(this.kinds, note("film: white +z, black −z")), this.curves.canvas), this.loop.canvas),
       make("div", { className: "mbx-row" }, this.play, knob("speed", this.speed), knob("damping", this.damping), this.wheel.canvas),
       choices(make("span", { textContent: "a signal:" }), ...this.signals),
       choices(button("S-state", () => { this.keep(); this.restart(this.begin); }), this.back, this.asked),
@@ -284,7 +266,7 @@ export class Drive {
     this.ps = ps;
     this.mean = [0, 1, 2].map((c) => { let sum = 0; for (let i = c; i < state.length; i += 3) sum += state[i]; return 3 * sum / state.length; });
     this.samples = [{ t: ps * 1e-3, field: [...this.field], mean: this.mean, model: null }];
-    this.passed = [0, 0, 0];  // of the model's step: the integral of the field, and how much time
+    this.passed = [0, 0];  // the field's integral since the model's last step
     this.lastMean = this.mean;
     this.still = 0;
     if (this.model) this.encodeNow();
@@ -292,8 +274,7 @@ export class Drive {
 
   pause() {
     this.running = !this.running;
-    this.play.textContent = this.running ? "❚❚" : "▶";
-    this.play.setAttribute("aria-label", this.running ? "pause" : "play");
+    showPlaying(this.play, this.running);
     this.before = performance.now();
   }
 
@@ -318,10 +299,10 @@ export class Drive {
     this.draw();
   }
 
-  /** The network begins anew from the solver's state. */
+  /** The network begins anew from the solver's state, and from that at its next whole step where this is none. */
   encodeNow() {
     this.latent = encode(this.model, this.state);
-    this.passed = [0, 0, 0];
+    this.between = this.ps % STEP !== 0;
     this.worst = 0;
     this.judge();
     this.still = 0;
@@ -351,7 +332,6 @@ export class Drive {
       fields.set(b.map((v) => v * 1e-3), 3 * k);
       b.forEach((v, c) => { this.passed[c] += v * ps / parts; });
     }
-    this.passed[2] += ps;
     const end = at(1);
     this.asking = true;
     this.owed -= ps;
@@ -381,7 +361,7 @@ export class Drive {
       const moved = Math.max(...mean.map((v, c) => Math.abs(v - this.lastMean[c])));
       this.still = moved < REST && !this.follow && this.aim.every((b, c) => b === field[c]) ? this.still + 1 : 0;
       this.lastMean = mean;
-      this.passed = [0, 0, 0];
+      this.passed = [0, 0];
     }
     this.samples.push({ t: this.ps * 1e-3, field: [...field], mean, model });
     if (this.samples.length > KEPT) this.samples.splice(0, this.samples.length - KEPT);
@@ -392,7 +372,8 @@ export class Drive {
   stepModel() {
     const { model, passed } = this;
     if (!model) return null;
-    if (passed[2]) this.latent = driven(model.dynamics, this.latent, [passed[0] / passed[2], passed[1] / passed[2]]);
+    this.latent = this.between ? encode(model, this.state) : driven(model.dynamics, this.latent, passed.map((b) => b / STEP));
+    this.between = false;
     return this.judge();
   }
 
@@ -462,7 +443,6 @@ export class Drive {
       if (!event.repeat) this.keep();
       this.hold(to);
     };
-    this.play.onclick = () => this.pause();
     this.speed.input.oninput = () => this.draw();
     this.damping.input.oninput = () => {
       this.remote.alpha = this.alpha();

@@ -2,8 +2,8 @@
 
 import { Remote } from "./llg.js";
 import { SP4, answer, decode, encode, fromPolar, latentAt, number, parts, polar, report, sketch, solved, turned } from "./model.js";
-import { COLOURS, FRAME, drawCurves, drawFilm, drawPad, drawWheel, reach } from "./draw.js";
-import { button, choices, drag, heed, heedSurroundings, knob, make, note, range, share, sheet } from "./parts.js";
+import { FRAME, drawCurves, drawFilm, drawPad, drawWheel, reach } from "./draw.js";
+import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel } from "./parts.js";
 
 // ---------------------------------------------------------------------------- what there is to see and touch
 
@@ -15,8 +15,7 @@ const WEAKEST = 5;  // mT
 function filmParts(model) {
   return {
     film: sheet("The film at the chosen moment", "mbx-film"),
-    wheel: sheet("Colour wheel: red along +x, yellow-green along +y, cyan along −x, violet along −y, white out of the plane",
-      "mbx-wheel"),
+    wheel: wheel(),
     sliders: model.high.map((high, k) => {
       const wide = Math.max(1e-6, high - model.low[k]);
       return range(`latent number ${k}`, model.low[k] - 0.1 * wide, high + 0.1 * wide, wide / 200);
@@ -30,8 +29,6 @@ function fieldParts({ fan, last, dynamics }) {
     + "with the solver's answer. Orange: standard problem 4. Drag the blue ring, or use the sliders below.", "mbx-pad");
   const { left, right, top, bottom } = reach(fan), side = fan.opening / 2 + BEYOND.degrees;
   pad.canvas.style.aspectRatio = (right - left) / (top - bottom);
-  const components = Object.entries(COLOURS).map(([c, color]) => make("span", {
-    innerHTML: `<i style="background:${color}"></i><em>m</em><sub>${c}</sub>` }));
   return {
     pad,
     curve: sheet("Film averages of mx, my and mz against time", "mbx-curves"),
@@ -39,8 +36,7 @@ function fieldParts({ fan, last, dynamics }) {
     direction: range("direction of the field in degrees", fan.angle - side, fan.angle + side, 0.5),
     strength: range("strength of the field in millitesla", Math.min(WEAKEST, fan.strength[0]), fan.strength[1] + BEYOND.mT, 0.25),
     play: button("▶", null, { className: "mbx-play", "aria-label": "play" }),
-    legend: make("div", { className: "mbx-legend", "aria-hidden": "true" }, ...components,
-      note(parts(dynamics).length > 1 ? "thin: networks, shaded: their band, pale: solver" : "thin: network, pale: solver")),
+    legend: legend(note(parts(dynamics).length > 1 ? "thin: networks, shaded: their band, pale: solver" : "thin: network, pale: solver")),
     truth: sheet("The solver's film at the chosen moment", "mbx-film"),
   };
 }
@@ -242,8 +238,7 @@ export class Panel {
 
   setPlaying(playing) {
     this.playing = playing;
-    this.play.textContent = playing ? "❚❚" : "▶";
-    this.play.setAttribute("aria-label", playing ? "pause" : "play");
+    showPlaying(this.play, playing);
   }
 
   tick(before) {

@@ -1,5 +1,7 @@
 // What panels are made of: elements, canvases, sliders, and what they listen to.
 
+import { COLOURS } from "./draw.js";
+
 /** An element with properties, attributes (names with a dash, or role) and children. */
 export function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -40,6 +42,20 @@ export const knob = (name, { input, output }) => make(typeof name === "string" ?
   typeof name === "string" ? make("span", { textContent: name }) : name, input, output);
 export const choices = (...children) => make("div", { className: "mbx-choices" }, ...children);
 export const note = (textContent) => make("span", { className: "mbx-note", textContent });
+
+/** Which colour is which component, and what else there is to say. */
+export function legend(...more) {
+  const components = Object.entries(COLOURS).map(([c, color]) => make("span", { innerHTML: `<i style="background:${color}"></i><em>m</em><sub>${c}</sub>` }));
+  return make("div", { className: "mbx-legend", "aria-hidden": "true" }, ...components, ...more);
+}
+
+export const wheel = () => sheet("Colour wheel: red along +x, yellow-green along +y, cyan along −x, violet along −y, white out of the plane", "mbx-wheel");
+
+/** What the button that plays and pauses does next. */
+export function showPlaying(play, playing) {
+  play.textContent = playing ? "❚❚" : "▶";
+  play.setAttribute("aria-label", playing ? "pause" : "play");
+}
 
 /** What a pointer does on a canvas: `follow` hears where it is pressed and moves, `drop` where it is let go. */
 export function drag(canvas, follow, drop = () => {}) {
