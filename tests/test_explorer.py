@@ -274,6 +274,21 @@ def test_a_hand_turns_the_film_over_and_back(driven):
 
 
 @pytest.mark.slow
+def test_a_film_that_runs_lets_its_page_rest(driven):
+    """The theme makes what scrolls focusable once nodes no longer come and go for 0.3 s; between two sentences of the status line none do."""
+    driven.get_by_role("button", name="network beside").click()
+    driven.get_by_role("button", name="rotating").click()
+    driven.wait_for_timeout(1000)
+    longest = driven.evaluate("""() => new Promise((resolve) => {
+        let last = performance.now(), longest = 0;
+        const note = () => { longest = Math.max(longest, performance.now() - last); last = performance.now(); };
+        new MutationObserver(note).observe(document.body, { subtree: true, childList: true });
+        setTimeout(() => { note(); resolve(longest); }, 5000);
+    })""")
+    assert longest > 1000, f"{longest:.0f} ms without a node that came or went"
+
+
+@pytest.mark.slow
 def test_keys_hold_the_field_and_stop_time(driven):
     driven.locator(".mbx-holder").focus()
     for key in ("Shift+ArrowLeft", "ArrowLeft", "ArrowUp"):

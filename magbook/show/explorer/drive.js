@@ -3,7 +3,7 @@
 import { Remote } from "./llg.js";
 import { averages, decode, driven, encode, fromPolar, number, polar } from "./model.js";
 import { COLOURS, arrow, drawFilm, drawWheel, levels } from "./draw.js";
-import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel } from "./parts.js";
+import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel, write } from "./parts.js";
 
 const STEP = 10;  // ps, one step of the driven model
 const LARGEST = 50;  // mT, as far as the pad goes
@@ -381,7 +381,7 @@ export class Drive {
   judge() {
     const mean = averages(this.model, this.latent), off = Math.hypot(...this.mean.map((v, c) => v - mean[c]));
     this.worst = Math.max(this.worst, off);
-    this.gap.textContent = `off by ${off.toFixed(3)}, at most ${this.worst.toFixed(3)}`;
+    write(this.gap, `off by ${off.toFixed(3)}, at most ${this.worst.toFixed(3)}`);
     return mean;
   }
 
@@ -398,8 +398,8 @@ export class Drive {
     drawWheel(this.wheel.begin());
     drawScroll(this.curves.begin(), samples, now, WINDOW * this.pace() * 1e-3);
     drawLoop(this.loop.begin(), samples);
-    this.speed.output.textContent = `${Number(this.pace().toPrecision(2))} ps/s`;
-    this.damping.output.textContent = (10 ** Number(this.damping.input.value)).toPrecision(2);
+    write(this.speed.output, `${Number(this.pace().toPrecision(2))} ps/s`);
+    write(this.damping.output, this.alpha().toPrecision(2));
     this.telling ||= setTimeout(() => {  // at most once in two seconds, for those who hear it
       this.telling = 0;
       this.tell(this.words());

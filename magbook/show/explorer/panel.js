@@ -3,7 +3,7 @@
 import { Remote } from "./llg.js";
 import { SP4, answer, decode, encode, fromPolar, latentAt, number, parts, polar, report, sketch, solved, turned } from "./model.js";
 import { FRAME, drawCurves, drawFilm, drawPad, drawWheel, reach } from "./draw.js";
-import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel } from "./parts.js";
+import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel, write } from "./parts.js";
 
 // ---------------------------------------------------------------------------- what there is to see and touch
 
@@ -204,7 +204,7 @@ export class Panel {
     const { fan } = this.model, around = fan.angle + turned(fan, angle);
     for (const [one, value, shown] of [[this.direction, around, `${number(angle)}°`], [this.strength, size, `${number(size)} mT`]]) {
       one.input.value = value;
-      one.output.textContent = shown;
+      write(one.output, shown);
     }
   }
 
@@ -215,7 +215,7 @@ export class Panel {
     drawWheel(wheel.begin());
     sliders.forEach((one, i) => {
       one.input.value = now.latent[i];
-      one.output.textContent = number(now.latent[i]);
+      write(one.output, number(now.latent[i]));
     });
     if (!this.turning) return;
     drawPad(pad.begin(), model, now.field);
@@ -223,7 +223,7 @@ export class Panel {
     const state = this.solution?.states?.[Math.round(now.time / model.every)], page = model.solver && this.truth.begin();
     if (state) drawFilm(page, state, model.solver.film);
     clock.input.value = now.time;
-    clock.output.textContent = `${now.time.toFixed(2)} ns`;
+    write(clock.output, `${now.time.toFixed(2)} ns`);
   }
 
   // ---- playing

@@ -43,6 +43,12 @@ export const knob = (name, { input, output }) => make(typeof name === "string" ?
 export const choices = (...children) => make("div", { className: "mbx-choices" }, ...children);
 export const note = (textContent) => make("span", { className: "mbx-note", textContent });
 
+/** Change a node's text in place: a page's own script waits until nodes no longer come and go, and what is drawn anew never rests. */
+export function write(node, text) {
+  if (!node.firstChild) node.textContent = text;
+  else if (node.firstChild.data !== text) node.firstChild.data = text;
+}
+
 /** Which colour is which component, and what else there is to say. */
 export function legend(...more) {
   const components = Object.entries(COLOURS).map(([c, color]) => make("span", { innerHTML: `<i style="background:${color}"></i><em>m</em><sub>${c}</sub>` }));
