@@ -1,7 +1,9 @@
 """The explorer's script computes what Keras computes, fast enough to be dragged."""
 
 import base64
+import functools
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,15 @@ import pytest
 from magbook import applied, autoencoder, llg, load_rom, look, sp4, stepper
 from magbook._keras import keras
 from magbook.dynamics import Dynamics
+from magbook.files import arrays
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
 from magbook.show import explorer
 from magbook.show.explorer import pack as packing
 
-UNPACK = """([header, weights]) => {
+UNPACK = """async ([header, weights]) => {
     const text = atob(weights), bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
-    window.model = module.unpack(JSON.parse(header), bytes);
+    window.model = await module.unpack(JSON.parse(header), bytes);
 }"""
 
 
@@ -44,10 +47,14 @@ def test_its_files_are_modules_as_they_stand(browser, root):
     assert names == ["default"]
 
 
+packed, start = functools.cache(packing.pack), functools.cache(packing.start)  # which take seconds
+
+
 def hand_over(page, model):
-    header, weights = packing.pack(model)
+    """A model in the page as `model`: its header, and what it is in Python with the weights that the page got."""
+    header, weights = packed(model)
     page.evaluate(UNPACK, [json.dumps(header), base64.b64encode(weights).decode()])
-    return header
+    return header, as_packed(load_rom(model) if isinstance(model, str) else model, header, weights)
 
 
 def decode(page, c):
@@ -63,29 +70,73 @@ def model(encoder, decoder, film, fan=FAN):
     return ReducedOrderModel(encoder, decoder, stepper.Stepper(stepper.build(latent), 1.0), largest=10.0, film=film, fan=fan)
 
 
-def half(rom):
-    """The same model with weights as a browser gets them, in 16 bits."""
-    for network in (rom.encoder, rom.decoder):
-        network.set_weights([w.astype(np.float16).astype(np.float32) for w in network.get_weights()])
+def received(header, weights):
+    """A packed header with an array in place of each description of one."""
+    data = zlib.decompress(weights)
+
+    def read(node):
+        if isinstance(node, list):
+            return [read(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        if "from" not in node:
+            return {name: read(one) for name, one in node.items()}
+        n, size = int(np.prod(node["shape"])), node["bits"] // 8
+        raw = np.frombuffer(data, np.uint8, n * size, node["from"])
+        if "step" not in node:
+            return raw.view(f"<f{size}").reshape(node["shape"]).astype(np.float32)
+        whole = np.ascontiguousarray(raw.reshape(size, n).T).view(f"<i{size}").reshape(node["shape"])
+        return whole * read(node["step"])[:, None]
+
+    return read(header)
+
+
+def as_packed(rom, header, weights):
+    """The same model with the weights that a browser gets. A spline stays as it is."""
+    got = received(header, weights)
+
+    def dense(given, nodes):
+        for layer, node in zip([one for one in given if isinstance(one, keras.layers.Dense)], [one for one in nodes if "weights" in one], strict=True):
+            layer.set_weights([node["weights"], node["bias"]])
+
+    def convolutions(given, nodes, kind, back):
+        for layer, node in zip([one for one in given if type(one) is kind], nodes, strict=True):
+            layer.set_weights([back(node["weights"], *layer.kernel.shape), node["bias"]])
+
+    decoder = got["decoder"]
+    if decoder["kind"] == "components":
+        (closure,) = [one for one in rom.decoder.layers if isinstance(one, keras.Sequential)]
+        dense(closure.layers, decoder["closure"])
+        dense(rom.decoder.layers, [decoder["restore"]])
+    if decoder["kind"] == "convolutions":
+        dense(rom.decoder.layers, decoder["dense"])
+        convolutions(rom.decoder.layers, decoder["layers"], keras.layers.Conv2DTranspose,
+                     lambda w, a, b, out, inputs: w.reshape(inputs, a, b, out).transpose(1, 2, 3, 0))
+        convolutions(rom.encoder.layers, got["encoder"]["layers"], keras.layers.Conv2D, lambda w, *shape: w.reshape(shape))
+        dense(rom.encoder.layers, got["encoder"]["dense"])
+    for member, node in zip(*([rom.dynamics.fast.members, got["dynamics"]["fast"]["members"]] if rom.dynamics.history == 0 and
+                              got["dynamics"]["kind"] == "hybrid" else [[], []]), strict=True):
+        dense(member.network.layers, node["layers"])
     return rom
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["atlas", "paper", "driven"])
 def test_decoder_agrees_with_keras(script, name):
-    header, rom = hand_over(script, name), load_rom(name)
+    header, rom = hand_over(script, name)
     low, high = np.array(header["low"]), np.array(header["high"])
     c = np.random.default_rng(0).uniform(low, high, (3, rom.latent)).astype(np.float32)
     c = np.vstack([c, [header["start"]], np.zeros((1, rom.latent))]).astype(np.float32)
     for one in c:
         np.testing.assert_allclose(decode(script, one), rom.decode(one).ravel(), atol=1e-4)
-    np.testing.assert_allclose(header["start"], rom.encode(llg.s_state(rom.film)), rtol=1e-6)
+    np.testing.assert_allclose(header["start"], load_rom(name).encode(llg.s_state(rom.film)), rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_rollout_and_averages_agree_with_keras(script):
-    hand_over(script, "atlas")
-    rom, field = load_rom("atlas"), [1e3 * b for b in sp4.FIELD_2[:2]]
+    _, rom = hand_over(script, "atlas")
+    field = [1e3 * b for b in sp4.FIELD_2[:2]]
+    assert rom.dynamics.asks_fast(np.array([sp4.FIELD_2[:2]])).all()
     c, times = rom.latents(sp4.FIELD_2), (0.01 * np.arange(101)).tolist()
     out = script.evaluate("([b, t]) => Array.from(module.rollout(model.dynamics, model.start, b, t))", [field, times])
     np.testing.assert_allclose(np.reshape(out, (101, 16)), c, atol=1e-4 * rom.largest)
@@ -102,8 +153,8 @@ def test_rollout_and_averages_agree_with_keras(script):
 
 @pytest.mark.slow
 def test_the_driven_model_steps_in_any_field_as_in_python(script):
-    hand_over(script, "driven")
-    rom, signal = load_rom("driven"), applied.rotating(30e-3, 1e9, 200)
+    _, rom = hand_over(script, "driven")
+    signal = applied.rotating(30e-3, 1e9, 200)
     t = 1e-11 * np.arange(101)
     fields = 1e3 * applied.means(signal, t)[:, :2]
     c = np.reshape(script.evaluate("""(fields) => {
@@ -153,8 +204,7 @@ def test_the_pad_shows_the_whole_fan_and_the_origin(script, fan):
 def test_a_model_of_ones_own_agrees_too(script):
     film = Film((64e-9, 32e-9, 3e-9), (32, 16))
     encoder, decoder = autoencoder.build(5, (16, 32, 3), (4, 8, 12), seed=3)
-    rom = half(model(encoder, decoder, film))
-    header = hand_over(script, rom)
+    header, rom = hand_over(script, model(encoder, decoder, film))
     assert (header["dynamics"]["kind"], header["dynamics"]["history"], header["latent"]) == ("stepper", 4, 5)
     c = np.random.default_rng(1).normal(size=5).astype(np.float32)
     np.testing.assert_allclose(decode(script, c).reshape(16, 32, 3), rom.decode(c), atol=1e-4)
@@ -200,7 +250,7 @@ STUB = """async ([header, weights]) => {  // a widget as anywidget hands it over
 
 @pytest.mark.slow
 def test_it_hears_python_and_tells_it(script):
-    header, weights = packing.pack("atlas")
+    header, weights = packed("atlas")
     script.evaluate(STUB, [json.dumps(header), base64.b64encode(weights).decode()])
     script.wait_for_function("told && values.latent.length === 16")
     script.evaluate("() => { python('field', [-0.0246, 0.0043]); python('time', 1.5e-10); }")
@@ -209,7 +259,7 @@ def test_it_hears_python_and_tells_it(script):
     script.wait_for_timeout(300)
     rom = load_rom("atlas")
     expected = rom.latents(sp4.FIELD_1)[15]
-    np.testing.assert_allclose(script.evaluate("values.latent"), expected, atol=1e-4 * rom.largest)
+    np.testing.assert_allclose(script.evaluate("values.latent"), expected, atol=1e-3 * rom.largest)  # by a spline of fewer patterns
     np.testing.assert_allclose(script.evaluate("[...values.field, values.time]"), [-0.0246, 0.0043, 1.5e-10], rtol=1e-6)
     script.get_by_role("button", name="mean").click()
     script.wait_for_function("mean => Math.abs(values.latent[0] - mean) < 1e-3", arg=header["mean"][0])
@@ -226,7 +276,7 @@ def driven(browser):
     page.goto("about:blank")
     page.add_style_tag(path=Path(explorer.__file__).with_name("explorer.css"))
     answers = {part: [json.dumps(header), base64.b64encode(weights).decode()]
-               for part, (header, weights) in {"model": packing.pack("driven"), "start": packing.start()}.items()}
+               for part, (header, weights) in {"model": packed("driven"), "start": start()}.items()}
     page.evaluate("""async ([source, answers]) => {
         const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"}))), heard = new Map();
         window.values = {model: "driven", panels: ["drive"], field: [0, 0], time: 0, latent: []};
@@ -353,8 +403,8 @@ def test_time_runs_for_long_without_growing(driven):
 @pytest.mark.slow
 def test_a_stepper_goes_on_from_the_solver_in_the_page(script):
     """The paper's encoder and steps, on states that the page's solver made finer, are those of Keras."""
-    hand_over(script, "paper")
-    rom, field = load_rom("paper"), [1e3 * b for b in sp4.FIELD_1[:2]]
+    _, rom = hand_over(script, "paper")
+    field = [1e3 * b for b in sp4.FIELD_1[:2]]
     run = llg.simulate(sp4.FIELD_1, rom.film.replace(cells=(128, 32)), duration=4e-11)
     states = run.resample(film=rom.film).m
     first = np.array([script.evaluate("m => Array.from(module.encode(model, Float32Array.from(m)))", m.ravel().tolist()) for m in run.m])
@@ -387,14 +437,51 @@ def test_what_it_cannot_run_is_refused():
 
 
 @pytest.mark.slow
-def test_the_page_s_script_is_whole():
-    text = packing.script("paper", *packing.pack("paper"))
+@pytest.mark.parametrize("name", ["atlas", "paper", "driven"])
+def test_the_page_s_script_is_whole_and_below_three_megabytes(name):
+    text = packing.script(name, *packed(name))
+    assert len(text) < 3e6
     entry = json.loads(text.split("] = ")[1].rstrip(";\n"))
-    weights = base64.b64decode(entry["weights"])
+    weights = zlib.decompress(base64.b64decode(entry["weights"]))
 
     def ends(node):
-        if isinstance(node, dict) and "from" in node:
-            return [2 * node["from"] + np.prod(node["shape"]) * node["bits"] // 8]
-        return [end for one in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else []) for end in ends(one)]
+        if isinstance(node, dict):
+            own = [node["from"] + np.prod(node["shape"]) * node["bits"] // 8] if "from" in node else []
+            return own + [end for one in node.values() for end in ends(one)]
+        return [end for one in node for end in ends(one)] if isinstance(node, list) else []
 
     assert len(weights) == max(ends(entry["header"]))
+
+
+def test_what_is_rounded_is_off_by_half_a_step():
+    rng, stored = np.random.default_rng(3), packing.Store()
+    values = rng.normal(size=(3, 77)) * [[1e-3], [1], [3e4]]
+    header = {"fine": stored.rounded(values, [1e-5, 0.1, 1]), "coarse": stored.rounded(values, 1e3), "none": stored.rounded(0 * values, 1)}
+    assert [header[name]["bits"] for name in ("fine", "coarse", "none")] == [32, 8, 8]
+    got = received(header, stored.packed())
+    assert (np.abs(got["fine"] - values).max(axis=1) <= np.array([1e-5, 0.1, 1]) * 0.501).all()
+    assert np.abs(got["coarse"] - values).max() <= 501 and not got["none"].any()
+    np.testing.assert_array_equal(got["coarse"], 1e3 * np.round(values / 1e3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, moved", [("atlas", 1e-3), ("paper", 2e-3)])
+def test_rounding_moves_a_film_average_less_than_the_model_errs(script, name, moved):
+    """At fields that the model never saw, some of them: how far, and how much worse it gets."""
+    kept = arrays("atlas_test.npz")
+    fields, true = kept["field"][2::20], kept["mean"][2::20]
+    rom = load_rom(name)
+    hand_over(script, name)
+    off = {"Python": [], "page": []}
+    for b, m in zip(fields, true):
+        exact = rom.averages(b)[1:]
+        first = rom.latents(b)[:rom.dynamics.history + 1]
+        page = script.evaluate("""async ([b, first]) => (await module.answer(model, b, async () => false, Float32Array.from(first))).mean""",
+                               [[1e3 * float(v) for v in b[:2]], first.ravel().tolist()])
+        page = np.reshape(page, (-1, 3))[1:]
+        off["Python"].append(np.abs(exact - m).mean())
+        off["page"].append(np.abs(page - m).mean())
+        assert np.abs(page - exact).mean() < 5 * moved
+    means = {key: float(np.mean(errors)) for key, errors in off.items()}
+    print(means)
+    assert means["page"] < means["Python"] + moved / 2

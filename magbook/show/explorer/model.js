@@ -10,27 +10,32 @@ const HALF = (() => {  // the value of each number of 16 bits
   return table;
 })();
 
-/** A header with a Float32Array in place of each {shape, from, bits}. */
-export function unpacked(header, bytes) {
-  const stored = new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+/** A header with a Float32Array in place of each {shape, from, bits}, and of what was rounded, {..., step}. packed: the weights, compressed. */
+export async function unpacked(header, packed) {
+  const inflated = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(inflated).arrayBuffer());
   const fill = (node) => {
     if (node === null || typeof node !== "object") return node;
     if (Array.isArray(node)) return node.map(fill);
-    if ("from" in node && "shape" in node) {
-      const n = node.shape.reduce((a, b) => a * b, 1);
-      if (node.bits === 32) return new Float32Array(stored.slice(node.from, node.from + 2 * n).buffer);
-      const values = new Float32Array(n);
-      for (let i = 0; i < n; i++) values[i] = HALF[stored[node.from + i]];
-      return values;
+    if (!("from" in node && "shape" in node)) return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, fill(value)]));
+    const { shape, from, bits } = node, n = shape.reduce((a, b) => a * b, 1), size = bits / 8;
+    if (node.step) {  // the lowest byte of all numbers, then the next
+      const step = fill(node.step), row = n / step.length, unused = 32 - bits;
+      return Float32Array.from({ length: n }, (_, i) => {
+        let whole = 0;
+        for (let k = 0; k < size; k++) whole |= bytes[from + k * n + i] << unused + 8 * k;
+        return (whole >> unused) * step[Math.floor(i / row)];
+      });
     }
-    return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, fill(value)]));
+    const stored = bytes.slice(from, from + size * n).buffer;
+    return bits === 32 ? new Float32Array(stored) : Float32Array.from(new Uint16Array(stored), (v) => HALF[v]);
   };
   return fill(header);
 }
 
 /** The packed model, ready to answer. */
-export function unpack(header, bytes) {
-  const model = unpacked(header, bytes);
+export async function unpack(header, packed) {
+  const model = await unpacked(header, packed);
   if (model.decoder.kind === "components") model.rough = thin(model);
   if (model.decoder.kind === "linear") model.decoder.whole = whole(model);
   model.first = averages(model, Float32Array.from(model.start));  // at t = 0
