@@ -361,7 +361,11 @@ def test_a_film_is_moved_by_keys(page, site, origins):
 @pytest.mark.parametrize("origin", ["http", "file"])
 def test_search_finds(page, origins, origin):
     page.goto(f"{origins[origin]}/search.html?q=magnetization", wait_until="load")
-    page.wait_for_selector("#search-results li")
+    page.wait_for_selector("#search-results li .context")
+    assert all("magneti" in text.lower() for text in page.locator("#search-results li .context").all_text_contents())
+    icon, box = (page.locator(f"main form.bd-search {part}, article form.bd-search {part}").first for part in ("i", "input"))
+    begin = box.evaluate("node => node.getBoundingClientRect().x + parseFloat(getComputedStyle(node).paddingLeft)")
+    assert icon.bounding_box()["x"] + icon.bounding_box()["width"] <= begin, "the icon covers the query"
     assert not page.complaints, "\n".join(page.complaints)
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 import fontpkg
 import magbook_chapters
 import nbformat
+from bs4 import BeautifulSoup
 from docutils import nodes
 from fontTools import subset
 from fontTools.ttLib import TTFont
@@ -68,8 +69,6 @@ def setup(app):
     app.add_config_value("magbook_extension", magbook_chapters.digest(app.confdir, ["book/_ext/*.py"]), "env")
     app.add_js_file("figures.js", loading_method="defer", **{"data-plotly": PLOTLY_NAME})
     app.add_js_file("scrolling.js", loading_method="defer")
-    # From the disk the search cannot read the pages that it finds: it lists them without an excerpt.
-    app.add_js_file(None, body="if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false")
     app.connect("config-inited", prepare)
     app.connect("env-before-read-docs", execute)
     app.connect("source-read", take_captions)
@@ -78,8 +77,10 @@ def setup(app):
     app.connect("env-updated", name_references, priority=900)  # once the list of references is made
     app.connect("html-page-context", store_figures)
     app.connect("html-page-context", describe_page)
+    app.connect("html-page-context", let_search_read)
     app.connect("html-page-context", mend_body, priority=900)  # after the theme's launch buttons
     app.connect("build-finished", finish_static)
+    app.connect("build-finished", write_texts)
     app.connect("build-finished", forget_failures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -243,6 +244,28 @@ def _name_figure(node, alt):
     named = named.replace(DRAWING, f'{DRAWING} role="img" aria-label="{alt}"')
     node.children = [nodes.Text(named)]
     node.rawsource = named
+
+
+def let_search_read(app, name, template, context, doctree):
+    """Give the search the pages' texts where it cannot read the pages that it finds, which is on the disk."""
+    if name == "search":
+        app.add_js_file(None, body="""if (location.protocol === "file:") {
+            document.write('<script src="_static/page-texts.js"></scr' + 'ipt>');
+            globalThis.fetch = async (url) => new Response(`<p role="main">${magbookTexts[url.replace(/^\\.\\/|\\.html.*$/g, "")]}</p>`);
+        }""")
+
+
+def write_texts(app, error):
+    """Write `page-texts.js`, the words of every page that the search may find."""
+    if error or app.builder.format != "html":
+        return
+    texts = {}
+    for name in app.env.found_docs:
+        main = BeautifulSoup(Path(app.builder.get_outfilename(name)).read_text(encoding="utf-8"), "html.parser").find(role="main")
+        for node in main.select("script, style, svg, .headerlink, .cell_input"):
+            node.decompose()
+        texts[name] = html.escape(" ".join(main.get_text(" ").split()))
+    (Path(app.outdir) / "_static/page-texts.js").write_text(f"globalThis.magbookTexts = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
 
 
 def finish_static(app, error):
