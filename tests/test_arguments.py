@@ -296,7 +296,7 @@ def networks(folder):
         "assemble": (own.assemble, dict(dynamics=film_of_one.dynamics, whole=whole, film=FILM, fields=0.03, largest=3.0, held=1.0, info={})),
         "coarser": (own.coarser, dict(film=FILM, n=2)),
         "evaluate": (own.evaluate, dict(rom=film_of_one, signals=signals, c=latents[:2], fields=np.zeros((2, 12, 2)), mean=np.zeros((2, 12, 3)), progress=False)),
-        "seconds": (own.seconds, dict(rom=film_of_one, grids={"one": FILM}, name="it", n=2)),
+        "seconds": (own.seconds, dict(rom=film_of_one, others={"one": FILM}, name="it", n=2)),
         "to_fmu": (film_of_one.to_fmu, dict(path=folder / "a.fmu", start=None)),
         "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
         "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,
