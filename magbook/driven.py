@@ -170,7 +170,7 @@ def step(network: keras.Model, parities: np.ndarray | None) -> keras.Model:
 
 def turned(c: keras.KerasTensor, parities: np.ndarray) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """What turns a latent state (n, latent) in Keras to its image whose mean points to the upper right: signs (n, 2) of the field, flips (n, latent)."""
-    parities = _parities(parities, c.shape[-1])
+    parities = _parities(parities, instance("c", c, keras.KerasTensor).shape[-1])
     signs = ops.where(ops.take(c, _leading(parities), axis=1) < 0, -1.0, 1.0)
     return signs, ops.where(parities[:, 0] < 0, signs[:, :1], 1.0) * ops.where(parities[:, 1] < 0, signs[:, 1:], 1.0)
 
@@ -262,6 +262,9 @@ def fit(ahead: Callable[[int], keras.Model], dynamics: Callable[[], Dynamics], k
     `train` takes them. settings: what else the training depends on. All others as `train` takes them. Raises ValueError, naming the argument.
     """
     training.check_options(folder=folder, noise=noise, seed=seed, callback=callback)
+    for name, one in (("ahead", ahead), ("dynamics", dynamics)):
+        if not callable(one):
+            raise TypeError(f"{name}: got {said(one)}; a function is needed")
     weight = number("weight", weight, "a number from 0 is", 0)
     (latents, fields), (test, test_fields) = (_trajectories(name, *pair(name, one)) for name, one in (("known", known), ("validation", validation)))
     nt, latent = latents.shape[1:]
@@ -279,11 +282,11 @@ def fit(ahead: Callable[[int], keras.Model], dynamics: Callable[[], Dynamics], k
 
     for k, stage in enumerate(check_stages(stages, nt)):
         steps, epochs, updates, batch = (int(stage[name]) for name in ("steps", "epochs", "updates", "batch"))
-        model = ahead(steps)
+        model = instance("ahead", ahead(steps), keras.Model)
         training.compile_model(model, training.nadam(stage["learning_rate"], epochs * updates, clip=1.0), loss, min(50, updates))
         batches = partial(_windows, latents, fields, np.float32(noise) * scales(latents), (seed, k), steps, updates, batch)
         depends = dict(latents=latents.shape, data=training.fingerprint(latents, fields, test, test_fields, readout), stages=list(stages[:k + 1]),
-                       noise=noise, weight=weight, seed=seed) | (settings or {})
+                       noise=noise, weight=weight, seed=seed) | instance("settings", {} if settings is None else settings, dict)
         history += training.fit(model, batches, validate, folder and as_path(folder) / f"{k}-{steps}-steps", epochs=epochs, settings=depends,
                                 callback=callback, progress=progress)
     return history

@@ -249,6 +249,7 @@ class Nobody:
 def networks(folder):
     """{name: (function, valid arguments)} of what learns."""
     from magbook import atlas, autoencoder, closure, driven, dynamics, own, rom, stepper, training
+    from magbook._keras import keras
 
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
@@ -290,6 +291,11 @@ def networks(folder):
         "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, np.ones((3, 3))), nt=5)),
         "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=np.ones((3, 3)), folder=None,
                                                       widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, callback=None, progress=False)),
+        "fit what steps": (driven.fit, dict(ahead=lambda steps: driven.look_ahead(driven.step(stepping, parities), steps), dynamics=lambda: None,
+                                            known=(latents, np.zeros((6, 12, 2))), validation=(latents, np.zeros((6, 12, 2))), readout=np.ones((3, 3)), folder=None,
+                                            stages=steps, noise=0.0, weight=1.0, seed=0, settings=None, callback=None, progress=False)),
+        "scales": (driven.scales, dict(latents=latents)),
+        "turned": (driven.turned, dict(c=keras.Input((3,)), parities=parities)),
         "check_stages": (driven.check_stages, dict(stages=steps, nt=5)),
         "learn": (learn, own_film),
         "latents": (own.latents, dict(data=runs, whole=whole, film=FILM, progress=False)),

@@ -153,22 +153,32 @@ def evaluate_driven() -> None:
                          "chapters 4, 7 and 8, and of the spline and the nearest field among the 800 training fields; CPU seconds of each for 1 ns"})
 def price_driven() -> None:
     """Compare what all models and the solver cost, and how wrong they are in constant fields that all can answer (10 minutes, on a quiet machine)."""
-    tested, data, train = arrays("atlas_test.npz"), dataset.load("large"), dataset.split(dataset.SETS["large"]["n"])["train"]
-    fields, true = tested["field"][2:], tested["mean"][2:]
-    known = np.array([dataset.as_float(dataset.states(data, i)).mean(axis=(1, 2), dtype=float) for i in bar(train, desc="film averages", unit="field")])
-    answers = {name: baselines.METHODS[name](data["field"].values[train], known) for name in ("spline", "nearest field")}
+    train = dataset.split(dataset.SETS["large"]["n"])["train"]
+    known = keep(folder("large-averages.npz"), lambda: {"mean": _averages(dataset.load("large"), train)})["mean"]
+    answers = {name: baselines.METHODS[name](applied.fan(**dataset.SETS["large"])[train], known) for name in ("spline", "nearest field")}
     grids = {f"solver, {nx} x {ny}": Film(cells=(nx, ny)) for nx, ny in (Film().cells, COARSE.cells, *GRIDS)}
-    errors = {"atlas": tested["mean_atlas"][2:]} | {name: one(fields) for name, one in answers.items()}
-    for name in ("driven", "paper"):
-        errors[name] = np.array([load_rom(name).averages(b)[1:] for b in bar(fields, desc=name, unit="field")])
-    for name, grid in list(grids.items())[1:]:  # the first is the truth
-        errors[name] = np.array([llg.simulate(b, grid, progress=False).mean[1:] for b in bar(fields, desc=name, unit="field")])
+    errors = kept("driven-price", partial(_errors_in_the_fan, answers, grids))
+    others: dict[str, Any] = {name: partial(lambda one, b: one(b[None]), one) for name, one in answers.items()}
     with one_thread():
-        others: dict[str, Any] = {name: partial(lambda one, b: one(b[None]), one) for name, one in answers.items()}
         costs = own.seconds(load_rom("driven"), others | grids, "driven")
         for name in ("atlas", "paper"):
             costs |= own.seconds(load_rom(name), {}, name, 1)
-    write_json("driven_price.json", {"errors": {name: metrics.film_average_error(one, true).tolist() for name, one in errors.items()}, "seconds": costs})
+    write_json("driven_price.json", {"errors": errors, "seconds": costs})
+
+
+def _averages(data, runs):
+    """Film averages (n, nt, 3) of the states of a data set."""
+    return np.array([dataset.as_float(dataset.states(data, i)).mean(axis=(1, 2), dtype=float) for i in bar(runs, desc="film averages", unit="field")])
+
+
+def _errors_in_the_fan(answers, grids):
+    """Errors of the film average on the atlas's test fields: of functions of fields, of the models, and of the solver on all grids but the first, the truth's."""
+    tested = arrays("atlas_test.npz")
+    fields, true = tested["field"][2:], tested["mean"][2:]  # the first two are standard problem 4's
+    found = {"atlas": tested["mean_atlas"][2:]} | {name: one(fields) for name, one in answers.items()}
+    found |= {name: np.array([load_rom(name).averages(b)[1:] for b in bar(fields, desc=name, unit="field")]) for name in ("driven", "paper")}
+    found |= {name: np.array([llg.simulate(b, grids[name], progress=False).mean[1:] for b in bar(fields, desc=name, unit="field")]) for name in list(grids)[1:]}
+    return {name: metrics.film_average_error(one, true).tolist() for name, one in found.items()}
 
 
 def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np.ndarray:
@@ -216,7 +226,8 @@ def variant(name: str, readout: np.ndarray, parities: np.ndarray, data: dict, pa
         one: Dynamics = Ensemble(members) if kind == "seeds" else members[0]
     else:
         if kind == "past":
-            c, validation, test, readout = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1]), np.pad(readout, ((0, 3 * latent), (0, 0)))
+            c, validation, test = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1])
+            readout = np.pad(readout, ((0, c.shape[2] - latent), (0, 0)))
             ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, step_from_the_past(driven.scales(c), parities))
             model = ahead(200)
         else:
@@ -242,7 +253,8 @@ def _seconds(name):
 
 @dataclass(eq=False)
 class Rolled(Dynamics):
-    """A dynamics that looks ahead in one call. model: from [first states (n, latent), fields (n, nt - 1, 2)] to the states that follow; readout: as `Driven`'s."""
+    """A dynamics that looks ahead in one call. model: from [first states (n, latent), fields (n, nt - 1, 2)] to the states that follow.
+    readout: as `driven.Driven` takes it."""
 
     model: keras.Model
     readout: np.ndarray
@@ -262,7 +274,8 @@ class Rolled(Dynamics):
 
 
 def delayed(c: np.ndarray, n: int = 4) -> np.ndarray:
-    """Trajectories (runs, nt, latent) in which a state is itself and those before it, newest first: (runs, nt, n * latent). Before the first the film was at rest."""
+    """Trajectories (runs, nt, latent) in which a state is itself and those before it, newest first: (runs, nt, n * latent).
+    Before the first the film was at rest."""
     c = np.concatenate([np.repeat(c[:, :1], n - 1, axis=1), c], axis=1)
     return np.concatenate([c[:, n - 1 - k:c.shape[1] - k] for k in range(n)], axis=2)
 
