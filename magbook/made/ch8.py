@@ -203,7 +203,8 @@ def sweep_driven() -> None:
         "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
         "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]},
         "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
-        "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES}}
+        "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
+        "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]}}
     table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES}, "variants": {}}
     for name, options in variants.items():
         table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
