@@ -164,10 +164,15 @@ def step(network: keras.Model, parities: np.ndarray | None) -> keras.Model:
     c, b = keras.Input((latent,), name="latents"), keras.Input((2,), name="field")
     if parities is None:
         return keras.Model([c, b], c + network(ops.concatenate([c, b], axis=-1)))
-    parities = _parities(parities, latent)
-    signs = ops.where(ops.take(c, _leading(parities), axis=1) < 0, -1.0, 1.0)
-    flips = ops.where(parities[:, 0] < 0, signs[:, :1], 1.0) * ops.where(parities[:, 1] < 0, signs[:, 1:], 1.0)
+    signs, flips = turned(c, parities)
     return keras.Model([c, b], c + flips * network(ops.concatenate([flips * c, signs * b], axis=-1)))
+
+
+def turned(c: keras.KerasTensor, parities: np.ndarray) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """What turns a latent state (n, latent) in Keras to its image whose mean points to the upper right: signs (n, 2) of the field, flips (n, latent)."""
+    parities = _parities(parities, instance("c", c, keras.KerasTensor).shape[-1])
+    signs = ops.where(ops.take(c, _leading(parities), axis=1) < 0, -1.0, 1.0)
+    return signs, ops.where(parities[:, 0] < 0, signs[:, :1], 1.0) * ops.where(parities[:, 1] < 0, signs[:, 1:], 1.0)
 
 
 def _leading(parities):
@@ -227,25 +232,45 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     history: loss, and "error", the mean error of the film average in rollouts of the validation runs over 2 ns, or all they last.
     Raises ValueError, naming the argument.
     """
-    training.check_options(folder=folder, widths=widths, noise=noise, seed=seed, every=every, callback=callback)
-    weight = number("weight", weight, "a number from 0 is", 0)
+    training.check_options(widths=widths, seed=seed, every=every)
     latents, fields = _trajectories("latents", latents, fields)
-    test, test_fields = _trajectories("validation", *pair("validation", validation))
-    nt, latent = latents.shape[1:]
-    if test.shape[2] != latent:
-        raise ValueError(f"validation: got latent states of {test.shape[2]} numbers; those of the training have {latent}")
-    readout = array("readout", readout, "(latent, 3)", latent=latent).astype(np.float32)
-    size = np.sqrt(np.mean(latents**2, axis=(0, 1)))
-    # between equal sizes, where small coefficients are as loud as large ones, and their own
-    scale = np.sqrt(size * np.median(size))
-    model = network(scale, widths, seed, field_scale)
+    readout, latent = array("readout", readout, "(latent, 3)", latent=latents.shape[2]).astype(np.float32), latents.shape[2]
+    model = network(scales(latents), widths, seed, field_scale)
     if begin is not None:
         model = keras.models.clone_model(instance("begin", begin, Driven).network)
         if begin.latent != latent:
             raise ValueError(f"begin: it steps {begin.latent} numbers; the latent states have {latent}")
         model.set_weights(begin.network.get_weights())
         widths = tuple(len(bias) for bias in model.get_weights()[1:-1:2])
-    one, history = step(model, parities), []
+    settings: dict[str, Any] = dict(network="driven", widths=widths, mirrored=parities is not None)
+    if begin is not None:
+        settings["begin"] = training.fingerprint(*begin.network.get_weights())
+    if field_scale != FIELD_SCALE:
+        settings["field_scale"] = field_scale
+    history = fit(partial(look_ahead, step(model, parities)), lambda: Driven(model, parities, readout, every), (latents, fields), validation,
+                  readout, folder, stages=stages, noise=noise, weight=weight, seed=seed, settings=settings, callback=callback, progress=progress)
+    return Driven(model, parities, readout, every), history
+
+
+def fit(ahead: Callable[[int], keras.Model], dynamics: Callable[[], Dynamics], known: tuple, validation: tuple, readout: np.ndarray,
+        folder: str | Path | None = None, *, stages: Sequence[dict] = STAGES, noise: float = 0.003, weight: float = 3.0, seed: int = 0,
+        settings: dict | None = None, callback: Callable | None = None, progress: bool = True) -> list[dict]:
+    """Train whatever looks ahead, of whatever kind, as `train` does; returns the history.
+
+    ahead: from a number of steps to a Keras model from [first states (n, latent), fields (n, steps, 2) in T] to (n, steps, latent), all of which
+    share their weights. dynamics: () -> the `Dynamics` that has them, for the validation runs. known: latents and fields of the training, as
+    `train` takes them. settings: what else the training depends on. All others as `train` takes them. Raises ValueError, naming the argument.
+    """
+    training.check_options(folder=folder, noise=noise, seed=seed, callback=callback)
+    for name, one in (("ahead", ahead), ("dynamics", dynamics)):
+        if not callable(one):
+            raise TypeError(f"{name}: got {said(one)}; a function is needed")
+    weight = number("weight", weight, "a number from 0 is", 0)
+    (latents, fields), (test, test_fields) = (_trajectories(name, *pair(name, one)) for name, one in (("known", known), ("validation", validation)))
+    nt, latent = latents.shape[1:]
+    if test.shape[2] != latent:
+        raise ValueError(f"validation: got latent states of {test.shape[2]} numbers; those of the training have {latent}")
+    readout, history = array("readout", readout, "(latent, 3)", latent=latent).astype(np.float32), []
 
     def loss(true, out):
         off = true - out
@@ -253,23 +278,25 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
         return ops.mean(ops.sqrt(square + 1e-8), axis=-1)  # a distance, and not its square: what no one can predict counts less
 
     def validate():
-        return {"error": np.mean(rollout_errors(Driven(model, parities, readout, every), test, test_fields))}
+        return {"error": np.mean(rollout_errors(dynamics(), test, test_fields))}
 
     for k, stage in enumerate(check_stages(stages, nt)):
         steps, epochs, updates, batch = (int(stage[name]) for name in ("steps", "epochs", "updates", "batch"))
-        ahead = look_ahead(one, steps)
-        training.compile_model(ahead, training.nadam(stage["learning_rate"], epochs * updates, clip=1.0), loss, min(50, updates))
-
-        batches = partial(_windows, latents, fields, np.float32(noise) * scale, (seed, k), steps, updates, batch)
-        settings = dict(network="driven", latents=latents.shape, data=training.fingerprint(latents, fields, test, test_fields, readout),
-                        stages=list(stages[:k + 1]), widths=widths, noise=noise, weight=weight, mirrored=parities is not None, seed=seed)
-        if begin is not None:
-            settings["begin"] = training.fingerprint(*begin.network.get_weights())
-        if field_scale != FIELD_SCALE:
-            settings["field_scale"] = field_scale
-        history += training.fit(ahead, batches, validate, folder and as_path(folder) / f"{k}-{steps}-steps", epochs=epochs, settings=settings,
+        model = instance("ahead", ahead(steps), keras.Model)
+        training.compile_model(model, training.nadam(stage["learning_rate"], epochs * updates, clip=1.0), loss, min(50, updates))
+        batches = partial(_windows, latents, fields, np.float32(noise) * scales(latents), (seed, k), steps, updates, batch)
+        depends = dict(latents=latents.shape, data=training.fingerprint(latents, fields, test, test_fields, readout), stages=list(stages[:k + 1]),
+                       noise=noise, weight=weight, seed=seed) | instance("settings", {} if settings is None else settings, dict)
+        history += training.fit(model, batches, validate, folder and as_path(folder) / f"{k}-{steps}-steps", epochs=epochs, settings=depends,
                                 callback=callback, progress=progress)
-    return Driven(model, parities, readout, every), history
+    return history
+
+
+def scales(latents: np.ndarray) -> np.ndarray:
+    """What the network that steps divides latent states by, (latent,), of trajectories (n, nt, latent): between equal sizes, where small
+    coefficients are as loud as large ones, and their own."""
+    size = np.sqrt(np.mean(array("latents", latents, "(n, nt, latent)")**2, axis=(0, 1)))
+    return np.sqrt(size * np.median(size))
 
 
 def _windows(latents, fields, noise, seed, steps, updates, batch, epoch):

@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -220,21 +220,23 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
             "runs": {"worst": run(order[-1]), "median": run(order[(len(order) - 1) // 2])}}
 
 
-def seconds(rom: ReducedOrderModel, grids: dict[str, Film], name: str = "the model", n: int = 100) -> dict[str, float]:
+def seconds(rom: ReducedOrderModel, others: Mapping[str, Film | Callable], name: str = "the model", n: int = 100) -> dict[str, float]:
     """CPU seconds for 1 ns in a constant field, the best of five: of a model, for the film averages of one field, of each of n at once and for
-    all states, and of the solver on other grids, by their names. name: the model's."""
-    for film in instance("grids", grids, dict).values():
-        instance("grids", film, Film)
-    many = applied.fan(n, seed=2022, angle=0.0, opening=360.0, strength=instance("rom", rom, ReducedOrderModel).fan["strength"])
+    all states; and of others, by their names: of the solver on a film, or of a function of the field. name: the model's. Fields are drawn from what it knows.
+    """
+    for one in instance("others", others, Mapping).values():
+        if not callable(one):
+            instance("others", one, Film)
+    many = applied.fan(n, seed=2022, **instance("rom", rom, ReducedOrderModel).fan)
 
-    def best(function, count=1):
+    def best(function, *arguments, **options):
         times = []
         for _ in range(5):
             begin = time.process_time()
-            function()
-            times.append((time.process_time() - begin) / count)
+            function(*arguments, **options)
+            times.append(time.process_time() - begin)
         return min(times)
 
-    return {f"{name}, averages": best(lambda: rom.averages(many[0])), f"{name}, averages of {n} fields": best(lambda: rom.averages(many), n),
-            f"{name}, states": best(lambda: rom.simulate(many[0]))} | {
-                one: best(lambda grid=grid: llg.simulate(many[0], grid, progress=False)) for one, grid in grids.items()}
+    found = {f"{name}, averages": best(rom.averages, many[0]), f"{name}, averages of {n} fields": best(rom.averages, many) / n,
+             f"{name}, states": best(rom.simulate, many[0])}
+    return found | {of: best(one, many[0]) if callable(one) else best(llg.simulate, many[0], one, progress=False) for of, one in others.items()}

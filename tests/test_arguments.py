@@ -249,6 +249,7 @@ class Nobody:
 def networks(folder):
     """{name: (function, valid arguments)} of what learns."""
     from magbook import atlas, autoencoder, closure, driven, dynamics, own, rom, stepper, training
+    from magbook._keras import keras
 
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
@@ -290,13 +291,18 @@ def networks(folder):
         "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, np.ones((3, 3))), nt=5)),
         "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=np.ones((3, 3)), folder=None,
                                                       widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, callback=None, progress=False)),
+        "fit what steps": (driven.fit, dict(ahead=lambda steps: driven.look_ahead(driven.step(stepping, parities), steps), dynamics=lambda: None,
+                                            known=(latents, np.zeros((6, 12, 2))), validation=(latents, np.zeros((6, 12, 2))), readout=np.ones((3, 3)), folder=None,
+                                            stages=steps, noise=0.0, weight=1.0, seed=0, settings=None, callback=None, progress=False)),
+        "scales": (driven.scales, dict(latents=latents)),
+        "turned": (driven.turned, dict(c=keras.Input((3,)), parities=parities)),
         "check_stages": (driven.check_stages, dict(stages=steps, nt=5)),
         "learn": (learn, own_film),
         "latents": (own.latents, dict(data=runs, whole=whole, film=FILM, progress=False)),
         "assemble": (own.assemble, dict(dynamics=film_of_one.dynamics, whole=whole, film=FILM, fields=0.03, largest=3.0, held=1.0, info={})),
         "coarser": (own.coarser, dict(film=FILM, n=2)),
         "evaluate": (own.evaluate, dict(rom=film_of_one, signals=signals, c=latents[:2], fields=np.zeros((2, 12, 2)), mean=np.zeros((2, 12, 3)), progress=False)),
-        "seconds": (own.seconds, dict(rom=film_of_one, grids={"one": FILM}, name="it", n=2)),
+        "seconds": (own.seconds, dict(rom=film_of_one, others={"one": FILM}, name="it", n=2)),
         "to_fmu": (film_of_one.to_fmu, dict(path=folder / "a.fmu", start=None)),
         "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
         "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,

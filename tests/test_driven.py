@@ -5,7 +5,9 @@ import pytest
 
 from magbook import applied, dataset, driven, llg, metrics, sp4
 from magbook.driven import IMAGES, Driven, Projected
+from magbook.dynamics import Dynamics
 from magbook.film import Film
+from magbook.made import ch8
 from magbook.rom import ReducedOrderModel, load_rom
 
 FILM = Film((128e-9, 32e-9, 3e-9), (32, 8))
@@ -212,6 +214,59 @@ def test_what_cannot_be_trained(name, wrong):
     good = dict(latents=c, fields=b, validation=(c, b), parities=PARITIES, readout=READOUT)
     with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
         driven.train(**good | wrong)
+
+
+# ---------------------------------------------------------------------------- other networks in its place
+
+
+@pytest.mark.parametrize("fed_back", [False, True])
+def test_a_recurrent_network_moves_images_as_images_and_sees_no_field_before_it_acts(fed_back):
+    one = ch8.Rolled(ch8.recurrent(np.array([1, 0.5, 0.2]), PARITIES, fed_back, width=8), READOUT)
+    first, b = firsts(5, 3), fields(5, 12)
+    c = one.rollout(first, b)
+    np.testing.assert_array_equal(c[:, :1], first)
+    for x, y in IMAGES:
+        flips = np.where(PARITIES[:, 0] < 0, x, 1) * np.where(PARITIES[:, 1] < 0, y, 1)
+        np.testing.assert_allclose(one.rollout((first * flips).astype(np.float32), b * np.float32([x, y])), c * flips, rtol=1e-5, atol=1e-6)
+    other = b.copy()
+    other[:, 0], other[:, 8:] = 1.0, 0.0
+    np.testing.assert_allclose(one.rollout(first, other)[:, :8], c[:, :8], rtol=1e-5, atol=1e-6)
+    assert np.abs(one.rollout(first, other)[:, 8] - c[:, 8]).max() > 1e-3
+
+
+def test_a_recurrent_network_learns_what_a_step_learns():
+    known, validation = turning(40, 0), turning(8, 1)
+    model = ch8.recurrent(driven.scales(known[0]), PARITIES, True, width=24)
+    stages = [dict(steps=8, epochs=4, updates=30, batch=32, learning_rate=1e-2)]
+    history = driven.fit(lambda steps: model, lambda: ch8.Rolled(model, READOUT), known, validation, READOUT, stages=stages, progress=False)
+    assert history[-1]["error"] < 0.5 * driven.rollout_errors(Still(), *validation).mean()
+
+
+class Still(Dynamics):
+    """Nothing moves."""
+
+    latent, every, means = 3, 1e-11, True
+
+    def rollout(self, first, fields):
+        return np.repeat(first, fields.shape[1], axis=1)
+
+    def averages(self, c):
+        return c @ READOUT
+
+
+def test_a_step_from_the_past_remembers_what_was():
+    """What it answers is again a trajectory with its past, and the film was at rest before it began."""
+    c, b = turning(3, 0)
+    past = ch8.delayed(c, 4)
+    np.testing.assert_array_equal(past[:, 0], np.tile(c[:, 0], 4))
+    np.testing.assert_array_equal(past[:, 9].reshape(3, 4, 3), c[:, 9:5:-1])
+    step = ch8.step_from_the_past(driven.scales(past), PARITIES)
+    one = ch8.Rolled(driven.look_ahead(step, 30), np.pad(READOUT, ((0, 9), (0, 0))))
+    out = one.rollout(past[:, :1], b)
+    newest = out[:, :, :3]
+    assert np.abs(newest[:, -1] - newest[:, 0]).max() > 0.1
+    np.testing.assert_allclose(out, ch8.delayed(newest, 4), atol=1e-5)
+    np.testing.assert_allclose(one.averages(out), newest, atol=1e-6)
 
 
 # ---------------------------------------------------------------------------- the one that ships

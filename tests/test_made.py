@@ -410,3 +410,20 @@ def test_floors_are_computed_again(floors, sp4_runs):
     ratio = large.max(axis=1) / small.max(axis=1)
     steep = small.max(axis=1) > 1e-4  # one field, where two walls meet: there a thousandth is no small difference
     assert steep.sum() == 1 and (np.abs(ratio[~steep] / 1000 - 1) < 0.25).all()  # small differences grow in proportion
+
+
+def test_the_price_is_paid_for_answers_that_are_given():
+    """Each that is drawn has an error on every field that no training saw and a price; some errors are computed again."""
+    price, fan = json.loads(shipped("driven_price.json").read_text()), arrays("atlas_test.npz")
+    errors, seconds = price["errors"], price["seconds"]
+    fields, true = fan["field"][2:], fan["mean"][2:]
+    assert {len(e) for e in errors.values()} == {100} and set(errors) <= {name.split(", averages")[0] for name in seconds}
+    assert set(seconds) - set(errors) >= {"solver, 256 x 64"}, "it is the truth"
+    again = {"solver, 32 x 8": mb.simulate(fields[0], mb.Film(cells=(32, 8)), progress=False).mean[1:],
+             "driven": mb.load_rom("driven").averages(fields[0])[1:], "atlas": fan["mean_atlas"][2]}
+    for name, mean in again.items():
+        assert metrics.film_average_error(mean, true[0]) == pytest.approx(errors[name][0], rel=1e-2), name
+    grids = [f"solver, {nx} x {nx // 4}" for nx in (256, 128, 64, 32, 16)]
+    for finer, coarser in zip(grids, grids[1:]):
+        assert seconds[finer] > seconds[coarser] > 0
+        assert finer not in errors or np.median(errors[finer]) < np.median(errors[coarser])

@@ -1,15 +1,22 @@
 """Chapter 8: the driven model, and what it is judged by."""
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, applied, dataset, driven, llg, metrics, own, sp4
+from .. import __version__, applied, baselines, dataset, driven, llg, metrics, own, sp4
+from .._keras import keras, layers, ops
 from .._progress import bar
 from ..applied import Field
 from ..dataset import COARSE
-from ..files import DATA, keep
+from ..dynamics import Dynamics, Ensemble
+from ..files import DATA, arrays, keep
+from ..film import Film
+from ..multirate import one_thread
 from ..rom import load_rom
 from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
 
@@ -24,6 +31,12 @@ LAST: dict[str, Any] = {"steps": 32, "epochs": 180, "updates": 200, "batch": 64,
 
 BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
 """Shorter trainings, that compare parts of the driven model with each other."""
+
+SEQUENCES: list[dict[str, Any]] = [
+    {"steps": 16, "epochs": 10, "updates": 200, "batch": 64, "learning_rate": 2e-3},
+    {"steps": 64, "epochs": 8, "updates": 100, "batch": 64, "learning_rate": 1e-3},
+    {"steps": 200, "epochs": 6, "updates": 50, "batch": 64, "learning_rate": 1e-3}]
+"""Trainings of recurrent networks, which learn from sequences and not from steps: twice as long as BRIEF, by the clock."""
 
 GRIDS = ((64, 16), (32, 8), (16, 4))
 """The rivals: the solver on fewer cells."""
@@ -97,7 +110,7 @@ def latents(name: str = "driven") -> dict[str, np.ndarray]:
     "driven_test.npz": "film averages of the solver (solver_) and of the driven model (driven_) in signals of other kinds, with the fields' "
                        "means (field_); how far neighbouring starts part (neighbours)",
     "driven_errors.json": "errors of these film averages, of the driven model and its rivals: the solver on fewer cells, and the equation "
-                          "projected on the same components with nothing learned (of the first 20 runs of each); what 8 to 64 numbers hold; CPU seconds for 1 ns"})
+                          "projected on the same components with nothing learned (of the first 20 runs of each); what 8 to 64 numbers hold"})
 def evaluate_driven() -> None:
     """Compare the driven model and its rivals with the solver on unseen fields, signals, and signals of other kinds (20 minutes)."""
     rom, data = load_rom("driven"), latents()
@@ -132,8 +145,40 @@ def evaluate_driven() -> None:
     held = {str(k): np.abs(c[..., :k] @ whole.mean(axis=(1, 2))[:k] - mean).mean(axis=(1, 2)).tolist() for k in (8, 16, 32, LATENT)}
     parted = np.array([neighbours(signals[i]) for i in bar(test[:20], desc="neighbours", unit="run")])
     write_npz("driven_test.npz", neighbours=parted.astype(np.float32), **stored)
-    grids = {f"solver, {nx} x {ny}": COARSE.replace(cells=(nx, ny)) for nx, ny in (COARSE.cells, *GRIDS)}
-    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held, "seconds": own.seconds(rom, grids, "driven")})
+    write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held})
+
+
+@command(reads=["rom_paper.npz", "rom_atlas.npz", "rom_driven.npz", "atlas_test.npz", "set/large"], seed=0, writes={
+    "driven_price.json": "errors of the film average, on the 100 test fields of atlas_test.npz, of the solver on fewer cells, of the models of "
+                         "chapters 4, 7 and 8, and of the spline and the nearest field among the 800 training fields; CPU seconds of each for 1 ns"})
+def price_driven() -> None:
+    """Compare what all models and the solver cost, and how wrong they are in constant fields that all can answer (10 minutes, on a quiet machine)."""
+    train = dataset.split(dataset.SETS["large"]["n"])["train"]
+    known = keep(folder("large-averages.npz"), lambda: {"mean": _averages(dataset.load("large"), train)})["mean"]
+    answers = {name: baselines.METHODS[name](applied.fan(**dataset.SETS["large"])[train], known) for name in ("spline", "nearest field")}
+    grids = {f"solver, {nx} x {ny}": Film(cells=(nx, ny)) for nx, ny in (Film().cells, COARSE.cells, *GRIDS)}
+    errors = kept("driven-price", partial(_errors_in_the_fan, answers, grids))
+    others: dict[str, Any] = {name: partial(lambda one, b: one(b[None]), one) for name, one in answers.items()}
+    with one_thread():
+        costs = own.seconds(load_rom("driven"), others | grids, "driven")
+        for name in ("atlas", "paper"):
+            costs |= own.seconds(load_rom(name), {}, name, 1)
+    write_json("driven_price.json", {"errors": errors, "seconds": costs})
+
+
+def _averages(data, runs):
+    """Film averages (n, nt, 3) of the states of a data set."""
+    return np.array([dataset.as_float(dataset.states(data, i)).mean(axis=(1, 2), dtype=float) for i in bar(runs, desc="film averages", unit="field")])
+
+
+def _errors_in_the_fan(answers, grids):
+    """Errors of the film average on the atlas's test fields: of functions of fields, of the models, and of the solver on all grids but the first, the truth's."""
+    tested = arrays("atlas_test.npz")
+    fields, true = tested["field"][2:], tested["mean"][2:]  # the first two are standard problem 4's
+    found = {"atlas": tested["mean_atlas"][2:]} | {name: one(fields) for name, one in answers.items()}
+    found |= {name: np.array([load_rom(name).averages(b)[1:] for b in bar(fields, desc=name, unit="field")]) for name in ("driven", "paper")}
+    found |= {name: np.array([llg.simulate(b, grids[name], progress=False).mean[1:] for b in bar(fields, desc=name, unit="field")]) for name in list(grids)[1:]}
+    return {name: metrics.film_average_error(one, true).tolist() for name, one in found.items()}
 
 
 def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np.ndarray:
@@ -146,30 +191,134 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
 
 
 @command(reads=["set/driven"], seed=0, writes={
-    "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, of driven models that were trained more "
-                         "briefly: with fewer numbers, with fewer runs, without the mirror images, and without looking ahead"})
+    "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, and seconds of training, of driven models that were trained "
+                         "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, with their past, "
+                         "from three seeds, and of recurrent networks"})
 def sweep_driven() -> None:
-    """Compare the parts of the driven model in shorter trainings (half an hour on one core); it resumes."""
+    """Compare the parts of the driven model, and other networks in its place, in shorter trainings (an hour on one core); it resumes."""
     whole, parities = components()
     data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
-    table: dict[str, Any] = {"settings": BRIEF, "variants": {}}
     far = sum(stage["epochs"] * stage["updates"] for stage in BRIEF)
     variants: dict[str, dict[str, Any]] = {
         "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
-        "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]}}
+        "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]},
+        "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
+        "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
+        "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]}}
+    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES}, "variants": {}}
     for name, options in variants.items():
-        table["variants"][name] = kept(f"driven-{name.replace(' ', '-')}", partial(
-            variant, name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
+        table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
     write_json("driven_sweep.json", table)
 
 
 def variant(name: str, readout: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
-            mirror: str | None = "network", stages: list = BRIEF) -> dict[str, list[float]]:
-    """Train a variant: its errors on the test runs. mirror: where the images are, in the "network", in the "data", or nowhere."""
+            mirror: str | None = "network", kind: str = "step", stages: list = BRIEF) -> dict[str, Any]:
+    """Train a variant: its errors on the test runs, and the CPU seconds that this took.
+
+    mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", three "seeds" of it whose rollouts are averaged, a step
+    that knows the "past" too, or a GRU, "pure" or "fed back".
+    """
+    clock = time.process_time()
     (c, fields), validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
-    c, fields, parities = c[:runs], fields[:runs], parities[:latent]
+    c, fields, parities, readout, into = c[:runs], fields[:runs], parities[:latent], readout[:latent], folder(_place(name))
     if mirror == "data":
         c, fields = driven.images(c, fields, parities)
-    one, _ = driven.train(c, fields, validation, parities if mirror == "network" else None, readout[:latent],
-                          folder(f"driven-{name.replace(' ', '-')}"), stages=stages, callback=say)
-    return {"error": driven.rollout_errors(one, *test).tolist()}
+    if kind in ("step", "seeds"):
+        places = [into] if kind == "step" else [folder(_place("whole")), into / "seed-1", into / "seed-2"]
+        members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say, seed=seed)[0]
+                   for seed, place in enumerate(places)]
+        one: Dynamics = Ensemble(members) if kind == "seeds" else members[0]
+    else:
+        if kind == "past":
+            c, validation, test = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1])
+            readout = np.pad(readout, ((0, c.shape[2] - latent), (0, 0)))
+            ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, step_from_the_past(driven.scales(c), parities))
+            model = ahead(200)
+        else:
+            model = recurrent(driven.scales(c), parities, kind == "fed back")
+            ahead = lambda steps: model  # it takes fields of any length
+        one = Rolled(model, readout)
+        driven.fit(ahead, lambda: one, (c, fields), validation, readout, into, stages=stages, settings={"network": kind}, callback=say)
+    return {"error": driven.rollout_errors(one, *test).tolist(), "seconds": time.process_time() - clock}
+
+
+def _place(name):
+    return f"driven-{name.replace(',', '').replace(' ', '-')}"
+
+
+# ---------------------------------------------------------------------------- other networks that are driven
+
+
+@dataclass(eq=False)
+class Rolled(Dynamics):
+    """A dynamics that looks ahead in one call. model: from [first states (n, latent), fields (n, nt - 1, 2)] to the states that follow.
+    readout: as `driven.Driven` takes it."""
+
+    model: keras.Model
+    readout: np.ndarray
+    every: float = 1e-11
+
+    means = True
+
+    def __post_init__(self):
+        self.latent = self.model.output_shape[-1]
+
+    def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        c = self.model.predict_on_batch([first[:, 0].astype(np.float32), fields[:, 1:].astype(np.float32)])
+        return np.concatenate([first, c], axis=1)
+
+    def averages(self, c: np.ndarray) -> np.ndarray:
+        return c @ self.readout
+
+
+def delayed(c: np.ndarray, n: int = 4) -> np.ndarray:
+    """Trajectories (runs, nt, latent) in which a state is itself and those before it, newest first: (runs, nt, n * latent).
+    Before the first the film was at rest."""
+    c = np.concatenate([np.repeat(c[:, :1], n - 1, axis=1), c], axis=1)
+    return np.concatenate([c[:, n - 1 - k:c.shape[1] - k] for k in range(n)], axis=2)
+
+
+def step_from_the_past(scale: np.ndarray, parities: np.ndarray) -> keras.Model:
+    """A step from delayed states, see `delayed`: only the newest is learned, the others move on by one place. scale: (n * latent,)."""
+    latent = len(parities)
+    x = keras.Input((len(scale) + 2,))
+    change = driven.network(scale)(x)[:, :latent]
+    return driven.step(keras.Model(x, ops.concatenate([change, x[:, :-2 - latent] - x[:, latent:-2]], axis=1)), np.tile(parities, (len(scale) // latent, 1)))
+
+
+def recurrent(scale: np.ndarray, parities: np.ndarray, fed_back: bool, width: int = 128, seed: int = 0) -> keras.Model:
+    """A recurrent network, from [first states (n, latent), fields (n, nt, 2)] to states (n, nt, latent). A layer makes its memory from the first state;
+    from there on it sees the fields, and with `fed_back` its own last state, to which it gives the change. Images are images: those of whole runs."""
+    scale, glorot = scale.astype(np.float32), keras.initializers.GlorotUniform(seed)
+    c, b = keras.Input((len(scale),)), keras.Input((None, 2))
+    signs, flips = driven.turned(c, parities)
+    first, fields = flips * c / scale, signs[:, None] * b / driven.FIELD_SCALE
+    memory = layers.Dense(width, "tanh", kernel_initializer=glorot)(first)
+    options = dict(kernel_initializer=glorot, recurrent_initializer=keras.initializers.Orthogonal(seed=seed))
+    if fed_back:
+        out = layers.RNN(FedBack(width, len(scale), options), return_sequences=True)(fields, initial_state=[memory, first])
+    else:
+        out = layers.GRU(width, return_sequences=True, **options)(fields, initial_state=memory)
+        out = layers.Dense(len(scale), kernel_initializer=glorot)(out)
+    return keras.Model([c, b], out * flips[:, None] * scale)
+
+
+class FedBack(layers.Layer):
+    """A cell of a recurrent network: a GRU that sees the last state and the field, and gives the change of the state."""
+
+    def __init__(self, width, latent, options):
+        super().__init__()
+        self.state_size, self.output_size = [width, latent], latent
+        self.gru, self.out = layers.GRUCell(width, **options), layers.Dense(latent, kernel_initializer=options["kernel_initializer"])
+
+    def build(self, shape):
+        width, latent = self.state_size
+        self.gru.build((shape[0], shape[1] + latent))
+        self.out.build((shape[0], width))
+        self.built = True
+
+    def call(self, b, states):
+        memory, c = states
+        memory, _ = self.gru(ops.concatenate([c, b], axis=-1), [memory])
+        c = c + driven.GAIN * self.out(memory)
+        return c, [memory, c]
