@@ -9,6 +9,9 @@ SELF_KEY := $(shell cat pyproject.toml requirements.txt magbook/__init__.py | ck
 LOCK_STAMP := .venv/.lock-$(LOCK_KEY)
 SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 
+# Two pytest workers have a core each: threads that wait for another's core would burn their own.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n 2
+
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -50,14 +53,14 @@ book: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow" --dist loadfile
 
 # The chapters are executed for the site first. The tests in a browser begin, and the others run beside them.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) book
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
 
 lab: setup
 	$(BIN)/jupyter lab book

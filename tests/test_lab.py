@@ -12,6 +12,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import symtable
 import sys
 import time
 from urllib.request import urlopen
@@ -108,18 +109,16 @@ def has_panel(source):
     return "mb.panels." in source or "mb.Explorer" in source
 
 
-def names(source):
-    """The names that a cell binds, those of things that it changes, and those that it uses."""
-    bound, changed, used = set(), set(), set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            bound.add(node.name)
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
-            changed |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+def names(statement):
+    """The names that a statement binds, those of things that it changes, and those that it takes from above."""
+    def symbols(table):
+        return [*table.get_symbols(), *(symbol for inner in table.get_children() for symbol in symbols(inner))]
+
+    table = symtable.symtable(ast.unparse(statement), "a cell", "exec")
+    bound = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    changed = {name.id for node in ast.walk(statement) if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store)
+               for name in ast.walk(node) if isinstance(name, ast.Name)}
+    used = {symbol.get_name() for symbol in symbols(table) if symbol.is_global() and symbol.is_referenced()}
     return bound, changed, used
 
 
@@ -129,10 +128,11 @@ def needed(cells):
     for index, (kind, source) in reversed(list(enumerate(cells))):
         if kind != "code" or source.lstrip().startswith("%") or "MAGBOOK_REPOSITORY" in source:
             continue
-        bound, changed, used = names(source)
-        if has_panel(source) or (bound | changed) & wanted:
+        statements = [names(statement) for statement in ast.parse(source).body]
+        if has_panel(source) or any((bound | changed) & wanted for bound, changed, _ in statements):
             found.insert(0, index)
-            wanted = wanted - bound | used
+            for bound, _, used in reversed(statements):
+                wanted = wanted - bound | used
     return found
 
 
@@ -264,8 +264,9 @@ PANELS = {"mb.panels.field": field, "mb.panels.compare": compare, "mb.panels.err
 
 
 def test_what_a_panel_needs():
-    cells = ["import magbook as mb\nimport re", "a = 1\nb = 2", "c = {}", "c['b'] = b", "d = 3", "b = 5", "mb.panels.field(c)"]
-    assert needed([("code", cell) for cell in cells] + [("markdown", "mb.panels.field")]) == [0, 1, 2, 3, 6]
+    cells = ["import magbook as mb\nimport re", "a = 1\nb = 2", "d = 3", "c = {}", "def f(d):\n    return d + a", "c['b'] = [f(d) for d in (a, b)]", "e = d",
+             "b = 5", "mb.panels.field(c)"]
+    assert needed([("code", cell) for cell in cells] + [("markdown", "mb.panels.field")]) == [0, 1, 3, 4, 5, 8]
 
 
 def test_chapter(lab, chapter):
