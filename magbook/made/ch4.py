@@ -38,7 +38,7 @@ SIZES: dict[str, Any] = dict(dropout=0.0, epochs=6, batch=32, learning_rate=1e-3
 """How the autoencoder that ships is trained on with another latent size, on every fourth state in time."""
 
 SHOWN = 139
-"""The run that `rebuild` shows: of the test fields the one whose 360 degree walls live longest, which the solver alone says."""
+"""The run that `rebuild` shows: of the test fields the one whose 360 degree walls go last, which the solver alone says."""
 
 HANDED_OVER = (4, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80)
 """After how many of the solver's states the rollouts of `hand_over` begin."""
