@@ -84,7 +84,7 @@ def loss(m: Any, m_out: Any, weights: tuple = WEIGHTS, length: float = 1.0) -> A
 def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None = None, *, latent: int = 16,
           filters: tuple = FILTERS, weights: tuple = WEIGHTS, length: float = 1.0, activation: str = "elu", dropout: float = 0.1,
           without_dropout: float = 0.0, epochs: int = 60, updates: int | None = None, batch: int = 32, learning_rate: float = 2e-3,
-          warmup: float | None = 0.02, seed: int = 0, callback: Callable | None = None,
+          warmup: float | None = 0.02, seed: int = 0, begin: tuple | None = None, callback: Callable | None = None,
           progress: bool = True) -> tuple[keras.Sequential, keras.Sequential, list]:
     """Train an autoencoder; returns (encoder, decoder, history).
 
@@ -95,7 +95,8 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
     is noise, and a fit that is to become precise must do without. epochs: passes over the states; with `updates`, each
     of so many updates instead, whatever the number of states. batch: states an update. learning_rate, warmup: as
     `training.nadam` takes them; the paper's is 1e-4, constant (warmup=None).
-    seed: of the first weights, the order of the states and the dropout.
+    seed: of the first weights, the order of the states and the dropout. begin: an (encoder, decoder) that was trained, with another
+    latent, say: layers whose weights have the same shapes begin with its weights.
     callback, progress: as in `training.fit`. history: loss, and on the validation states "error", the relative L2
     error, and "validation", the loss.
     Raises ValueError for states of another shape or with values that are not finite.
@@ -108,6 +109,8 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
         raise ValueError(f"validation: got states of shape {validation.shape[1:]}; the training states have "
                          f"{states.shape[1:]}")
     encoder, decoder = build(latent, states.shape[1:], filters, activation=activation, dropout=dropout, seed=seed)
+    if begin is not None:
+        _take_over((encoder, decoder), begin)
     model = keras.Sequential([encoder, decoder])
     steps = epochs * (updates or max(1, len(states) // batch))
     training.compile_model(model, training.nadam(learning_rate, steps, warmup), lambda m, out: loss(m, out, weights, length))
@@ -132,11 +135,23 @@ def train(states: np.ndarray, validation: np.ndarray, folder: str | Path | None 
 
     settings = dict(network="autoencoder", states=states.shape, data=training.fingerprint(states, validation), latent=latent, filters=filters, weights=weights,
                     length=length, activation=activation, dropout=dropout, without_dropout=without_dropout, **({} if updates is None else {"updates": updates}), batch=batch,
-                    learning_rate=learning_rate, warmup=warmup, seed=seed)
+                    learning_rate=learning_rate, warmup=warmup, seed=seed,
+                    **({} if begin is None else {"begin": training.fingerprint(*(w for network in begin for w in network.get_weights()))}))
     history = training.fit(model, batches, validate, folder, epochs=epochs, settings=settings, callback=callback,
                            progress=progress)
     training.set_dropout(model, (encoder, decoder), dropout)
     return encoder, decoder, history
+
+
+def _take_over(networks, begin):
+    """Give layers the weights that other networks have at their places, where the shapes are the same."""
+    if not (isinstance(begin, (tuple, list)) and [type(one) for one in begin] == [keras.Sequential] * 2):
+        raise TypeError(f"begin: got {said(begin)}; an encoder and a decoder, as `train` returns them, are needed")
+    for network, other in zip(networks, begin):
+        for layer, trained in zip(network.layers, other.layers):
+            weights = trained.get_weights()
+            if [w.shape for w in layer.get_weights()] == [w.shape for w in weights]:
+                layer.set_weights(weights)
 
 
 def _states(name, states):

@@ -306,7 +306,7 @@ def networks(folder):
         "to_fmu": (film_of_one.to_fmu, dict(path=folder / "a.fmu", start=None)),
         "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
         "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,
-                                                                 dropout=0.1, without_dropout=0.0, updates=None, activation="elu")),
+                                                                 dropout=0.1, without_dropout=0.0, updates=None, activation="elu", begin=None)),
         "predictor": (stepper.build, dict(latent=3, widths=(4,), residual=False, activation="elu", dropout=0.1, seed=0)),
         "look_ahead": (stepper.look_ahead, dict(network=predictor.network, steps=2, residual=False)),
         "Stepper": (stepper.Stepper, dict(network=predictor.network, scale=1.0, residual=False, every=1e-11)),

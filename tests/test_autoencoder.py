@@ -241,6 +241,23 @@ def test_a_batch_larger_than_all_states():
     assert row["loss"] == pytest.approx(first.mean(), rel=1e-4)
 
 
+def test_a_training_begins_with_what_another_latent_size_has_learned(tmp_path, trained):
+    encoder, decoder, _ = trained
+    other = {"epochs": 0, **SMALL, "latent": SMALL["latent"] + 1}
+    begun = train(STATES, VALIDATION, begin=(encoder, decoder), **other)[:2]
+    fresh = train(STATES, VALIDATION, **other)[:2]
+    anew = 0
+    for ours, theirs, first in zip(*([layer for network in pair[:2] for layer in network.layers] for pair in (begun, trained, fresh))):
+        taken = [w.shape for w in ours.get_weights()] == [w.shape for w in theirs.get_weights()]
+        anew += not taken
+        for weight, same in zip(ours.get_weights(), (theirs if taken else first).get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, same)
+    assert anew == 2  # the last layer of the encoder and the first of the decoder
+    train(STATES[:8], VALIDATION, tmp_path / "it", begin=(encoder, decoder), **other | {"epochs": 1})
+    with pytest.raises(ValueError, match="differs in begin"):  # a training from elsewhere does not go on
+        train(STATES[:8], VALIDATION, tmp_path / "it", **other | {"epochs": 2})
+
+
 def test_no_epochs():
     encoder, decoder, history = train(STATES.tolist(), VALIDATION.tolist(), epochs=0, **SMALL)
     assert history == [] and encoder.input_shape == decoder.output_shape == (None, 8, 16, 3)

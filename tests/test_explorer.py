@@ -4,13 +4,14 @@ import base64
 import functools
 import json
 import os
+import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from magbook import applied, autoencoder, llg, load_rom, look, sp4, stepper
+from magbook import applied, autoencoder, dataset, llg, load_rom, look, sp4, stepper
 from magbook._keras import keras
 from magbook.dynamics import Dynamics
 from magbook.files import arrays
@@ -271,9 +272,10 @@ def test_it_hears_python_and_tells_it(script):
 
 
 SOAK = float(os.environ.get("MAGBOOK_SOAK", 16))  # seconds that the film runs in the test of that
-DRIVEN = """async ([source, answers]) => {  // the driven film as a widget; `answers` are what Python would send of model and start
+STYLE = Path(explorer.__file__).with_name("explorer.css")
+WIDGET = """async ([source, values, answers]) => {  // a widget that has these values; `answers` are what Python would send of each part that it asks for
     const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"}))), heard = new Map();
-    window.values = {model: "driven", panels: ["drive"], field: [0, 0], time: 0, latent: []};
+    window.values = values;
     window.asked = [];
     window.python = (name, value) => { values[name] = value; heard.get(`change:${name}`)(); };
     const model = {
@@ -289,22 +291,38 @@ DRIVEN = """async ([source, answers]) => {  // the driven film as a widget; `ans
     window.leave = await module.default.render({ model, el: panel });
     window.said = () => panel.querySelector(".mbx-said").textContent;
 }"""
-STYLE = Path(explorer.__file__).with_name("explorer.css")
+
+
+def widget(model, panel, field, **answers):
+    """What `WIDGET` takes."""
+    values = {"model": model, "panels": [panel], "field": list(field), "time": 0, "latent": []}
+    return [explorer.module(), values, {part: [json.dumps(header), base64.b64encode(weights).decode()] for part, (header, weights) in answers.items()}]
 
 
 def driven_film():
-    """What `DRIVEN` takes."""
-    answers = {"model": packed("driven"), "start": start()}
-    return [explorer.module(), {part: [json.dumps(header), base64.b64encode(weights).decode()] for part, (header, weights) in answers.items()}]
+    return widget("driven", "drive", (0, 0), model=packed("driven"), start=start())
+
+
+def shown(browser, given):
+    page = browser.new_page(viewport={"width": 800, "height": 900}, has_touch=True)
+    page.goto("about:blank")
+    page.add_style_tag(path=STYLE)
+    page.evaluate(WIDGET, given)
+    return page
 
 
 @pytest.fixture
 def driven(browser):
-    """A page with the driven film in it."""
-    page = browser.new_page(viewport={"width": 800, "height": 900}, has_touch=True)
-    page.goto("about:blank")
-    page.add_style_tag(path=STYLE)
-    page.evaluate(DRIVEN, driven_film())
+    """The driven film."""
+    page = shown(browser, driven_film())
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def neighbours(browser):
+    """The fan and the neighbours in it, at a field of standard problem 4."""
+    page = shown(browser, widget("paper", "neighbours", sp4.FIELD_2, neighbours=packing.neighbours()))
     yield page
     page.close()
 
@@ -410,6 +428,55 @@ def test_time_runs_for_long_without_growing(driven):
             break
         driven.wait_for_timeout(100)
     assert not driven.workers
+
+
+def told(page):
+    """What the panel of neighbours says: the distances of the three in mT, and how much their film averages differ."""
+    *far, apart = re.search(r"are ([\d.]+), ([\d.]+) and ([\d.]+) mT away. Their film averages differ by ([\d.]+)", page.evaluate("said()")).groups()
+    return np.array(far, float), float(apart)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strength, angle, words", [(34e-3, 163.5, "they agree"), (30e-3, 187, "they part, ")])
+def test_neighbours_and_the_solver_answer_a_field(neighbours, strength, angle, words):
+    """Outside the blade the nearest fields agree, and inside they don't; what the page's solver says is what Python's says."""
+    page, b = neighbours, applied.from_polar(strength, angle)[:2]
+    page.evaluate("b => python('field', b)", b.tolist())
+    z, train = arrays("paper_summary.npz"), dataset.split(200)["train"]
+    far = 1e3 * np.linalg.norm(z["field"][train, :2] - b, axis=1)
+    first, second, third = z["mean"][train[far.argsort()[:3]]]
+    distances, apart = told(page)
+    np.testing.assert_allclose(distances, np.sort(far)[:3], atol=0.08)  # fields in 16 bits, one decimal
+    assert abs(apart - np.abs([first - second, second - third, third - first]).mean()) < 2e-3 and words in page.evaluate("said()")
+    page.wait_for_function("said().includes('off by')", timeout=60_000)
+    off = float(re.search(r"off by ([\d.]+)", page.evaluate("said()"))[1])
+    run = llg.simulate(b, sp4.FILM.replace(cells=(128, 32)), progress=False)
+    assert abs(off - np.abs(first - run.mean[1:]).mean()) < 3e-3
+    assert np.allclose(page.evaluate("values.field"), b)
+
+
+@pytest.mark.slow
+def test_hand_and_keys_move_the_field_among_its_neighbours(neighbours):
+    page, pad, pictures = neighbours, neighbours.locator(".mbx-pad"), set()
+    pad.evaluate("node => window.pads = () => node.toDataURL()")
+    box, before = pad.bounding_box(), told(page)
+    pictures.add(page.evaluate("pads()"))
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.25 * box["height"], steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(100)
+    dragged = told(page)
+    pictures.add(page.evaluate("pads()"))
+    assert not np.array_equal(dragged[0], before[0]) and len(pictures) == 2
+    direction = page.get_by_role("slider", name="direction")
+    where = float(direction.input_value())
+    direction.press("ArrowRight")
+    assert float(direction.input_value()) == where + 0.5 and not np.array_equal(told(page)[0], dragged[0])
+    assert page.locator(".mbx-said").get_attribute("role") == "status" and page.evaluate("asked") == ["neighbours"]
+    page.get_by_role("button", name="SP4 field 1").click()
+    page.wait_for_timeout(400)
+    assert np.allclose(page.evaluate("values.field"), sp4.FIELD_1[:2])
 
 
 @pytest.mark.slow

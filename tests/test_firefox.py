@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from test_explorer import DRIVEN, STYLE, driven_film
+from test_explorer import STYLE, WIDGET, driven_film
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def firefox(tmp_path):
 
 def test_the_film_answers_a_hand(firefox, tmp_path):
     film = json.dumps(driven_film()).replace("<", "\\u003c")
-    (tmp_path / "film.html").write_text(f"<!doctype html><meta charset=utf-8><style>{STYLE.read_text()}</style><body><script type=module>({DRIVEN})({film})</script>")
+    (tmp_path / "film.html").write_text(f"<!doctype html><meta charset=utf-8><style>{STYLE.read_text()}</style><body><script type=module>({WIDGET})({film})</script>")
     firefox.ask("browsingContext.navigate", context=firefox.page, url=(tmp_path / "film.html").as_uri(), wait="complete")
     firefox.until("window.said?.().includes('Move the field')")
     firefox.evaluate("document.querySelector('.mbx-hold').scrollIntoView({ block: 'center' }) ?? null")

@@ -336,6 +336,34 @@ def test_latents_are_the_encoders_answer(rom, latents, tested, solved, sp4_runs)
         assert np.linalg.norm(a - b) < 2e-3 * np.linalg.norm(b)  # states are stored in 16 bits
 
 
+def test_a_rebuilt_run_is_of_a_test_field_that_the_solver_chose(rom):
+    """Its walls go last; its pictures are its states, and what 16 numbers of the shipped autoencoder make of them."""
+    z = arrays("latent_sizes.npz")
+    summary = arrays("paper_summary.npz")
+    t, twist = summary["t"], summary["twist"][PARTS["test"]]
+    gone = [t[one > np.pi].max(initial=0) if (one > 2 * np.pi).any() else 0 for one in twist]
+    assert z["run"] == PARTS["test"][np.argmax(gone)]
+    m = mb.simulate(z["field"], progress=False).m[2::2]
+    for states, picture in ((m, z["m"][0]), (rom.decode(rom.encode(m), unit=True), z["m"][6])):
+        small = states.reshape(-1, 16, 4, 64, 4, 3).mean(axis=(2, 4))
+        small /= np.linalg.norm(small, axis=-1, keepdims=True)
+        assert np.abs(small - picture / 8).max() < 0.5 / 8 + 0.02
+    np.testing.assert_allclose(metrics.relative_l2(states, m, (1, 2, 3)), z["l2"][2, 1], atol=2e-3)
+    assert (np.diff(z["l2_test"][:, 0]) < 0).all()  # more components, smaller errors
+
+
+def test_two_predictors_go_on_from_true_states():
+    z = arrays("hand_over.npz")
+    summary = arrays("paper_summary.npz")["mean"]
+    assert set(z["run"]) <= set(PARTS["test"])
+    np.testing.assert_allclose(z["mean"], summary[z["run"], :, 0], atol=5e-4)
+    known = np.isfinite(z["said"])
+    for moment, after in enumerate(z["after"]):
+        assert not known[:, moment, :, :after].any() and known[:, moment, :, after:].all()
+    error = np.nanmean(np.abs(z["said"].astype(float) - z["mean"].astype(float)), axis=(2, 3))  # (network, moment)
+    assert (error[1] < error[0]).all()
+
+
 def test_test_fields_and_their_averages(tested):
     with np.load(shipped("paper_summary.npz"), allow_pickle=False) as z:
         field, mean = z["field"], z["mean"]

@@ -132,6 +132,10 @@ def test_explorer_refuses_what_it_cannot_show(name, value):
 def test_explorer_names_the_argument_that_is_wrong():
     with pytest.raises(ValueError, match="panels"):
         Explorer(untrained(), "pad")
+    with pytest.raises(ValueError, match="panels"):
+        Explorer("paper", ["neighbours", "field"])
+    with pytest.raises(ValueError, match="model: .* 'paper'"):
+        Explorer(untrained(), "neighbours")
     with pytest.raises(ValueError, match="panels: this model steps"):
         Explorer(untrained(FILM.replace(cells=(24, 8))))  # the solver in the page takes powers of two
     with pytest.raises(ValueError, match="panels: this model cannot be driven"):

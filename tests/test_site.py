@@ -294,7 +294,7 @@ def test_the_first_page_has_a_film_under_the_hand(page, site, origins, origin):
 
 
 @pytest.mark.parametrize("name, said", [("01_llg_and_sp4", "Move the field"), ("08_driven", "Move the field"),
-                                        ("04_predictor", "Mean absolute error"), ("05_errors", "Mean absolute error")])
+                                        ("02_data_generation", "off by"), ("04_predictor", "Mean absolute error"), ("05_errors", "Mean absolute error")])
 def test_a_live_panel_lives_without_python(page, origins, name, said):
     page.goto(f"{origins['file']}/book/{name}.html", wait_until="load")
     page.locator(".magbook-explorer").scroll_into_view_if_needed()

@@ -1,7 +1,7 @@
 // Brings the book's explorers to life without Python. A page leaves <div class="magbook-explorer" data-options="{...}"> with
 // what a reader without scripts sees. The widget itself, magbook/show/explorer, and the networks are scripts beside this one: a
-// browser that opens a page from the disk reads nothing but scripts. The film that is driven begins when it comes near the screen, with
-// the solver alone. Networks are megabytes, so they wait until a reader asks for them.
+// browser that opens a page from the disk reads nothing but scripts. What needs no network, the film that
+// is driven and the neighbours in the fan, begins when it comes near the screen. Networks are megabytes, so they wait until a reader asks.
 (() => {
   "use strict";
   const here = document.currentScript;
@@ -55,7 +55,7 @@
     mount(target);
   }), { rootMargin: "600px" });
   document.querySelectorAll(".magbook-explorer").forEach((div) => {
-    if (JSON.parse(div.dataset.options).panels.includes("drive")) return near.observe(div);
+    if (["drive", "neighbours"].includes(JSON.parse(div.dataset.options).panels[0])) return near.observe(div);
     const button = document.createElement("button");
     button.type = "button";
     button.className = "magbook-wake";

@@ -62,12 +62,15 @@
     div.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     if (layout.sliders || layout.updatemenus) {
       div.tabIndex = 0;
-      div.ariaDescription = `Arrow keys choose${layout.sliders && layout.updatemenus ? ", the space bar plays and stops" : ""}.`;
+      const bar = layout.sliders && layout.updatemenus && (plays(layout.updatemenus[0]) ? "plays and stops" : "goes on in the menu");
+      div.ariaDescription = `Arrow keys choose${bar ? `, the space bar ${bar}` : ""}.`;
       div.onkeydown = press;
     }
   }
 
-  // What plotly leaves to the mouse: arrow keys move a figure's slider, or choose in its menu, and the space bar plays.
+  // What plotly leaves to the mouse: arrow keys move a figure's slider, or choose in its menu. Beside a slider the space bar plays, or
+  // goes on to the menu's next choice.
+  const plays = (menu) => menu.buttons[0].method === "animate";
   const playing = new WeakSet();
   function press(event) {
     const div = event.currentTarget, { sliders: [slider] = [], updatemenus: [menu] = [] } = div.layout;
@@ -75,6 +78,12 @@
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
     if (event.target !== div || !(step || (event.key === " " && slider && menu))) return;
     event.preventDefault();
+    if (!step && !plays(menu)) {
+      const next = ((menu.active ?? 0) + 1) % menu.buttons.length;
+      run(menu.buttons[next]);
+      window.Plotly.relayout(div, { "updatemenus[0].active": next });
+      return;
+    }
     if (!step) {
       run(menu.buttons[playing.has(div) ? 1 : 0]).finally(() => playing.delete(div)).catch(() => {});  // stopped
       playing.add(div);

@@ -2,7 +2,7 @@
 
 In a build an explorer is a `<div class="magbook-explorer" data-model="...">`; `_assets/explorer.js` gives it life. Here the
 scripts that it loads are written beside the pages: the widget's own module, and of each model that some page shows the networks, and
-what a solver in the page begins with where the model can be driven.
+what a solver in the page begins with where the model can be driven, or what the panel of neighbours shows.
 """
 
 import re
@@ -36,11 +36,12 @@ def write_scripts(app, error):
     (static / "explore-module.js").write_text(classic(explorer.module()))
     (static / "explore.css").write_text(Path(explorer.__file__).with_name("explorer.css").read_text())
     key = f"// {Path(app.config.nb_execution_cache_path).name}\n"  # of package and data, as magbook_site.prepare sets it
-    for name, part in [(name, "model") for name in used] + [(name, "start") for name in used & {"driven"}]:
+    parts = [*((name, "model") for name in used), *((name, "start") for name in used & {"driven"}), *((name, "neighbours") for name in used & {"paper"})]
+    for name, part in parts:
         script = static / f"explore-{name}-{part}.js"
         if script.exists() and script.open().readline() == key:
             continue
         from magbook.show.explorer import pack  # it starts Keras, which takes seconds
 
-        make = {"model": pack.pack, "start": pack.start}[part]
-        script.write_text(key + pack.script(f"{name}-{part}", *make(name)))
+        header, weights = pack.neighbours() if part == "neighbours" else {"model": pack.pack, "start": pack.start}[part](name)
+        script.write_text(key + pack.script(f"{name}-{part}", header, weights))

@@ -10,8 +10,21 @@ from .._progress import bar
 from ..files import DATA, arrays
 from ..film import Film, unit
 from ..rom import ReducedOrderModel, load_rom
-from .ch3 import AUTOENCODER, trained
-from .common import command, folder, history, hold, round_weights, say, sp4_runs, write_json, write_npz
+from . import ch3
+from .ch3 import AUTOENCODER, LATENTS, through, trained
+from .common import (
+    coarser,
+    command,
+    film_average,
+    folder,
+    history,
+    hold,
+    round_weights,
+    say,
+    sp4_runs,
+    write_json,
+    write_npz,
+)
 
 PREDICTOR: dict[str, Any] = dict(steps=8, without_dropout=0.3, epochs=120, learning_rate=3e-3, seed=0)
 """How the paper's predictor is trained here."""
@@ -20,6 +33,15 @@ SHORT: dict[str, Any] = dict(without_dropout=0.3, epochs=30, learning_rate=3e-3,
 """Short trainings that compare predictors with each other."""
 
 LOOK_AHEADS = (1, 2, 4, 8, 16)
+
+SIZES: dict[str, Any] = dict(dropout=0.0, epochs=6, batch=32, learning_rate=1e-3, seed=0)
+"""How the autoencoder that ships is trained on with another latent size, on every fourth state in time."""
+
+SHOWN = 139
+"""The run that `rebuild` shows: of the test fields the one whose 360 degree walls go last, which the solver alone says."""
+
+HANDED_OVER = (4, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80)
+"""After how many of the solver's states the rollouts of `hand_over` begin."""
 
 
 @command(reads=["set/paper", "training/autoencoder"], seed=AUTOENCODER["seed"], writes={
@@ -58,6 +80,53 @@ def sweep_predictor() -> None:
     for steps in LOOK_AHEADS:
         _, table["steps"][steps] = fit(f"steps-{steps}", steps=steps, **SHORT)
     write_json("predictor_sweep.json", table)
+
+
+@command(reads=["rom_paper.npz", "set/paper"], seed=SIZES["seed"], writes={
+    "latent_sizes.npz": "a test run of the paper's data set, rebuilt from 4, 8, 16 and 32 numbers by principal components and by the "
+                        "paper's autoencoder: every second state on coarse cells, times 8 (m), the relative L2 errors of these states on "
+                        "all cells (l2), and that of the 20 test fields (l2_test)"})
+def rebuild() -> None:
+    """Rebuild a test run from 4 to 32 numbers, for chapter 3; trains the autoencoder on with other latent sizes (20 minutes); it resumes."""
+    data, rom = dataset.load("paper"), load_rom("paper")
+    linear = pca.fit(dataset.states(data, "train", 4), max(LATENTS))
+    run, test = (dataset.as_float(dataset.states(data, part)) for part in ([SHOWN], "test"))
+    run, t = run[1::2], data["t"].values[1::2]
+    shown, l2, l2_test = [run], [], []
+    for latent in LATENTS:
+        networks = (rom.encoder, rom.decoder) if latent == rom.latent else resized(latent)
+        for model in (lambda m, k=latent: linear.decode(linear.encode(m, k)), through(*networks)):
+            shown.append(unit(model(run)))
+            l2.append(metrics.relative_l2(shown[-1], run, (1, 2, 3)))
+            l2_test.append(metrics.relative_l2(unit(model(test)), test))
+    write_npz("latent_sizes.npz", t=t, run=SHOWN, field=data["field"].values[SHOWN], latent=LATENTS,
+              m=np.stack([np.rint(8 * unit(coarser(m, 4))).astype(np.int8) for m in shown]),
+              l2=np.reshape(l2, (len(LATENTS), 2, -1)).astype(np.float32), l2_test=np.reshape(l2_test, (len(LATENTS), 2)).astype(np.float32))
+
+
+def resized(latent: int) -> tuple:
+    """The autoencoder that ships with another latent size: convolutions that go on learning about dense layers that begin anew."""
+    rom = load_rom("paper")
+    return ch3.fit(f"size-{latent}", every=4, latent=latent, begin=(rom.encoder, rom.decoder), **SIZES)[:2]
+
+
+@command(reads=["paper_latents.npz", "rom_paper.npz", "paper_summary.npz"], seed=SHORT["seed"], writes={
+    "hand_over.npz": "mean mx of rollouts on six test fields that begin at several moments (after), by predictors that looked 1 and 16 "
+                     "steps ahead (said), and the solver's (mean)"})
+def hand_over() -> None:
+    """Let two predictors of `sweep_predictor` go on from the solver at one moment after another; trains them where it has not run."""
+    z, rom = arrays("paper_latents.npz"), load_rom("paper")
+    test = dataset.split(len(z["field"]))["test"]
+    runs = test[np.argsort(-applied.to_polar(z["field"][test])[1])][1::len(test) // 6][:6]  # evenly from one edge of the fan to the other
+    said = np.full((2, len(HANDED_OVER), len(runs), len(z["t"])), np.nan, np.float32)
+    for n, steps in enumerate((1, 16)):
+        dynamics, _ = fit(f"steps-{steps}", steps=steps, **SHORT)
+        for k, after in enumerate(HANDED_OVER):
+            c = z["latents"][runs, after - 4:]  # a rollout does not look at the start, which stands in the first place
+            c = dynamics.rollout(np.concatenate([c[:, :1], c[:, :4]], axis=1), hold(z["field"][runs], c.shape[1] + 1))
+            said[n, k, :, after:] = [film_average(rom, one[5:])[:, 0] for one in c]
+    write_npz("hand_over.npz", t=z["t"], run=runs, field=z["field"][runs], after=HANDED_OVER, steps=(1, 16), said=said.astype(np.float16),
+              mean=arrays("paper_summary.npz")["mean"][runs, :, 0].astype(np.float16))
 
 
 @command(reads=["rom_paper.npz", "paper_latents.npz", "paper_pca.npz", "set/paper"], writes={

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # it starts Keras, which takes seconds
 
 def module() -> str:
     """The explorer's script as one module: a widget, and a page that was opened from the disk, load one file alone."""
-    parts = (Path(__file__).with_name(f"{name}.js").read_text() for name in ("llg", "model", "draw", "parts", "panel", "drive", "widget"))
+    parts = (Path(__file__).with_name(f"{name}.js").read_text() for name in ("llg", "model", "draw", "parts", "panel", "drive", "neighbours", "widget"))
     return "\n".join(re.sub(r'^import .* from "\./\w+\.js";\n', "", part, flags=re.M) for part in parts)
 
 
@@ -33,8 +33,9 @@ class Explorer(anywidget.AnyWidget):
     model: "atlas", "paper", "driven", or a `rom.ReducedOrderModel` whose decoder is of one of their kinds, see `pack.pack`.
     panels: "field", a pad to drag the applied field on, the film and its averages against time; "latent", a slider for each latent
     number and a button that shows it alone; or both. The solver, in the page, answers beside the model. Or "drive" alone, for a model as
-    "driven": time runs, you hold the field, and the solver answers, on request the model beside it. Fields that ship with the solver's
-    answer are dots on the pad. A model that steps, as "paper", begins with states of the solver, which takes a grid of powers of two.
+    "driven": time runs, you hold the field, and the solver answers, on request the model beside it. Or "neighbours" alone, for "paper":
+    what the solver says in the training fields that are nearest, and in yours. Fields that ship with the solver's answer are dots on the
+    pad. A model that steps, as "paper", begins with states of the solver, which takes a grid of powers of two.
     Traits to observe, set, and link to those of other widgets: field, mu0*H in T, a pair; time in s; latent, the latent state
     that is shown, as a list; it is empty until the panel is seen, unless it was given. "drive" has the field alone, which begins with 0.
     On a page of the built book it is alive too, if the model ships. Raises ValueError or TypeError, naming the argument.
@@ -50,13 +51,15 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, model: "str | ReducedOrderModel" = "atlas", panels: str | Sequence[str] = ("field",), *,
                  field: ArrayLike | None = None, time: float = 0.3e-9, latent: Sequence[float] = (), **options):
-        from .pack import pack, start  # it starts Keras, which takes seconds
+        from .pack import neighbours, pack, start  # it starts Keras, which takes seconds
 
         self._packed = pack(model)
         header, weights = self._packed
         panels = [panels] if isinstance(panels, str) else list(panels)
-        if panels != ["drive"] and (not panels or not set(panels) <= {"field", "latent"}):
-            raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed, or 'drive'")
+        if panels not in (["drive"], ["neighbours"]) and (not panels or not set(panels) <= {"field", "latent"}):
+            raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed, or 'drive' or 'neighbours' alone")
+        if panels == ["neighbours"] and model != "paper":
+            raise ValueError(f"model: got {model!r}; a panel of neighbours shows the fields of 'paper'")
         if panels == ["drive"] and header["dynamics"]["kind"] != "driven":
             raise ValueError("panels: this model cannot be driven; 'drive' needs one like 'driven'")
         if "field" in panels and header["dynamics"]["history"] and header["solver"] is None:
@@ -66,7 +69,7 @@ class Explorer(anywidget.AnyWidget):
         if field is None:
             field = (0.0, 0.0) if panels == ["drive"] else sp4.FIELD_2
         super().__init__(model=name, panels=panels, field=field, time=time, latent=[float(c) for c in latent], **options)
-        parts = {"model": lambda: self._packed, "start": lambda: start(model)}
+        parts = {"model": lambda: self._packed, "start": lambda: start(model), "neighbours": neighbours}
 
         def answer(_, asked, __):  # what a panel asks for
             part = asked["want"]

@@ -3,6 +3,7 @@
 import { SP4, fromPolar } from "./model.js";
 
 export const COLOURS = { x: "#d55e00", y: "#0a85c7", z: "#009e73" };  // of look.py
+const LIT = "#cc79a7";
 const RING = 10;  // mT from one ring of the pad to the next
 
 /** What the pad shows, in mT: the fan that a model was trained on, the origin, and a tenth around them. */
@@ -124,7 +125,7 @@ export function drawPad({ pen, width, height, ink }, model, field) {
   (model.known?.field ?? []).forEach(([x, y], i) => {
     pen.beginPath();
     pen.arc(px(x), py(y), i < SP4 ? 5.5 : 2.4, 0, 7);
-    pen.fillStyle = i < SP4 ? COLOURS.x : "#cc79a7";
+    pen.fillStyle = i < SP4 ? COLOURS.x : LIT;
     pen.fill();
   });
   pen.strokeStyle = COLOURS.y;
@@ -136,6 +137,17 @@ export function drawPad({ pen, width, height, ink }, model, field) {
   pen.fillStyle = "rgba(10,133,199,0.3)";
   pen.fill();
   pen.stroke();
+}
+
+/** Light some fields up on a pad that was drawn: [[x, y], ...] in mT. */
+export function light({ pen, width, height }, fan, fields) {
+  const { left, right, bottom, top } = reach(fan);
+  pen.fillStyle = LIT;
+  for (const [x, y] of fields) {
+    pen.beginPath();
+    pen.arc((x - left) / (right - left) * width, (top - y) / (top - bottom) * height, 4, 0, 7);
+    pen.fill();
+  }
 }
 
 export const FRAME = { left: 30, right: 8, top: 6, bottom: 22 };
@@ -157,6 +169,7 @@ export function levels({ pen, ink }, left, right, py) {
   pen.textAlign = "center";
 }
 
+/** curves: {times, mean}, with a band {low, high} where there is one; or several of them. time: where a cursor stands, if one does. */
 export function drawCurves(page, last, time, curves, truth) {
   const { pen, width, height, ink } = page;
   const px = (t) => FRAME.left + t / last * (width - FRAME.left - FRAME.right);
@@ -175,20 +188,23 @@ export function drawCurves(page, last, time, curves, truth) {
       pen.lineWidth = 6;
       line(truth.times, truth.mean, c);
     }
-    if (curves.low) {
-      pen.globalAlpha = 0.22;  // with an edge: the solver's line is as pale, and has none
-      pen.lineWidth = 0.6;
-      pen.beginPath();
-      curves.times.forEach((t, i) => pen.lineTo(px(t), py(curves.low[3 * i + c])));
-      for (let i = curves.times.length - 1; i >= 0; i--) pen.lineTo(px(curves.times[i]), py(curves.high[3 * i + c]));
-      pen.fill();
-      pen.globalAlpha = 0.7;
-      pen.stroke();
+    for (const { times, mean, low, high } of [curves].flat()) {
+      if (low) {
+        pen.globalAlpha = 0.22;  // with an edge: the solver's line is as pale, and has none
+        pen.lineWidth = 0.6;
+        pen.beginPath();
+        times.forEach((t, i) => pen.lineTo(px(t), py(low[3 * i + c])));
+        for (let i = times.length - 1; i >= 0; i--) pen.lineTo(px(times[i]), py(high[3 * i + c]));
+        pen.fill();
+        pen.globalAlpha = 0.7;
+        pen.stroke();
+      }
+      pen.globalAlpha = 1;
+      pen.lineWidth = 1.6;
+      line(times, mean, c);
     }
-    pen.globalAlpha = 1;
-    pen.lineWidth = 1.6;
-    line(curves.times, curves.mean, c);
   });
+  if (time === undefined) return;
   pen.strokeStyle = ink;
   pen.lineWidth = 1;
   pen.beginPath();

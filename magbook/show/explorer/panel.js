@@ -23,18 +23,56 @@ function filmParts(model) {
   };
 }
 
-/** What turns the field and runs through time. */
-function fieldParts({ fan, last, dynamics }) {
-  const pad = sheet("The applied field, its x and y in millitesla. Grey dots: fields of the training. Pink dots: unseen fields "
-    + "with the solver's answer. Orange: standard problem 4. Drag the blue ring, or use the sliders below.", "mbx-pad");
+/** What turns the field: a pad to drag it on, and a slider each for its direction and strength. */
+export function turners(fan, dots) {
+  const pad = sheet(`The applied field, its x and y in millitesla. ${dots} Drag the blue ring, or use the sliders below.`, "mbx-pad");
   const { left, right, top, bottom } = reach(fan), side = fan.opening / 2 + BEYOND.degrees;
   pad.canvas.style.aspectRatio = (right - left) / (top - bottom);
   return {
     pad,
-    curve: sheet("Film averages of mx, my and mz against time", "mbx-curves"),
-    clock: range("time in nanoseconds", 0, last, last / 100),
     direction: range("direction of the field in degrees", fan.angle - side, fan.angle + side, 0.5),
     strength: range("strength of the field in millitesla", Math.min(WEAKEST, fan.strength[0]), fan.strength[1] + BEYOND.mT, 0.25),
+  };
+}
+
+/** Put the sliders where a field in mT is. */
+export function showField({ direction, strength }, fan, field) {
+  const [angle, size] = polar(field);
+  for (const [one, value, shown] of [[direction, fan.angle + turned(fan, angle), `${number(angle)}°`], [strength, size, `${number(size)} mT`]]) {
+    one.input.value = value;
+    write(one.output, shown);
+  }
+}
+
+/** The field in mT under a pointer on the pad, as far as the sliders go. */
+export function fieldUnder({ pad, direction, strength }, fan, event) {
+  const { left, right, top, bottom } = reach(fan), [x, y] = share(pad.canvas, event);
+  const [angle, size] = polar([left + x * (right - left), top - y * (top - bottom)]);
+  const within = ({ input }, value) => Math.max(Number(input.min), Math.min(Number(input.max), value));
+  return fromPolar(within(direction, fan.angle + turned(fan, angle)), within(strength, size));
+}
+
+/** Let the solver run in a field in mT from its start; `grown` hears after each step what there is, and how many steps. Ends early where `stale` says so. */
+export async function run(remote, { every, last, first, solver: { film, state } }, field, stale, grown) {
+  const truth = { grid: `${film.nx} × ${film.ny}`, times: [0], mean: [...first], states: [state] };
+  remote.restart(state);
+  for (let k = 1; k <= Math.round(last / every); k++) {
+    const { mean, state: next } = await remote.advance(every * 1e-9, Float32Array.from([field[0] * 1e-3, field[1] * 1e-3, 0]));
+    if (stale()) return false;
+    truth.times.push(k * every);
+    truth.mean.push(...mean);
+    truth.states.push(next);
+    grown(truth, k);
+  }
+  return true;
+}
+
+/** What turns the field and runs through time. */
+function fieldParts({ fan, last, dynamics }) {
+  return {
+    ...turners(fan, "Grey dots: fields of the training. Pink dots: unseen fields with the solver's answer. Orange: standard problem 4."),
+    curve: sheet("Film averages of mx, my and mz against time", "mbx-curves"),
+    clock: range("time in nanoseconds", 0, last, last / 100),
     play: button("▶", null, { className: "mbx-play", "aria-label": "play" }),
     legend: legend(note(parts(dynamics).length > 1 ? "thin: networks, shaded: their band, pale: solver" : "thin: network, pale: solver")),
     truth: sheet("The solver's film at the chosen moment", "mbx-film"),
@@ -170,27 +208,20 @@ export class Panel {
 
   /** The solver's states and averages, one after the other as they come. */
   async solve(field, stale) {
-    const { model, model: { every, last, solver: { film, state }, dynamics: { history } } } = this, steps = Math.round(last / every);
-    const known = this.solution, truth = { grid: `${film.nx} × ${film.ny}`, times: [0], mean: [...model.first], states: [state] };
+    const { model, model: { solver: { film, state }, dynamics: { history } } } = this, known = this.solution;
     if (!this.remote) {
       this.remote = new Remote(film, state);
       this.close.signal.addEventListener("abort", () => this.remote.close());
     }
-    this.remote.restart(state);
-    for (let k = 1; k <= steps; k++) {
-      const { mean, state: next } = await this.remote.advance(every * 1e-9, Float32Array.from([field[0] * 1e-3, field[1] * 1e-3, 0]));
-      if (stale()) return;
-      truth.times.push(k * every);
-      truth.mean.push(...mean);
-      truth.states.push(next);
+    const whole = await run(this.remote, model, field, stale, (truth, k) => {
       this.solution = { ...truth, ...known };
       if (k === history) {
         this.first = Float32Array.from(truth.states.flatMap((m) => Array.from(encode(model, m))));
         this.ask(field, stale);
       }
       this.redraw();
-    }
-    this.told(field);
+    });
+    if (whole) this.told(field);
   }
 
   told(field) {
@@ -199,13 +230,8 @@ export class Panel {
   }
 
   tell(text) {
-    const [angle, size] = polar(this.now.field);
     this.said.textContent = text;
-    const { fan } = this.model, around = fan.angle + turned(fan, angle);
-    for (const [one, value, shown] of [[this.direction, around, `${number(angle)}°`], [this.strength, size, `${number(size)} mT`]]) {
-      one.input.value = value;
-      write(one.output, shown);
-    }
+    showField(this, this.model.fan, this.now.field);
   }
 
   draw() {
@@ -268,12 +294,7 @@ export class Panel {
 
   /** Drags on the pad turn the field, drags on the curves run through time. */
   heedPointer() {
-    const { fan, known, last } = this.model, { left, right, top, bottom } = reach(fan);
-    const point = (event) => {
-      const [x, y] = share(this.pad.canvas, event), [angle, size] = polar([left + x * (right - left), top - y * (top - bottom)]);
-      const within = ({ input }, value) => Math.max(Number(input.min), Math.min(Number(input.max), value));  // as far as the sliders go
-      return fromPolar(within(this.direction, fan.angle + turned(fan, angle)), within(this.strength, size));
-    };
+    const { fan, known, last } = this.model, point = (event) => fieldUnder(this, fan, event);
     let from;
     drag(this.pad.canvas, (event) => { from ??= event; this.held = true; this.turn(point(event)); }, (event) => {
       this.held = false;

@@ -2,12 +2,13 @@
 
 import { Drive } from "./drive.js";
 import { unpack, unpacked } from "./model.js";
+import { Neighbours } from "./neighbours.js";
 import { Panel } from "./panel.js";
 import { make } from "./parts.js";
 
 const fetched = (globalThis.magbookFetched ??= new Map());  // what the widgets of a page share
 
-/** A packed part of what a widget shows, "model" or "start", unpacked once: from a page's script, or asked of Python. */
+/** A packed part of what a widget shows, "model", "start" or "neighbours", unpacked once: from a page's script, or asked of Python. */
 function fetchPart(widget, part) {
   const name = `${widget.get("model")}-${part}`;
   if (!fetched.has(name)) {
@@ -31,8 +32,9 @@ async function render({ model: widget, el }) {
   const said = make("p", { className: "mbx-said", role: "status", textContent: "It is being loaded." });
   el.replaceChildren(said);
   try {
-    const panel = widget.get("panels").includes("drive")
-      ? new Drive(widget, await fetchPart(widget, "start"), () => fetchPart(widget, "model"), el, said)
+    const [kind] = widget.get("panels");
+    const panel = kind === "drive" ? new Drive(widget, await fetchPart(widget, "start"), () => fetchPart(widget, "model"), el, said)
+      : kind === "neighbours" ? new Neighbours(widget, await fetchPart(widget, "neighbours"), el, said)
       : new Panel(widget, await fetchPart(widget, "model"), el, said);
     return () => panel.close.abort();
   } catch (error) {
