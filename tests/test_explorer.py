@@ -293,9 +293,9 @@ WIDGET = """async ([source, values, answers]) => {  // a widget that has these v
 }"""
 
 
-def widget(model, panel, field, **answers):
+def widget(name, panel, field, **answers):
     """What `WIDGET` takes."""
-    values = {"model": model, "panels": [panel], "field": list(field), "time": 0, "latent": []}
+    values = {"model": name, "panels": [panel], "field": list(field), "time": 0, "latent": []}
     return [explorer.module(), values, {part: [json.dumps(header), base64.b64encode(weights).decode()] for part, (header, weights) in answers.items()}]
 
 

@@ -69,7 +69,6 @@ def through(encoder: keras.Model, decoder: keras.Model) -> Callable:
 
 def trained() -> tuple[keras.Sequential, keras.Sequential]:
     """The autoencoder of `train_autoencoder`, with weights rounded as they ship."""
-    encoder, decoder = autoencoder.build(AUTOENCODER["latent"])
-    keras.Sequential([encoder, decoder]).load_weights(folder("autoencoder") / "best.weights.h5")
+    encoder, decoder, _ = fit("autoencoder", **AUTOENCODER)  # which has nothing left to do
     round_weights(encoder, decoder)
     return encoder, decoder

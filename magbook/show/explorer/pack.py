@@ -253,14 +253,8 @@ def _deconvolution(layer, stored):
 
 def neighbours() -> tuple[dict, bytes]:
     """What the panel of neighbours shows, packed likewise: the paper's training fields, film averages in them, and what the solver begins with."""
-    parts = []
-
-    def stored(values):
-        parts.append(np.asarray(values, "<f2").reshape(-1))
-        return {"shape": list(np.shape(values)), "from": sum(a.size for a in parts[:-1]), "bits": 16}
-
-    z = arrays("paper_summary.npz")
+    stored, z = Store(), arrays("paper_summary.npz")
     train, every = dataset.split(len(z["field"]))["train"], z["t"][0] * 1e9
     header = {"every": every, "last": round(every * len(z["t"]), 6), "fan": applied.FAN | {"strength": [1e3 * b for b in applied.FAN["strength"]]},
               "trained": stored(z["field"][train, :2] * 1e3), "means": stored(z["mean"][train]), "solver": _solver(sp4.FILM, stored)}
-    return header, b"".join(a.tobytes() for a in parts)
+    return header, stored.packed()
