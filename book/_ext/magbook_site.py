@@ -247,12 +247,11 @@ def _name_figure(node, alt):
 
 
 def let_search_read(app, name, template, context, doctree):
-    """Give the search the pages' texts where it cannot read the pages that it finds, which is on the disk."""
+    """Give the search the pages' words: from the disk it cannot read the pages that it finds, and all words weigh less than the pages."""
     if name == "search":
-        app.add_js_file(None, body="""if (location.protocol === "file:") {
-            document.write('<script src="_static/page-texts.js"></scr' + 'ipt>');
-            globalThis.fetch = async (url) => new Response(`<p role="main">${magbookTexts[url.replace(/^\\.\\/|\\.html.*$/g, "")]}</p>`);
-        }""")
+        app.add_js_file("page-texts.js")
+        app.add_js_file(None, body=r"""globalThis.fetch = async (url) =>
+            new Response(`<p role="main">${magbookTexts[url.replace(/^\.\/|\.html.*$/g, "")]}</p>`)""")
 
 
 def write_texts(app, error):
@@ -260,11 +259,12 @@ def write_texts(app, error):
     if error or app.builder.format != "html":
         return
     texts = {}
-    for name in app.env.found_docs:
-        main = BeautifulSoup(Path(app.builder.get_outfilename(name)).read_text(encoding="utf-8"), "html.parser").find(role="main")
-        for node in main.select("script, style, svg, .headerlink, .cell_input"):
+    for name in sorted(app.env.found_docs):
+        article = BeautifulSoup(Path(app.builder.get_outfilename(name)).read_text(encoding="utf-8"), "html.parser").find("article")
+        for node in article.select("script, style, svg, .headerlink, .cell_input"):
             node.decompose()
-        texts[name] = html.escape(" ".join(main.get_text(" ").split()))
+        words = re.sub(r"\\[()\[\]]|\\[a-z]+ ?|[{}]", "", article.get_text(" "), flags=re.I)  # of formulas the letters
+        texts[name] = html.escape(" ".join(words.split()))
     (Path(app.outdir) / "_static/page-texts.js").write_text(f"globalThis.magbookTexts = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
 
 
