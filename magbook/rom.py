@@ -295,8 +295,11 @@ class ReducedOrderModel:
         """Yield (first states, all latent states, the field as it was given) of each run, a chunk of fields at a time."""
         for i in bar(range(0, len(given), CHUNK), desc="rollouts", unit=f"{CHUNK} fields", show=len(given) > CHUNK):
             part = slice(i, i + CHUNK)
-            first = [self.first_states(b, start) for b in given[part]]
-            encoded = [self.encode(m) if self.dynamics.history else self._encoded(start) for m in first]
+            if self.dynamics.history:
+                first = [self.first_states(b, start) for b in given[part]]
+                encoded = [self.encode(m) for m in first]
+            else:  # all begin with the start alone
+                first, encoded = ([one] * len(given[part]) for one in (start[None].astype(np.float32), self._encoded(start)))
             yield from zip(first, self.rollout(np.stack(encoded), fields[part]),
                            [b if callable(b) else applied.vector(b) for b in given[part]])
 
