@@ -6,8 +6,8 @@ import { COLOURS, arrow, drawFilm, drawWheel, levels } from "./draw.js";
 import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note, range, share, sheet, showPlaying, wheel, write } from "./parts.js";
 
 const STEP = 10;  // ps, one step of the driven model
-const LARGEST = 50;  // mT, as far as the pad goes
-const TRAINED = 45;  // mT, as far as the driven model knows
+const LARGEST = 45;  // mT, as far as the driven model knows
+const ROOM = 1.16;  // how much wider the pad is, for the ring
 const USUAL = [-35.5, -6.3];  // mT, what a signal takes where no field is held: standard problem 4's second
 const WINDOW = 15;  // s, how long a curve stays on the screen
 const KEPT = 4000;  // samples
@@ -41,18 +41,18 @@ function direction([x, y]) {
 // ---------------------------------------------------------------------------- what is drawn
 
 function drawHold({ pen, width, height, ink }, field, untouched) {
-  const scale = 0.5 * Math.min(width, height) / (1.06 * LARGEST), px = (x) => width / 2 + scale * x, py = (y) => height / 2 - scale * y;
+  const scale = 0.5 * Math.min(width, height) / (ROOM * LARGEST), px = (x) => width / 2 + scale * x, py = (y) => height / 2 - scale * y;
   pen.textAlign = "center";
-  for (const size of [15, 30, TRAINED]) {
+  for (const size of [15, 30, LARGEST]) {
     pen.beginPath();
     pen.arc(px(0), py(0), scale * size, 0, 7);
-    pen.globalAlpha = size === TRAINED ? 0.5 : 0.22;
+    pen.globalAlpha = size === LARGEST ? 0.5 : 0.22;
     pen.strokeStyle = ink;
     pen.lineWidth = 1;
     pen.stroke();
     pen.globalAlpha = 0.8;
     pen.fillStyle = ink;
-    pen.fillText(size === TRAINED ? `${size} mT` : size, px(0), py(-size) - 8);
+    pen.fillText(size === LARGEST ? `${size} mT` : size, px(0), py(-size) - 8);
   }
   pen.globalAlpha = 1;
   const [x, y] = [px(field[0]), py(field[1])];
@@ -411,7 +411,6 @@ export class Drive {
     const [angle, size] = polar(this.field), off = [];
     if (this.notice) return this.notice;
     if (this.untouched) return "Move the field, and the film answers. The equation is solved as you watch.";
-    if (this.model && size > TRAINED + 0.5) off.push(`The network never saw more than ${TRAINED} mT.`);
     if (this.model && Math.abs(this.alpha() / this.film.alpha - 1) > 0.02) off.push(`The network knows a damping of ${this.film.alpha} alone.`);
     if (this.still > 30) off.push("It is at rest, and its time waits.");
     return `${(this.ps * 1e-3).toFixed(2)} ns. The field is ${size < 0.05 ? "off" : `${number(size, 0)} mT at ${number(angle, 0)}°`}. `
@@ -431,7 +430,7 @@ export class Drive {
       if (!begun) this.keep();
       begun = true;
       const [x, y] = share(canvas, event);
-      this.hold([(2 * x - 1) * 1.06 * LARGEST, (1 - 2 * y) * 1.06 * LARGEST]);
+      this.hold([(2 * x - 1) * ROOM * LARGEST, (1 - 2 * y) * ROOM * LARGEST]);
     }, () => { begun = false; });
     this.holder.onkeydown = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;

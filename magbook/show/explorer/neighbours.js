@@ -9,6 +9,7 @@ import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note
 const NEAREST = 3;
 // Up to which difference of film averages neighbours agree, and up to which they part a little
 const AGREE = 0.03, PART = 0.08;
+const FAR = 3;  // mT; in the fan the nearest is always nearer
 
 /** How far film averages (times, 3) are from each other: the mean absolute difference, over times and components. */
 export const difference = (a, b) => a.reduce((sum, v, i) => sum + Math.abs(v - b[i]), 0) / a.length;
@@ -30,12 +31,12 @@ export function spread(near) {
 /** What there is to say of a field in mT, its neighbours, and the solver's answer as far as it is there. */
 function comparison(field, near, truth) {
   const [angle, size] = polar(field), apart = spread(near), far = near.map((one) => number(one.far));
-  const judged = apart < AGREE ? "they agree, and a table of runs would do" : apart < PART ? "they part a little"
+  const judged = near[0].far > FAR ? "but none is near, so that this says nothing" : apart < AGREE ? "they agree, and a table of runs would do" : apart < PART ? "they part a little"
     : "they part, and none of them says what the film does here";
   const off = truth?.mean.length === near[0].mean.length + 3
     ? ` The nearest is off by ${number(difference(near[0].mean, truth.mean.slice(3)), 3)} from the solver on ${truth.grid} cells.` : " The solver is at work.";
   return `${number(size)} mT at ${number(angle)}°. The nearest training fields are ${far.slice(0, -1).join(", ")} and ${far.at(-1)} mT away. `
-    + `Their film averages differ by ${number(apart, 3)}: ${judged}.${off}`;
+    + `Their film averages differ by ${number(apart, 3)}${near[0].far > FAR ? ", " : ": "}${judged}.${off}`;
 }
 
 /** The panel. data: as `pack.neighbours` packs it. */

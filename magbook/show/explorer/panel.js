@@ -8,7 +8,7 @@ import { button, choices, drag, heed, heedSurroundings, knob, legend, make, note
 // ---------------------------------------------------------------------------- what there is to see and touch
 
 // How far the sliders go beyond the fan: enough to see a model fail outside of it
-const BEYOND = { degrees: 8, mT: 9 };
+const BEYOND = { degrees: 4, mT: 3 };
 const WEAKEST = 5;  // mT
 
 /** The film, and a slider for each latent number. */
