@@ -256,7 +256,7 @@ def explorer(page, panel):
     until(page, lambda: panel.evaluate(PIXELS) != before, "another film")
     if button := panel.query_selector("button:has-text('SP4 field 1')"):
         button.click()
-        until(page, lambda: "Standard problem 4, field 1" in panel.inner_text(), "field 1")
+        until(page, lambda: "25.0 mT at 170.1°" in panel.inner_text(), "field 1")
 
 
 PANELS = {"mb.panels.field": field, "mb.panels.compare": compare, "mb.panels.error_map": error_map,

@@ -103,9 +103,9 @@ def draw(page):
         explorer.scroll_into_view_if_needed()
         if button := explorer.query_selector(".magbook-wake"):
             button.click()
-        explorer.wait_for_selector(".mbx-film")
+        explorer.wait_for_selector("canvas")
         if explorer.query_selector(".mbx-pad"):  # it computes for seconds, and the page's other scripts wait
-            page.wait_for_function("node => node.querySelector('.mbx-said').textContent.includes('Mean absolute error')", arg=explorer, timeout=60_000)
+            page.wait_for_function("node => /Mean absolute error|is off by/.test(node.querySelector('.mbx-said').textContent)", arg=explorer, timeout=60_000)
     for figure in page.query_selector_all(".magbook-figure"):
         figure.scroll_into_view_if_needed()
         figure.wait_for_selector(".main-svg", state="attached")

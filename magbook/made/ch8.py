@@ -311,13 +311,13 @@ class FedBack(layers.Layer):
         self.state_size, self.output_size = [width, latent], latent
         self.gru, self.out = layers.GRUCell(width, **options), layers.Dense(latent, kernel_initializer=options["kernel_initializer"])
 
-    def build(self, shape):
+    def build(self, shape: tuple) -> None:
         width, latent = self.state_size
         self.gru.build((shape[0], shape[1] + latent))
         self.out.build((shape[0], width))
         self.built = True
 
-    def call(self, b, states):
+    def call(self, b: keras.KerasTensor, states: list) -> tuple:
         memory, c = states
         memory, _ = self.gru(ops.concatenate([c, b], axis=-1), [memory])
         c = c + driven.GAIN * self.out(memory)

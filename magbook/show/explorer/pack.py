@@ -11,6 +11,7 @@ import json
 import zlib
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import applied, baselines, dataset, llg, sp4
 from ..._keras import keras, layers
@@ -43,11 +44,11 @@ class Store:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
 
-    def __call__(self, values, bits=16) -> dict:
+    def __call__(self, values: ArrayLike, bits: int = 16) -> dict:
         """An array as floating point numbers of 16 or 32 bits."""
         return self._put(values, np.asarray(values, f"<f{bits // 8}").tobytes(), bits)
 
-    def rounded(self, values, step) -> dict:
+    def rounded(self, values: ArrayLike, step: ArrayLike) -> dict:
         """A matrix (n, k) as whole numbers of a step for each row, or for all: first the low byte of each, then the next, which compresses well."""
         values = np.asarray(values, float)
         step = np.maximum(step, np.abs(values).max(axis=1) / 2**30).astype(np.float32)
@@ -56,7 +57,7 @@ class Store:
         planes = whole.view(np.uint8).reshape(-1, 8)[:, :bits // 8].T.tobytes()
         return self._put(values, planes, bits) | {"step": self(step, 32)}
 
-    def matrix(self, values) -> dict:
+    def matrix(self, values: ArrayLike) -> dict:
         """A matrix of weights, rounded if it is large."""
         values = np.asarray(values)
         return self.rounded(values, np.maximum(np.abs(values).max(axis=1), 1e-30) / 127) if values.size > LARGE else self(values)
