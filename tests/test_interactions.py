@@ -56,14 +56,19 @@ def drag_slider(page, share):
     page.wait_for_timeout(500)
 
 
+def numbers(page, kind, before):
+    """The numbers that follow some words in a figure's texts of a kind."""
+    texts = page.locator(f".{kind}").all_text_contents()
+    return [float(text.split(before)[1]) for text in texts if before in text]
+
+
 def test_a_run_is_scrubbed_through_with_its_errors(turned):
     page, weight = turned("03_autoencoder", "fig-sizes")
     assert weight < 600e3
     z = mb.files.arrays("latent_sizes.npz")
-    texts = "[...document.querySelectorAll('.annotation-text')].map((node) => node.textContent)"
 
     def errors():
-        return [float(text.split(": ")[1]) for text in page.evaluate(texts) if ": " in text]
+        return numbers(page, "annotation-text", ": ")
 
     def active():
         return page.evaluate("document.querySelector('.magbook-figure').layout.sliders[0].active")
@@ -84,10 +89,9 @@ def test_two_predictors_go_on_from_later_and_in_other_fields(turned):
     page, weight = turned("04_predictor", "fig-hand-over")
     assert weight < 300e3
     z = mb.files.arrays("hand_over.npz")
-    names = "[...document.querySelectorAll('.legendtext')].map((node) => node.textContent)"
 
     def off():
-        return [float(name.split("off by ")[1]) for name in page.evaluate(names) if "off by" in name]
+        return numbers(page, "legendtext", "off by ")
 
     def right(moment, field):
         """Of the two networks: from the curves that ship."""
