@@ -1,5 +1,6 @@
 """The built site: whole, alive in a browser, and without any other host, served and from the disk."""
 
+import contextlib
 import gzip
 import http.server
 import re
@@ -51,8 +52,8 @@ def origins(site):
         server.shutdown()
 
 
-@pytest.fixture
-def page(browser, origins):
+@contextlib.contextmanager
+def opened(browser, origins):
     """A page that notes in `page.complaints` what a reader should never meet."""
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
@@ -73,12 +74,70 @@ def page(browser, origins):
     context.close()
 
 
-@pytest.mark.parametrize("origin, width", [("http", 1280), ("file", 390)])
-@pytest.mark.parametrize("name", PAGES)
-def test_page(page, origins, name, origin, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    page.goto(f"{origins[origin]}/{name}", wait_until="load")
+@pytest.fixture
+def page(browser, origins):
+    with opened(browser, origins) as page:
+        yield page
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visit(browser, origins, request):
+    """A page of the site, served, for the tests that look at it one after the other, and what it had loaded before they did."""
+    with opened(browser, origins) as page:
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(f"{origins['http']}/{request.param}", wait_until="load")
+        page.evaluate("() => window.MathJax?.startup?.promise")
+        loaded = page.evaluate("""() => Object.fromEntries(["navigation", "resource"].flatMap(kind => performance
+            .getEntriesByType(kind)).map(entry => [entry.name.split("/").pop(), entry.encodedBodySize]))""")
+        yield page, loaded
+
+
+def test_a_page_is_light_and_soon_there(visit):
+    page, loaded = visit
+    later = re.compile(r"plotly|explore-(?!module)")  # what comes with a figure, and the networks' weights
+    weight = sum(size for file, size in loaded.items() if not later.match(file))
+    assert weight < HEAVIEST, sorted(loaded.items(), key=lambda item: -item[1])[:10]
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")  # on a busy machine after "load"
+    first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert first < 3000, f"ms: below 1000 where no other test runs, {first:.0f} here"
+
+
+def test_page(visit):
+    page, _ = visit
     draw(page)
+    whole(page, 1280)
+    cut = page.evaluate("""[...document.querySelectorAll("main table")].filter(table => table.checkVisibility()
+        && table.parentElement.scrollWidth > table.parentElement.clientWidth + 1).map(table => table.innerText.slice(0, 100))""")
+    assert not cut, f"tables wider than their column: {cut}"
+
+
+def test_a_page_is_accessible(visit):
+    from axe_playwright_python.sync_playwright import Axe
+    page, _ = visit
+    draw(page)
+    # Drawings are named by what holds them; code is coloured alike on all pages, and its many words take long
+    drawn = {"exclude": [[".main-svg"], ["mjx-container"], *([[".highlight"]] if PAGES[1] not in page.url else [])]}
+    looks = [("light", 1280, {}), ("dark", 390, {"runOnly": ["color-contrast", "scrollable-region-focusable"]})]
+    for theme, width, options in looks:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        page.wait_for_timeout(500)  # after a resize the theme's script makes what scrolls focusable, by and by
+        found = [f"{theme}: {rule['id']} ({rule['impact']}): {node['html'][:200]}\n{node['failureSummary']}"
+                 for rule in Axe().run(page, drawn, options | {"resultTypes": ["violations"]}).response["violations"]
+                 if rule["impact"] in {"serious", "critical"} for node in rule["nodes"]]
+        assert not found, "\n\n".join(found[:20])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_on_a_phone_from_the_disk(page, origins, name):
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(f"{origins['file']}/{name}", wait_until="load")
+    draw(page)
+    whole(page, 390)
+
+
+def whole(page, width):
+    """A page that is drawn: its figures have room, its formulas are set, its pictures are there, and nothing complained."""
     for figure in page.query_selector_all(".magbook-figure"):
         assert figure.get_attribute("role") == "group" and figure.get_attribute("aria-label")
         box = figure.query_selector(".svg-container").bounding_box()
@@ -88,10 +147,6 @@ def test_page(page, origins, name, origin, width):
     assert not page.query_selector_all(".math:not(:has(mjx-container))")
     assert r"\(" not in page.inner_text("main")
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
-    if width == 1280:
-        cut = page.evaluate("""[...document.querySelectorAll("main table")].filter(table => table.checkVisibility()
-            && table.parentElement.scrollWidth > table.parentElement.clientWidth + 1).map(table => table.innerText.slice(0, 100))""")
-        assert not cut, f"tables wider than their column: {cut}"
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
     assert not page.complaints, "\n".join(page.complaints)
 
@@ -109,39 +164,6 @@ def draw(page):
     for figure in page.query_selector_all(".magbook-figure"):
         figure.scroll_into_view_if_needed()
         figure.wait_for_selector(".main-svg", state="attached")
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_light_and_soon_there(page, origins, name):
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.goto(f"{origins['http']}/{name}", wait_until="load")
-    page.evaluate("() => window.MathJax?.startup?.promise")
-    loaded = page.evaluate("""() => Object.fromEntries(["navigation", "resource"].flatMap(kind => performance
-        .getEntriesByType(kind)).map(entry => [entry.name.split("/").pop(), entry.encodedBodySize]))""")
-    later = re.compile(r"plotly|explore-(?!module)")  # what comes with a figure, and the networks' weights
-    weight = sum(size for file, size in loaded.items() if not later.match(file))
-    assert weight < HEAVIEST, sorted(loaded.items(), key=lambda item: -item[1])[:10]
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")  # on a busy machine after "load"
-    first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    assert first < 3000, f"ms: below 1000 where no other test runs, {first:.0f} here"
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible(page, origins, name):
-    from axe_playwright_python.sync_playwright import Axe
-    page.goto(f"{origins['http']}/{name}", wait_until="load")
-    draw(page)
-    # Drawings are named by what holds them; code is coloured alike on all pages, and its many words take long
-    drawn = {"exclude": [[".main-svg"], ["mjx-container"], *([[".highlight"]] if name != PAGES[1] else [])]}
-    looks = [("light", 1280, {}), ("dark", 390, {"runOnly": ["color-contrast", "scrollable-region-focusable"]})]
-    for theme, width, options in looks:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-        page.wait_for_timeout(500)  # after a resize the theme's script makes what scrolls focusable, by and by
-        found = [f"{theme}: {rule['id']} ({rule['impact']}): {node['html'][:200]}\n{node['failureSummary']}"
-                 for rule in Axe().run(page, drawn, options | {"resultTypes": ["violations"]}).response["violations"]
-                 if rule["impact"] in {"serious", "critical"} for node in rule["nodes"]]
-        assert not found, "\n\n".join(found[:20])
 
 
 @pytest.mark.parametrize("origin", ["http", "file"])
