@@ -48,6 +48,17 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
     return np.append(b, 0.0) if b.size == 2 else b
 
 
+def vectors(fields: ArrayLike) -> np.ndarray:
+    """The same for n of them, pairs or triples: (n, 3)."""
+    try:
+        b = np.array(fields, dtype=float)
+    except (TypeError, ValueError):
+        b = np.empty(0)
+    if b.ndim == 2 and b.shape[1] in (2, 3) and (np.abs(b) <= 1000).all():
+        return np.pad(b, ((0, 0), (0, 3 - b.shape[1])))
+    return np.array([vector(one) for one in listed("fields", fields, "a list of mu0*H in T")]).reshape(-1, 3)
+
+
 def from_polar(strength: ArrayLike, direction: ArrayLike) -> np.ndarray:
     """Vectors (..., 3) in the plane of the film, of strengths mu0*H in T and directions in degrees from +x towards +y."""
     strength, direction = array("strength", strength), array("direction", direction)
