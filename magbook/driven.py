@@ -111,7 +111,7 @@ class Driven(Dynamics):
     about all states as they are, and knows no symmetry. readout: (latent, 3), whose
     product with a latent state is its film average. every: s between two states. stride: how many states the network gives at once: then it takes
     (n, latent + 2 stride), with the means over as many intervals, and gives (n, stride latent), the changes since the state that it is asked
-    about. Raises ValueError where they do not fit.
+    about. strides: another one, with a stride, by which rollouts go as far as whole strides reach. Raises ValueError where they do not fit.
     """
 
     network: keras.Model
@@ -119,6 +119,7 @@ class Driven(Dynamics):
     readout: np.ndarray
     every: float = 1e-11
     stride: int = 1
+    strides: "Driven | None" = None
 
     means = True
 
@@ -137,29 +138,40 @@ class Driven(Dynamics):
         leading = (0, 0) if self.parities is None else tuple(_leading(self.parities))
         soft = all(layer.activation is gelu for layer in self.network.layers[1:-2])
         self._turning = self.parities is not None, leading, parities < 0, soft, self.stride  # what `_roll` takes
+        if self.strides is not None and (instance("strides", self.strides, Driven).latent, self.strides.every) != (self.latent, self.every):
+            raise ValueError(f"strides: it steps {self.strides.latent} numbers by {self.strides.every:g} s; {self.latent} by {self.every:g} s are needed")
+
+    def _legs(self, nt):
+        """Who steps, and from which of nt times on until which."""
+        whole = 0 if self.strides is None else (nt - 1) // self.strides.stride * self.strides.stride
+        return [leg for leg in ((self.strides, 0, whole + 1), (self, whole, nt)) if leg[2] - leg[1] > 1]
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`: fields[:, k] is the mean over the interval that ends at the k-th time."""
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         c[:, :1] = first
-        for i in range(0, len(c), 128):  # as in `stepper`
-            _roll(tuple(self._weights[::2]), tuple(self._weights[1::2]), *self._turning, c[i:i + 128], fields[i:i + 128].astype(np.float32))
+        for one, begin, end in self._legs(c.shape[1]):
+            for i in range(0, len(c), 128):  # as in `stepper`
+                part = slice(i, i + 128), slice(begin, end)
+                _roll(tuple(one._weights[::2]), tuple(one._weights[1::2]), *one._turning, c[part], fields[part].astype(np.float32))
         return c
 
     def rollout_averages(self, first: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Film averages (n, nt, 3), and the largest latent value so far (n, nt), see `Dynamics.rollout_averages`. The network's last layer is
-        asked for the last of its states and for the averages of all, which are sums of what it gives."""
-        *weights, last, bias = self._weights
-        changes = [np.concatenate([x.reshape(-1, self.stride, self.latent)[:, -1],
-                                   (x.reshape(-1, self.stride, self.latent) @ self.readout).reshape(len(x), -1)], axis=1) for x in (last, bias[None])]
-        weights = [*weights, changes[0], changes[1][0]]
+        """Film averages (n, nt, 3), and the largest latent value so far (n, nt), see `Dynamics.rollout_averages`."""
         c = np.array(first[:, 0], np.float32)
         mean, size = np.empty((*fields.shape[:2], 3), np.float32), np.empty(fields.shape[:2], np.float32)
         mean[:, 0], size[:, 0] = c @ self.readout, np.abs(c).max(axis=1)
-        for i in range(0, len(c), 128):
-            part = slice(i, i + 128)
-            _roll_averages(tuple(weights[::2]), tuple(weights[1::2]), *self._turning, c[part], fields[part].astype(np.float32), mean[part], size[part])
+        for one, begin, end in self._legs(mean.shape[1]):
+            weights = [*one._weights[:-2], *map(one._averaged, one._weights[-2:])]
+            for i in range(0, len(c), 128):
+                part = slice(i, i + 128), slice(begin, end)
+                _roll_averages(tuple(weights[::2]), tuple(weights[1::2]), *one._turning, c[part[0]], fields[part].astype(np.float32), mean[part], size[part])
         return mean, size
+
+    def _averaged(self, last):
+        """The last weights, or biases, of a network that gives the last of the states alone, and the film averages of all: sums of what it gave."""
+        states = last.reshape(*last.shape[:-1], self.stride, self.latent)
+        return np.concatenate([states[..., -1, :], (states @ self.readout).reshape(*last.shape[:-1], -1)], axis=-1)
 
     def averages(self, c: np.ndarray) -> np.ndarray:
         """Film averages (..., 3) of latent states (..., latent). Components are sums of cells, and so is the average: it is linear."""
@@ -167,8 +179,9 @@ class Driven(Dynamics):
 
     def networks(self) -> dict:
         """The predictor, from a latent state (n, latent) and mu0*H in T (n, 2), the mean over `every`, to the next latent state;
-        with a stride from (n, latent) and (n, stride, 2) to (n, stride, latent)."""
-        return {"predictor": step(self.network, self.parities, self.stride)}
+        with a stride from (n, latent) and (n, stride, 2) to (n, stride, latent). And the same of `strides`."""
+        return {"predictor": step(self.network, self.parities, self.stride)} | (
+            {} if self.strides is None else {"strides": step(self.strides.network, self.strides.parities, self.strides.stride)})
 
     def parts(self) -> dict | None:
         """Weights and biases of the layers in turn, with all scales in them; parities and leading (2,), the coefficients whose signs tell the
@@ -198,13 +211,11 @@ def step(network: keras.Model, parities: np.ndarray | None, stride: int = 1) -> 
     check_counts(stride=stride)
     latent = instance("network", network, keras.Model).output_shape[-1] // stride
     c, b = keras.Input((latent,), name="latents"), keras.Input((2,) if stride == 1 else (stride, 2), name="field")
-    signs, flips = (1.0, 1.0) if parities is None else turned(c, parities)
+    signs, flips = (ops.ones_like(c[:, :2]), ops.ones_like(c)) if parities is None else turned(c, parities)
     if stride == 1:
         return keras.Model([c, b], c + flips * network(ops.concatenate([flips * c, signs * b], axis=-1)))
-    if parities is not None:
-        signs = signs[:, None]
-    change = layers.Reshape((stride, latent))(network(ops.concatenate([flips * c, layers.Flatten()(signs * b)], axis=-1)))
-    return keras.Model([c, b], c[:, None] + (flips if parities is None else flips[:, None]) * change)
+    change = network(ops.concatenate([flips * c, layers.Flatten()(signs[:, None] * b)], axis=-1))
+    return keras.Model([c, b], c[:, None] + flips[:, None] * layers.Reshape((stride, latent))(change))
 
 
 def turned(c: keras.KerasTensor, parities: np.ndarray) -> tuple[keras.KerasTensor, keras.KerasTensor]:
