@@ -126,13 +126,17 @@ class Driven(Dynamics):
     def __post_init__(self):
         check_counts(stride=self.stride)
         self.latent = instance("network", self.network, keras.Model).output_shape[-1] // self.stride
-        training.check_options(every=self.every)
-        self.parities = None if self.parities is None else _parities(self.parities, self.latent)
-        self.readout = array("readout", self.readout, "(latent, 3)", latent=self.latent).astype(np.float32)
         shapes = self.network.input_shape[1:], self.network.output_shape[1:]
         if shapes != ((self.latent + 2 * self.stride,), (self.latent * self.stride,)):
             raise ValueError(f"network: it goes from {shapes[0]} to {shapes[1]}; from ({self.latent + 2 * self.stride},), a latent state and {self.stride} "
                              f"fields, to ({self.latent * self.stride},), is needed")
+        training.check_options(every=self.every)
+        self.parities = None if self.parities is None else _parities(self.parities, self.latent)
+        self.readout = array("readout", self.readout, "(latent, 3)", latent=self.latent).astype(np.float32)
+        if self.parities is not None:
+            follows = [(self.parities == signs).all(axis=1) for signs in ((-1, 1), (1, -1), (-1, -1))]  # of mx, my and mz
+            if np.abs(self.readout[~np.stack(follows, axis=1)]).max(initial=0) > 1e-3:
+                raise ValueError("readout: a film average is read from coefficients whose parities are another's; those of `components` are needed")
         self._weights = _weights(self.network)
         parities = np.ones((self.latent, 2)) if self.parities is None else self.parities
         leading = (0, 0) if self.parities is None else tuple(_leading(self.parities))
