@@ -111,7 +111,7 @@ class Driven(Dynamics):
     about all states as they are, and knows no symmetry. readout: (latent, 3), whose
     product with a latent state is its film average. every: s between two states. stride: how many states the network gives at once: then it takes
     (n, latent + 2 stride), with the means over as many intervals, and gives (n, stride latent), the changes since the state that it is asked
-    about. strides: another one, with a stride, by which rollouts go as far as whole strides reach. Raises ValueError where they do not fit.
+    about. Raises ValueError where they do not fit.
     """
 
     network: keras.Model
@@ -119,7 +119,6 @@ class Driven(Dynamics):
     readout: np.ndarray
     every: float = 1e-11
     stride: int = 1
-    strides: "Driven | None" = None
 
     means = True
 
@@ -142,22 +141,14 @@ class Driven(Dynamics):
         leading = (0, 0) if self.parities is None else tuple(_leading(self.parities))
         soft = all(layer.activation is gelu for layer in self.network.layers[1:-2])
         self._turning = self.parities is not None, leading, parities < 0, soft, self.stride  # what `_roll` takes
-        if self.strides is not None and (instance("strides", self.strides, Driven).latent, self.strides.every) != (self.latent, self.every):
-            raise ValueError(f"strides: it steps {self.strides.latent} numbers by {self.strides.every:g} s; {self.latent} by {self.every:g} s are needed")
-
-    def _legs(self, nt):
-        """Who steps, and from which of nt times on until which."""
-        whole = 0 if self.strides is None else (nt - 1) // self.strides.stride * self.strides.stride
-        return [leg for leg in ((self.strides, 0, whole + 1), (self, whole, nt)) if leg[2] - leg[1] > 1]
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`: fields[:, k] is the mean over the interval that ends at the k-th time."""
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         c[:, :1] = first
-        for one, begin, end in self._legs(c.shape[1]):
-            for i in range(0, len(c), 128):  # as in `stepper`
-                part = slice(i, i + 128), slice(begin, end)
-                _roll(tuple(one._weights[::2]), tuple(one._weights[1::2]), *one._turning, c[part], fields[part].astype(np.float32))
+        for i in range(0, len(c), 128):  # as in `stepper`
+            part = slice(i, i + 128)
+            _roll(tuple(self._weights[::2]), tuple(self._weights[1::2]), *self._turning, c[part], fields[part].astype(np.float32))
         return c
 
     def rollout_averages(self, first: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,11 +156,10 @@ class Driven(Dynamics):
         c = np.array(first[:, 0], np.float32)
         mean, size = np.empty((*fields.shape[:2], 3), np.float32), np.empty(fields.shape[:2], np.float32)
         mean[:, 0], size[:, 0] = c @ self.readout, np.abs(c).max(axis=1)
-        for one, begin, end in self._legs(mean.shape[1]):
-            weights = [*one._weights[:-2], *map(one._averaged, one._weights[-2:])]
-            for i in range(0, len(c), 128):
-                part = slice(i, i + 128), slice(begin, end)
-                _roll_averages(tuple(weights[::2]), tuple(weights[1::2]), *one._turning, c[part[0]], fields[part].astype(np.float32), mean[part], size[part])
+        weights = [*self._weights[:-2], *map(self._averaged, self._weights[-2:])]
+        for i in range(0, len(c), 128):
+            part = slice(i, i + 128)
+            _roll_averages(tuple(weights[::2]), tuple(weights[1::2]), *self._turning, c[part], fields[part].astype(np.float32), mean[part], size[part])
         return mean, size
 
     def _averaged(self, last):
@@ -183,9 +173,8 @@ class Driven(Dynamics):
 
     def networks(self) -> dict:
         """The predictor, from a latent state (n, latent) and mu0*H in T (n, 2), the mean over `every`, to the next latent state;
-        with a stride from (n, latent) and (n, stride, 2) to (n, stride, latent). And the same of `strides`."""
-        return {"predictor": step(self.network, self.parities, self.stride)} | (
-            {} if self.strides is None else {"strides": step(self.strides.network, self.strides.parities, self.strides.stride)})
+        with a stride from (n, latent) and (n, stride, 2) to (n, stride, latent)."""
+        return {"predictor": step(self.network, self.parities, self.stride)}
 
     def parts(self) -> dict | None:
         """Weights and biases of the layers in turn, with all scales in them; parities and leading (2,), the coefficients whose signs tell the

@@ -286,7 +286,7 @@ def networks(folder):
         "step": (driven.step, dict(network=stepping, parities=parities, stride=1)),
         "look far ahead": (driven.look_ahead, dict(one=driven.step(stepping, parities), steps=2)),
         "images": (driven.images, in_time | dict(parities=parities)),
-        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=readout, every=1e-11, stride=1, strides=None)),
+        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=readout, every=1e-11, stride=1)),
         "Projected": (driven.Projected, dict(whole=whole, film=FILM, every=1e-11, substeps=1)),
         "networks that are driven": (driven.networks, dict(whole=whole)),
         "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, readout), nt=5)),

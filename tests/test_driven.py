@@ -129,35 +129,36 @@ def test_what_is_trained_and_what_rolls_out_agree(model, mirror):
 
 @pytest.fixture(scope="module")
 def striding(model):
-    """The untrained one, and another that gives four states at once."""
+    """Another, that gives four states at once."""
     network = driven.network(np.linspace(1, 0.3, 6), (16,), seed=4, stride=4)
     for layer in network.layers[1:-1]:
         layer.set_weights([w + 0.1 * np.random.default_rng(2).standard_normal(w.shape) for w in layer.get_weights()])
-    strides = Driven(network, model.parities, model.readout, stride=4)
-    return Driven(model.network, model.parities, model.readout, strides=strides)
+    return Driven(network, model.parities, model.readout, stride=4)
 
 
-@pytest.mark.parametrize("nt", [3, 9, 15])
-def test_strides_go_as_far_as_they_reach_and_steps_the_rest(striding, model, nt):
-    first, b = firsts(5), fields(5, nt)
-    c, whole = striding.rollout(first, b), (nt - 1) // 4 * 4
-    np.testing.assert_array_equal(c[:, whole:], model.rollout(c[:, whole:whole + 1], b[:, whole:]))
-    if whole:
-        ahead = driven.look_ahead(striding.networks()["strides"], whole).predict_on_batch([first[:, 0], b[:, 1:whole + 1]])
-        np.testing.assert_allclose(c[:, 1:whole + 1], ahead, rtol=1e-4, atol=1e-5)
-        short = striding.strides.rollout(first, b[:, :3])  # less than a stride, with a field that goes on
-        want = striding.strides.rollout(first, np.concatenate([b[:, :3], b[:, 2:3], b[:, 2:3]], axis=1))
-        np.testing.assert_allclose(short, want[:, :3], rtol=1e-5, atol=1e-6)
+def test_what_strides_goes_as_it_is_trained(striding):
+    first, b = firsts(5), fields(5, 9)
+    c = striding.rollout(first, b)
+    ahead = driven.look_ahead(striding.networks()["predictor"], 8).predict_on_batch([first[:, 0], b[:, 1:]])
+    np.testing.assert_allclose(c[:, 1:], ahead, rtol=1e-4, atol=1e-5)
+    part = striding.rollout(first, b[:, :7])  # the last stride is not whole, and its field goes on
+    want = striding.rollout(first, np.concatenate([b[:, :7], b[:, 6:7], b[:, 6:7]], axis=1))
+    np.testing.assert_allclose(part, want[:, :7], rtol=1e-5, atol=1e-6)
+    assert striding.parts() is None  # no unit can step with it
+    for x, y in IMAGES:
+        flips = np.where(striding.parities[:, 0] < 0, x, 1) * np.where(striding.parities[:, 1] < 0, y, 1)
+        np.testing.assert_allclose(striding.rollout((first * flips).astype(np.float32), b * np.float32([x, y])), c * flips, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("mirror", [True, False])
-def test_averages_without_states_are_those_of_the_states(striding, mirror):
-    one = striding if mirror else Driven(striding.network, None, striding.readout, strides=Driven(striding.strides.network, None, striding.readout, stride=4))
-    first, b = firsts(200), fields(200, 12)
+@pytest.mark.parametrize("kind", ["model", "striding"])
+def test_averages_without_states_are_those_of_the_states(kind, mirror, request):
+    one = request.getfixturevalue(kind)
+    one = one if mirror else Driven(one.network, None, one.readout, stride=one.stride)
+    first, b = firsts(200), fields(200, 9)
     (mean, size), c = one.rollout_averages(first, b), one.rollout(first, b)
     np.testing.assert_allclose(mean, one.averages(c), rtol=1e-4, atol=1e-5)
-    ends = c[:, [0, 4, 8, 9, 10, 11]]  # of strides, and the steps after them
-    np.testing.assert_allclose(size[:, -1], np.abs(ends).max(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(size[:, -1], np.abs(c[:, ::one.stride]).max(axis=(1, 2)), rtol=1e-5)
     assert (np.diff(size, axis=1) >= 0).all()
 
 
@@ -168,7 +169,7 @@ def test_a_thousand_fields_at_once_are_a_thousand_fields(striding, basis):
     mean = rom.averages(many, duration=1e-10)
     for one, b in zip(mean, many):
         np.testing.assert_allclose(one, rom.averages(b, duration=1e-10), atol=1e-5)
-        np.testing.assert_allclose(one[1:], striding.averages(rom.latents(lambda t: b, duration=1e-10))[1:], atol=1e-5)
+        np.testing.assert_allclose(one[1:], striding.averages(rom.latents(lambda t, b=b: b, duration=1e-10))[1:], atol=1e-5)
     np.testing.assert_allclose(mean[:, 0], np.tile(llg.s_state(FILM).mean(axis=(0, 1)), (5, 1)), atol=1e-6)
 
 
@@ -179,7 +180,7 @@ def test_an_average_that_runs_away_is_nan(striding, basis):
     assert np.isfinite(mean[:, 0]).all() and np.isnan(mean[:, 1:]).all()
 
 
-@pytest.mark.parametrize("name, wrong", [("stride", dict(stride=0)), ("network", dict(stride=2)), ("strides", dict(strides=3)), ("readout", dict(readout=np.ones((6, 3))))])
+@pytest.mark.parametrize("name, wrong", [("stride", dict(stride=0)), ("network", dict(stride=2)), ("readout", dict(readout=np.ones((6, 3))))])
 def test_parts_that_do_not_fit(model, name, wrong):
     with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
         Driven(**dict(network=model.network, parities=model.parities, readout=model.readout) | wrong)
@@ -188,13 +189,11 @@ def test_parts_that_do_not_fit(model, name, wrong):
 def test_what_strides_is_trained_and_kept_like_what_steps(tmp_path):
     stages = [dict(steps=5, epochs=6, updates=40, batch=32, learning_rate=1e-2), dict(steps=10, epochs=2, updates=20, batch=16, learning_rate=3e-3)]
     strides, history = trained(tmp_path / "strides", stages, stride=5)
-    steps, _ = trained()
     assert strides.stride == 5 and history[-1]["error"] < 0.5 * history[0]["error"]
-    whole = Driven(steps.network, PARITIES, READOUT, strides=strides)
-    rom = ReducedOrderModel(*driven.networks(np.random.default_rng(0).standard_normal((3, 8, 32, 3))), whole, film=FILM)
+    rom = ReducedOrderModel(*driven.networks(np.random.default_rng(0).standard_normal((3, 8, 32, 3))), strides, film=FILM)
     rom.save(tmp_path / "rom.npz")
     c, b = turning(3, 2)
-    np.testing.assert_array_equal(ReducedOrderModel.load(tmp_path / "rom.npz").dynamics.rollout(c[:, :1], b), whole.rollout(c[:, :1], b))
+    np.testing.assert_array_equal(ReducedOrderModel.load(tmp_path / "rom.npz").dynamics.rollout(c[:, :1], b), strides.rollout(c[:, :1], b))
     with pytest.raises(ValueError, match="^steps: got 7; a multiple of 5"):
         driven.look_ahead(strides.networks()["predictor"], 7)
     with pytest.raises(ValueError, match="^begin: "):

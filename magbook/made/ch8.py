@@ -32,18 +32,14 @@ REVERSALS: dict[str, Any] = {"steps": 32, "epochs": 180, "updates": 200, "batch"
 KICKS: dict[str, Any] = {"steps": 32, "epochs": 60, "updates": 200, "batch": 64, "learning_rate": 5e-4}
 """The last stage, in which films that are kicked join them."""
 
-STRIDES: dict[str, Any] = dict(stride=10, widths=(192, 160), seed=0, stages=[
-    {"steps": 10, "epochs": 40, "updates": 200, "batch": 256, "learning_rate": 2e-3},
-    {"steps": 20, "epochs": 60, "updates": 200, "batch": 128, "learning_rate": 1.5e-3},
-    {"steps": 40, "epochs": 120, "updates": 200, "batch": 128, "learning_rate": 1e-3},
-    {"steps": 80, "epochs": 60, "updates": 100, "batch": 64, "learning_rate": 5e-4}])
-"""How what strides is trained, on all data from the beginning. Its layers are as narrow as the film average of 1 ns in twenty microseconds asks."""
-
 BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
 """Shorter trainings, that compare parts of the driven model with each other."""
 
-AT_ONCE: list[dict[str, Any]] = [stage | {"epochs": 20} for stage in STRIDES["stages"][:3]]
-"""The same for ten steps at once: twice as long as BRIEF, by the clock."""
+STRIDES: dict[str, Any] = dict(stride=10, widths=(192, 160), stages=[
+    {"steps": 10, "epochs": 20, "updates": 200, "batch": 256, "learning_rate": 2e-3},
+    {"steps": 20, "epochs": 20, "updates": 200, "batch": 128, "learning_rate": 1.5e-3},
+    {"steps": 40, "epochs": 20, "updates": 200, "batch": 128, "learning_rate": 1e-3}])
+"""Ten steps at once, twice as long as BRIEF by the clock, in layers as narrow as the film average of 1 ns in twenty microseconds asks."""
 
 SEQUENCES: list[dict[str, Any]] = [
     {"steps": 16, "epochs": 10, "updates": 200, "batch": 64, "learning_rate": 2e-3},
@@ -75,8 +71,8 @@ def other_kinds() -> dict[str, tuple[Field, float]]:
 
 
 @command(reads=["set/driven", "set/reversals", "set/kicks"], keeps=["driven"], seed=0, writes={
-    "rom_driven.npz": "the model of chapter 8, trained: principal components of definite parity, the network that steps, and the one that strides, "
-                      "with weights of 16 bits"})
+    "rom_driven.npz": "the model of chapter 8, trained: principal components of definite parity, and the network that steps, with "
+                      "weights of 16 bits"})
 def train_driven() -> None:
     """Train the driven model of chapter 8, on the driven set, then with reversals and with kicks (two hours on one core, the data apart); it resumes."""
     whole, parities = components()
@@ -93,13 +89,11 @@ def train_driven() -> None:
     one = trained(["driven"], "", **TRAINING)
     one = trained(["driven", "reversals"], "reversals", begin=one, stages=[REVERSALS], **TRAINING)
     one = trained(list(every), "kicks", begin=one, stages=[KICKS], **TRAINING)
-    strides = trained(list(every), "strides", **STRIDES)
     c, held = (np.concatenate([data[key][dataset.split(dataset.SETS[name]["n"])["train"]] for name, data in every.items()]) for key in ("c", "held"))
-    round_weights(one.network, strides.network)
-    strides = driven.Driven(strides.network, parities, readout, stride=STRIDES["stride"])  # of the rounded weights
-    info = {"settings": {"stages": [*driven.STAGES, REVERSALS, KICKS], "widths": driven.WIDTHS, "strides": STRIDES} | TRAINING,
+    round_weights(one.network)
+    info = {"settings": {"stages": [*driven.STAGES, REVERSALS, KICKS], "widths": driven.WIDTHS} | TRAINING,
             "data": {name: dataset.SETS[name] for name in every}, "command": "python -m magbook train-driven", "version": __version__}
-    rom = own.assemble(driven.Driven(one.network, parities, readout, strides=strides), whole, COARSE, 45e-3, np.abs(c).max(), np.quantile(held, 0.99), info)
+    rom = own.assemble(driven.Driven(one.network, parities, readout), whole, COARSE, 45e-3, np.abs(c).max(), np.quantile(held, 0.99), info)
     rom.save(DATA / "rom_driven.npz", half=True)
 
 
@@ -219,12 +213,12 @@ def sweep_driven() -> None:
     variants: dict[str, dict[str, Any]] = {
         "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
         "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]},
-        "ten steps at once": {"kind": "strides", "stages": AT_ONCE}, "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
+        "ten steps at once": {"kind": "strides", "stages": STRIDES["stages"]}, "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
         "energy never rises": {"kind": "downhill"},
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
         "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]}}
     stiffness = energy(whole)
-    table: dict[str, Any] = {"settings": {"steps": BRIEF, "ten steps at once": AT_ONCE, "GRU": SEQUENCES}, "variants": {},
+    table: dict[str, Any] = {"settings": {"steps": BRIEF, "ten steps at once": STRIDES, "GRU": SEQUENCES}, "variants": {},
                              "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], stiffness, whole.mean(axis=(1, 2)))}
     for name, options in variants.items():
         table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, stiffness, data, parts, **options))
