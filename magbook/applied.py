@@ -48,6 +48,17 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
     return np.append(b, 0.0) if b.size == 2 else b
 
 
+def vectors(fields: ArrayLike) -> np.ndarray:
+    """The same for n of them, pairs or triples: (n, 3)."""
+    try:
+        b = np.array(fields, dtype=float)
+    except (TypeError, ValueError):
+        b = np.empty(0)
+    if b.ndim == 2 and b.shape[1] in (2, 3) and (np.abs(b) <= 1000).all():
+        return np.pad(b, ((0, 0), (0, 3 - b.shape[1])))
+    return np.array([vector(one) for one in listed("fields", fields, "a list of mu0*H in T")]).reshape(-1, 3)
+
+
 def from_polar(strength: ArrayLike, direction: ArrayLike) -> np.ndarray:
     """Vectors (..., 3) in the plane of the film, of strengths mu0*H in T and directions in degrees from +x towards +y."""
     strength, direction = array("strength", strength), array("direction", direction)
@@ -297,7 +308,8 @@ def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: floa
     Pieces are 0.4 to 2 ns long, and each begins from whatever state the one before left behind. A field is uniform in direction
     and in strength. Rises take up to 0.3 ns, a turning field makes a quarter turn, noise goes up to 3 GHz.
     kinds: some of `KINDS`, or "reversal": strong and against the field before, or along -x where that points to +x or there is
-    none; four in ten end within 0.4 ns, wherever the film is on its way.
+    none; four in ten end within 0.4 ns, wherever the film is on its way. Or "kick": strong, in any direction, and over within
+    0.2 ns, before the film has followed; what is left is at most a third.
     duration: s, of a signal. seed: the same seed gives the same signals on any machine, and the first of a larger n are those
     of a smaller one. Raises ValueError, naming the argument.
     """
@@ -305,7 +317,7 @@ def driven(n: int = 600, seed: int = SEED, duration: float = 4e-9, largest: floa
     if not kinds:
         raise ValueError("kinds: got none; one at least is needed")
     for kind in kinds:
-        choice("kinds", kind, *KINDS, "reversal")
+        choice("kinds", kind, *KINDS, "reversal", "kick")
     check_counts(n=n)
     check_counts(0, seed=seed)
     duration = number("duration", duration, "a time in s, from 1e-12 to 1e-6, is", 1e-12, 1e-6)
@@ -350,6 +362,10 @@ def _piece(rng, kind, duration, largest, last):
             end = round(rng.uniform(0.05, 0.4), 2) * 1e-9
             return piecewise([0, min(rise, end), end, end + rise], [last, against, against, anything(0.3)])
         return step(against, rise=rise, before=last)
+    if kind == "kick":
+        rise, width = rng.uniform(0.01e-9, 0.05e-9), rng.uniform(0.03e-9, 0.15e-9)
+        strong, rest = from_polar(largest * rng.uniform(0.4, 1), rng.uniform(0, 360)), anything(0.3) * rng.choice([0, 1])
+        return piecewise([0, rise, max(rise, width), max(rise, width) + rise], [last, strong, strong, rest])
     if kind == "ramp":
         return ramp(last, anything(), duration * rng.uniform(0.3, 1))
     if kind == "turn":

@@ -36,10 +36,11 @@ size, is off by up to 2.4e-4."""
 SETS: dict[str, dict[str, Any]] = {"paper": {"n": 200}, "small": {"n": 20}, "large": {"n": 1000},
         "blade": {"n": 200, "seed": 2020, "angle": 186.0, "opening": 14.0},
         "driven": {"n": 600, "seed": 2021, "duration": 4e-9},
-        "reversals": {"n": 400, "seed": 2023, "duration": 4e-9, "kinds": ["reversal"]}}
+        "reversals": {"n": 400, "seed": 2023, "duration": 4e-9, "kinds": ["reversal"]},
+        "kicks": {"n": 400, "seed": 2024, "duration": 4e-9, "kinds": ["kick"]}}
 """Named data sets, as arguments of `applied.fan`: the paper's 200 fields, its first 20, five times as many, of which the first are
 the paper's, and 200 more where 360 degree walls are made. And of `applied.driven`: fields in time,
-on the film `COARSE`, of every kind, and those that turn it over."""
+on the film `COARSE`, of every kind, those that turn it over, and those that are over before it has followed."""
 
 COARSE = Film(cells=(128, 32))
 """Standard problem 4's film in a quarter of the cells, where 4 ns take a second."""

@@ -143,7 +143,17 @@ class ReducedOrderModel:
         A dynamics that knows the averages of its latent states is asked for them, and no state is decoded; that of the start
         and of the solver's states is their own.
         """
-        mean = np.stack([self._average(*one) for one in self._runs(*self._arguments(field, start, duration))])
+        given, fields, start = self._arguments(field, start, duration)
+        found = None
+        if not self.dynamics.history:
+            first = self._encoded(start)
+            found = self.dynamics.rollout_averages(np.broadcast_to(first, (len(given), *first.shape)), fields[..., :2])
+        if found is None:
+            mean = np.stack([self._average(*one) for one in self._runs(given, fields, start)])
+        else:
+            mean, size = found
+            mean[self._away(size, fields)] = np.nan
+            mean[:, 0] = start[self.film.inside].mean(axis=0, dtype=float)
         return mean[0] if _single(field) else mean
 
     def latents(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
@@ -275,14 +285,20 @@ class ReducedOrderModel:
         if c.shape != (*fields.shape[:2], self.latent) or not np.allclose(c[:, :needed[0]], first, rtol=1e-5, atol=1e-5):  # a mean is rounded
             raise ValueError(f"dynamics: its rollout, of shape {c.shape}, should be {(*fields.shape[:2], self.latent)} and begin with "
                              "`first`")
-        away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.largest), axis=1)
+        away = self._away(np.abs(c).max(axis=-1), fields)
         if away.any():
             c = np.where(away[..., None], np.float32(np.nan), c)
-            i = int(away.any(axis=1).argmax())
-            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(c)} rollouts ran away, the first at mu0*H = "
-                          f"{_mT(fields[i, away[i].argmax()])} after {away[i].argmax()} steps; they are NaN from there on",
-                          RuntimeWarning, stacklevel=2)
         return c[0] if one else c
+
+    def _away(self, size, fields):
+        """Which states (n, nt) of rollouts have run away, by the largest value in each; warns of them."""
+        away = np.maximum.accumulate(~(size <= 2 * self.largest), axis=1)
+        if away.any():
+            i = int(away.any(axis=1).argmax())
+            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(away)} rollouts ran away, the first at mu0*H = "
+                          f"{_mT(fields[i, away[i].argmax()])} after {away[i].argmax()} steps; they are NaN from there on",
+                          RuntimeWarning, stacklevel=3)
+        return away
 
     def first_states(self, field: Field, start: np.ndarray | None = None) -> np.ndarray:
         """The start and the states that the dynamics needs from the solver, (1 + history, ny, nx, 3)."""
@@ -309,13 +325,17 @@ class ReducedOrderModel:
         t, *_, start = llg.check_run(given[0], self.film, start, duration, self.every, 1.0, "single")
         if len(t) <= 1 + self.dynamics.history:
             raise ValueError(f"duration: got {duration:g} s; more than {self.dynamics.history * self.every:g} s is needed")
-        fields = np.stack([applied.sample(b, t) for b in given])
-        if self.dynamics.means:
-            fields[:, 1:] = [applied.means(b, t) for b in given]
-        else:
-            _warn_between(given, t, fields)
+        moves = any(map(callable, given))
+        if moves:
+            fields = np.stack([applied.sample(b, t) for b in given])
+            if self.dynamics.means:
+                fields[:, 1:] = [applied.means(b, t) for b in given]
+            else:
+                _warn_between(given, t, fields)
+        else:  # a thousand of them should cost no more than their answers
+            fields = np.broadcast_to(applied.vectors(given)[:, None], (len(given), len(t), 3))
         if self.fan:
-            self._warn_outside(fields)
+            self._warn_outside(fields if moves else fields[:, :1])
         if np.isfinite(self.held):
             self._encoded(start)
         return given, fields, start
@@ -337,18 +357,22 @@ class ReducedOrderModel:
 
     def _warn_outside(self, fields):
         """Warn of fields (n, nt, 3) outside of the fan, by the first of them."""
-        texts = [text for text in map(self._outside, fields) if text]
-        if texts:
-            count = "" if len(fields) == 1 else f"{len(texts)} of {len(fields)} fields are outside the fan, the first: "
-            warnings.warn(f"{count}{texts[0]}", UserWarning, stacklevel=4)
+        outside = (self._over(fields) > 1e-6).any(axis=(1, 2))
+        if outside.any():
+            count = "" if len(fields) == 1 else f"{np.count_nonzero(outside)} of {len(fields)} fields are outside the fan, the first: "
+            warnings.warn(f"{count}{self._outside(fields[outside.argmax()])}", UserWarning, stacklevel=4)
+
+    def _over(self, fields):
+        """By how much fields (..., 3) are outside of the fan, (..., 3): in strength in mT, in angle in degrees, and out of the plane in mT."""
+        low, high = self.fan["strength"]
+        size, angle = applied.to_polar(fields)
+        return np.stack([np.maximum(low - size, size - high) * 1e3,
+                         np.abs((angle - self.fan["angle"] + 180) % 360 - 180) - self.fan["opening"] / 2,
+                         np.abs(fields[..., 2]) * 1e3], axis=-1)
 
     def _outside(self, field):
         """By how much a field (nt, 3) is outside of the fan, at the farthest of its times, in words; or None."""
-        low, high = self.fan["strength"]
-        size, angle = applied.to_polar(field)
-        over = np.stack([np.maximum(low - size, size - high) * 1e3,
-                         np.abs((angle - self.fan["angle"] + 180) % 360 - 180) - self.fan["opening"] / 2,
-                         np.abs(field[..., 2]) * 1e3], axis=-1)
+        over = self._over(field)
         if not (over > 1e-6).any():
             return None
         k = int(over.max(axis=1).argmax())

@@ -243,6 +243,16 @@ def test_driven_signals_are_of_all_kinds_below_the_largest_and_the_same_for_ever
     assert all(word in texts for word in ("step", "table", "pulse", "ramp", "rotating", "noise"))
 
 
+def test_kicks_are_strong_and_short_and_go_in_all_directions():
+    t = np.arange(0, 4e-9, 1e-12)
+    size, angle = applied.to_polar(np.array([applied.sample(one, t) for one in applied.driven(60, 5, kinds=["kick"])]))
+    strong = size > 0.35 * 45e-3
+    lasts = [len(part) for run in strong for part in np.split(run, np.flatnonzero(np.diff(run)) + 1)[:-1] if part[0]]
+    assert size.max() < 45.1e-3 and strong[:, :200].any(axis=1).all()
+    assert min(lasts) > 20 and max(lasts) < 200 and len(lasts) > 120  # ps
+    assert (np.histogram(angle[strong], np.arange(0, 361, 45))[0] > 0.05 * strong.sum()).all()
+
+
 def test_means_over_intervals():
     t = np.linspace(0, 1e-9, 11)
     np.testing.assert_allclose(applied.means(applied.ramp((0, 0), (10e-3, 0), 1e-9), t)[:, 0], np.arange(0.5, 10) * 1e-3, atol=1e-12)

@@ -93,6 +93,7 @@ def calls(folder):
         "course": (course.write, dict(folder=folder / "course", seed=1, only=[2], book="")),
         "rehearsal": (course.rehearse, dict(folder=folder / "course")),
         "vector": (applied.vector, dict(field=(0.1, 0.2))),
+        "vectors": (applied.vectors, dict(fields=FIELDS)),
         "from_polar": (applied.from_polar, dict(strength=[0.1, 0.2], direction=[3.0, 4.0])),
         "to_polar": (applied.to_polar, dict(fields=FIELDS)),
         "sample": (applied.sample, dict(field=(0.1, 0), t=[0.0, 1e-12])),
@@ -291,7 +292,7 @@ def networks(folder):
     common = dict(folder=None, epochs=0, batch=4, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=False)
     of_field_and_time = atlas.train(latents, FIELDS, t, (latents, FIELDS), latents[0, 0], widths=(4,), epochs=0, progress=False)[0]
     spline = dict(fields=FIELDS, amplitudes=np.zeros((6, 2)), patterns=np.zeros((2, 12, 3)), start=np.zeros(3), every=1e-11)
-    parities, steps = np.array([[-1, 1], [1, -1], [1, 1]]), [dict(steps=2, epochs=0, updates=1, batch=2, learning_rate=1e-3)]
+    parities, readout, steps = np.array([[-1, 1], [1, -1], [1, 1]]), np.diag([1.0, 1.0, 0.0]), [dict(steps=2, epochs=0, updates=1, batch=2, learning_rate=1e-3)]
     stepping, whole = driven.network(np.ones(3), (4,)), rng.standard_normal((3, *FILM.cells[::-1], 3))
     in_time = dict(latents=latents, fields=np.zeros((6, 12, 2)))
     signals = applied.driven(2, 0, 1.1e-10)
@@ -301,7 +302,7 @@ def networks(folder):
     five = one | dict(first=np.zeros((2, 5, 3), np.float32))
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         runs = dataset.generate(folder / "in time", signals, FILM, duration=1.1e-10, executor=executor, progress=False)
-    film_of_one = own.assemble(driven.Driven(stepping, parities, np.ones((3, 3))), whole, FILM, 0.03, 3.0, 1.0, {})
+    film_of_one = own.assemble(driven.Driven(stepping, parities, readout), whole, FILM, 0.03, 3.0, 1.0, {})
     learn = lambda **given: own.learn(executor=Nobody(), **given)
     own_film = dict(film=FILM, folder=folder / "own", fields=0.03, quick=True, seed=0, workers=None, progress=False, runs=10, duration=1e-10, latent=3,
                     widths=(4,), stages=steps)
@@ -310,18 +311,18 @@ def networks(folder):
     return {
         "image": (driven.image, dict(m=RUN.m, x=1, y=-1)),
         "components": (driven.components, dict(states=RUN.m, k=2)),
-        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0, field_scale=0.02)),
-        "step": (driven.step, dict(network=stepping, parities=parities)),
+        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0, field_scale=0.02, stride=2)),
+        "step": (driven.step, dict(network=stepping, parities=parities, stride=1)),
         "look far ahead": (driven.look_ahead, dict(one=driven.step(stepping, parities), steps=2)),
         "images": (driven.images, in_time | dict(parities=parities)),
-        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=np.ones((3, 3)), every=1e-11)),
+        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=readout, every=1e-11, stride=1)),
         "Projected": (driven.Projected, dict(whole=whole, film=FILM, every=1e-11, substeps=1)),
         "networks that are driven": (driven.networks, dict(whole=whole)),
-        "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, np.ones((3, 3))), nt=5)),
-        "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=np.ones((3, 3)), folder=None,
-                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, callback=None, progress=False)),
+        "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, readout), nt=5)),
+        "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=readout, folder=None,
+                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, stride=1, callback=None, progress=False)),
         "fit what steps": (driven.fit, dict(ahead=lambda steps: driven.look_ahead(driven.step(stepping, parities), steps), dynamics=lambda: None,
-                                            known=(latents, np.zeros((6, 12, 2))), validation=(latents, np.zeros((6, 12, 2))), readout=np.ones((3, 3)), folder=None,
+                                            known=(latents, np.zeros((6, 12, 2))), validation=(latents, np.zeros((6, 12, 2))), readout=readout, folder=None,
                                             stages=steps, noise=0.0, weight=1.0, seed=0, settings=None, callback=None, progress=False)),
         "scales": (driven.scales, dict(latents=latents)),
         "turned": (driven.turned, dict(c=keras.Input((3,)), parities=parities)),

@@ -62,7 +62,7 @@ def test_named_sets(monkeypatch):
     for name in dataset.SETS:
         dataset.generate_named(name)
     assert asked.pop("film") == dataset.COARSE and asked.pop("duration") == 4e-9  # of the driven one
-    assert {name: len(fields) for name, (fields, _) in asked.items()} == {"paper": 200, "small": 20, "large": 1000, "blade": 200, "driven": 600, "reversals": 400}
+    assert {name: len(fields) for name, (fields, _) in asked.items()} == {"paper": 200, "small": 20, "large": 1000, "blade": 200, "driven": 600, "reversals": 400, "kicks": 400}
     assert asked["driven"] == (applied.driven(600, 2021, 4e-9), 2021) and dataset.fields("driven") == asked["driven"][0]
     for name in ("small", "paper"):
         np.testing.assert_array_equal(asked["large"][0][:len(asked[name][0])], asked[name][0])

@@ -6,7 +6,7 @@ import pytest
 from magbook import applied, dataset, driven, llg, metrics, sp4
 from magbook.driven import IMAGES, Driven, Projected
 from magbook.dynamics import Dynamics
-from magbook.film import Film
+from magbook.film import Film, unit
 from magbook.made import ch8
 from magbook.rom import ReducedOrderModel, load_rom
 
@@ -127,6 +127,79 @@ def test_what_is_trained_and_what_rolls_out_agree(model, mirror):
     np.testing.assert_allclose(next_one, one.rollout(first, b)[:, 1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def striding(model):
+    """Another, that gives four states at once."""
+    network = driven.network(np.linspace(1, 0.3, 6), (16,), seed=4, stride=4)
+    for layer in network.layers[1:-1]:
+        layer.set_weights([w + 0.1 * np.random.default_rng(2).standard_normal(w.shape) for w in layer.get_weights()])
+    return Driven(network, model.parities, model.readout, stride=4)
+
+
+def test_what_strides_goes_as_it_is_trained(striding):
+    first, b = firsts(5), fields(5, 9)
+    c = striding.rollout(first, b)
+    ahead = driven.look_ahead(striding.networks()["predictor"], 8).predict_on_batch([first[:, 0], b[:, 1:]])
+    np.testing.assert_allclose(c[:, 1:], ahead, rtol=1e-4, atol=1e-5)
+    part = striding.rollout(first, b[:, :7])  # the last stride is not whole, and its field goes on
+    want = striding.rollout(first, np.concatenate([b[:, :7], b[:, 6:7], b[:, 6:7]], axis=1))
+    np.testing.assert_allclose(part, want[:, :7], rtol=1e-5, atol=1e-6)
+    assert striding.parts() is None  # no unit can step with it
+    for x, y in IMAGES:
+        flips = np.where(striding.parities[:, 0] < 0, x, 1) * np.where(striding.parities[:, 1] < 0, y, 1)
+        np.testing.assert_allclose(striding.rollout((first * flips).astype(np.float32), b * np.float32([x, y])), c * flips, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+@pytest.mark.parametrize("kind", ["model", "striding"])
+def test_averages_without_states_are_those_of_the_states(kind, mirror, request):
+    one = request.getfixturevalue(kind)
+    one = one if mirror else Driven(one.network, None, one.readout, stride=one.stride)
+    first, b = firsts(200), fields(200, 9)
+    (mean, size), c = one.rollout_averages(first, b), one.rollout(first, b)
+    np.testing.assert_allclose(mean, one.averages(c), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(size[:, -1], np.abs(c[:, ::one.stride]).max(axis=(1, 2)), rtol=1e-5)
+    assert (np.diff(size, axis=1) >= 0).all()
+
+
+def test_a_thousand_fields_at_once_are_a_thousand_fields(striding, basis):
+    encoder, decoder = driven.networks(basis[0])
+    rom = ReducedOrderModel(encoder, decoder, striding, film=FILM, fan={"angle": 0, "opening": 360, "strength": [0, 45e-3]})
+    many = applied.fan(5, 3, angle=0, opening=360, strength=(0, 45e-3))
+    mean = rom.averages(many, duration=1e-10)
+    for one, b in zip(mean, many):
+        np.testing.assert_allclose(one, rom.averages(b, duration=1e-10), atol=1e-5)
+        np.testing.assert_allclose(one[1:], striding.averages(rom.latents(lambda t, b=b: b, duration=1e-10))[1:], atol=1e-5)
+    np.testing.assert_allclose(mean[:, 0], np.tile(llg.s_state(FILM).mean(axis=(0, 1)), (5, 1)), atol=1e-6)
+
+
+def test_an_average_that_runs_away_is_nan(striding, basis):
+    rom = ReducedOrderModel(*driven.networks(basis[0]), striding, film=FILM, largest=1e-3)
+    with pytest.warns(RuntimeWarning, match="2 of 2 rollouts ran away"):
+        mean = rom.averages([(0.01, 0), (0, 0.01)], duration=1e-10)
+    assert np.isfinite(mean[:, 0]).all() and np.isnan(mean[:, 1:]).all()
+
+
+@pytest.mark.parametrize("name, wrong", [("stride", dict(stride=0)), ("network", dict(stride=2)), ("readout", dict(readout=np.ones((6, 3))))])
+def test_parts_that_do_not_fit(model, name, wrong):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+        Driven(**dict(network=model.network, parities=model.parities, readout=model.readout) | wrong)
+
+
+def test_what_strides_is_trained_and_kept_like_what_steps(tmp_path):
+    stages = [dict(steps=5, epochs=6, updates=40, batch=32, learning_rate=1e-2), dict(steps=10, epochs=2, updates=20, batch=16, learning_rate=3e-3)]
+    strides, history = trained(tmp_path / "strides", stages, stride=5)
+    assert strides.stride == 5 and history[-1]["error"] < 0.5 * history[0]["error"]
+    rom = ReducedOrderModel(*driven.networks(np.random.default_rng(0).standard_normal((3, 8, 32, 3))), strides, film=FILM)
+    rom.save(tmp_path / "rom.npz")
+    c, b = turning(3, 2)
+    np.testing.assert_array_equal(ReducedOrderModel.load(tmp_path / "rom.npz").dynamics.rollout(c[:, :1], b), strides.rollout(c[:, :1], b))
+    with pytest.raises(ValueError, match="^steps: got 7; a multiple of 5"):
+        driven.look_ahead(strides.networks()["predictor"], 7)
+    with pytest.raises(ValueError, match="^begin: "):
+        trained(begin=strides)
+
+
 def test_film_averages_need_no_decoding(run, basis):
     """They are those of what the components hold, before it is scaled to unit vectors."""
     whole, parities = basis
@@ -232,6 +305,34 @@ def test_a_recurrent_network_moves_images_as_images_and_sees_no_field_before_it_
     other[:, 0], other[:, 8:] = 1.0, 0.0
     np.testing.assert_allclose(one.rollout(first, other)[:, :8], c[:, :8], rtol=1e-5, atol=1e-6)
     assert np.abs(one.rollout(first, other)[:, 8] - c[:, 8]).max() > 1e-3
+
+
+def test_a_step_downhill_never_raises_the_energy():
+    """Whatever its weights, in the field that it sees; a step that falls by itself is as it was."""
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((3, 3))
+    stiffness, scale = root @ root.T, np.array([1, 0.5, 0.2])
+    one, plain = ch8.step_downhill(scale, PARITIES, stiffness, READOUT), driven.step(driven.network(scale), PARITIES)
+    c, b = 3 * rng.standard_normal((500, 3)).astype(np.float32), fields(500, 1)[:, 0]
+
+    def energy(c):
+        return np.einsum("ni,ij,nj->n", c, stiffness, c) / 2 - (c[:, :2] * b).sum(axis=1)
+
+    free, held = plain.predict_on_batch([c, b]), one.predict_on_batch([c, b])
+    rises = energy(free) > energy(c)
+    assert 50 < rises.sum() < 450
+    np.testing.assert_allclose(energy(held)[rises], energy(c)[rises], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(held[~rises], free[~rises], rtol=1e-5, atol=1e-6)
+
+
+def test_the_energy_of_latent_states_is_the_films():
+    film, rng = dataset.COARSE, np.random.default_rng(0)
+    one, other = (unit(rng.standard_normal((film.ny, film.nx, 3))) for _ in range(2))
+    whole = np.stack([one, unit(np.cross(one, other))])  # at right angles, so that all these are of unit vectors
+    c, b = np.array([(np.cos(a), np.sin(a)) for a in range(5)]), np.array([20e-3, -5e-3])
+    ours = np.einsum("ni,ij,nj->n", c, ch8.energy(whole), c) / 2 - np.tensordot(c, whole, 1).mean(axis=(1, 2))[:, :2] @ b
+    theirs = [llg.energies(m, film, b)["total"] for m in np.tensordot(c, whole, 1)]
+    np.testing.assert_allclose(ours, np.array(theirs) / (film.Ms * film.cell_volume * film.nx * film.ny), rtol=1e-5)
 
 
 def test_a_recurrent_network_learns_what_a_step_learns():

@@ -17,7 +17,7 @@ from ..dynamics import Dynamics, Ensemble
 from ..files import DATA, arrays, keep
 from ..film import Film
 from ..multirate import one_thread
-from ..rom import load_rom
+from ..rom import ReducedOrderModel, load_rom
 from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
 
 LATENT = 64
@@ -26,11 +26,20 @@ LATENT = 64
 TRAINING: dict[str, Any] = dict(seed=0)
 """How the driven model is trained, beside what `driven.train` does by itself."""
 
-LAST: dict[str, Any] = {"steps": 32, "epochs": 180, "updates": 200, "batch": 64, "learning_rate": 1e-3}
-"""The last stage, in which films that turn over join the data."""
+REVERSALS: dict[str, Any] = {"steps": 32, "epochs": 180, "updates": 200, "batch": 64, "learning_rate": 1e-3}
+"""The stage in which films that turn over join the data."""
+
+KICKS: dict[str, Any] = {"steps": 32, "epochs": 60, "updates": 200, "batch": 64, "learning_rate": 5e-4}
+"""The last stage, in which films that are kicked join them."""
 
 BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
 """Shorter trainings, that compare parts of the driven model with each other."""
+
+STRIDES: dict[str, Any] = dict(stride=10, widths=(192, 160), stages=[
+    {"steps": 10, "epochs": 20, "updates": 200, "batch": 256, "learning_rate": 2e-3},
+    {"steps": 20, "epochs": 20, "updates": 200, "batch": 128, "learning_rate": 1.5e-3},
+    {"steps": 40, "epochs": 20, "updates": 200, "batch": 128, "learning_rate": 1e-3}])
+"""Ten steps at once, twice as long as BRIEF by the clock, in layers as narrow as the film average of 1 ns in twenty microseconds asks."""
 
 SEQUENCES: list[dict[str, Any]] = [
     {"steps": 16, "epochs": 10, "updates": 200, "batch": 64, "learning_rate": 2e-3},
@@ -61,13 +70,13 @@ def other_kinds() -> dict[str, tuple[Field, float]]:
 # ---------------------------------------------------------------------------- the model
 
 
-@command(reads=["set/driven", "set/reversals"], keeps=["driven"], seed=0, writes={
+@command(reads=["set/driven", "set/reversals", "set/kicks"], keeps=["driven"], seed=0, writes={
     "rom_driven.npz": "the model of chapter 8, trained: principal components of definite parity, and the network that steps, with "
                       "weights of 16 bits"})
 def train_driven() -> None:
-    """Train the driven model of chapter 8, on the driven set, at last with reversals (an hour on one core, the data apart); it resumes."""
+    """Train the driven model of chapter 8, on the driven set, then with reversals and with kicks (two hours on one core, the data apart); it resumes."""
     whole, parities = components()
-    readout, every = whole.mean(axis=(1, 2)), {name: latents(name) for name in ("driven", "reversals")}
+    readout, every = whole.mean(axis=(1, 2)), {name: latents(name) for name in ("driven", "reversals", "kicks")}
 
     def runs(part, *names):
         chosen = [(every[name], dataset.split(dataset.SETS[name]["n"])[part]) for name in names]
@@ -75,15 +84,16 @@ def train_driven() -> None:
 
     def trained(names, into, **options):
         c, fields = runs("train", *names)
-        return driven.train(c, fields, tuple(runs("validation", *names)), parities, readout, into, callback=say, **TRAINING | options)[0]
+        return driven.train(c, fields, tuple(runs("validation", *names)), parities, readout, folder("driven") / into, callback=say, **options)[0]
 
-    first = trained(["driven"], folder("driven"))
-    dynamics = trained(list(every), folder("driven") / "reversals", begin=first, stages=[LAST])
+    one = trained(["driven"], "", **TRAINING)
+    one = trained(["driven", "reversals"], "reversals", begin=one, stages=[REVERSALS], **TRAINING)
+    one = trained(list(every), "kicks", begin=one, stages=[KICKS], **TRAINING)
     c, held = (np.concatenate([data[key][dataset.split(dataset.SETS[name]["n"])["train"]] for name, data in every.items()]) for key in ("c", "held"))
-    round_weights(dynamics.network)
-    info = {"settings": {"stages": [*driven.STAGES, LAST], "widths": driven.WIDTHS} | TRAINING,
+    round_weights(one.network)
+    info = {"settings": {"stages": [*driven.STAGES, REVERSALS, KICKS], "widths": driven.WIDTHS} | TRAINING,
             "data": {name: dataset.SETS[name] for name in every}, "command": "python -m magbook train-driven", "version": __version__}
-    rom = own.assemble(driven.Driven(dynamics.network, parities, readout), whole, COARSE, 45e-3, np.abs(c).max(), np.quantile(held, 0.99), info)
+    rom = own.assemble(driven.Driven(one.network, parities, readout), whole, COARSE, 45e-3, np.abs(c).max(), np.quantile(held, 0.99), info)
     rom.save(DATA / "rom_driven.npz", half=True)
 
 
@@ -150,7 +160,7 @@ def evaluate_driven() -> None:
 
 @command(reads=["rom_paper.npz", "rom_atlas.npz", "rom_driven.npz", "atlas_test.npz", "set/large"], seed=0, writes={
     "driven_price.json": "errors of the film average, on the 100 test fields of atlas_test.npz, of the solver on fewer cells, of the models of "
-                         "chapters 4, 7 and 8, and of the spline and the nearest field among the 800 training fields; CPU seconds of each for 1 ns"})
+                         "chapters 4, 7 and 8, and of the spline and the nearest field among the 800 training fields; CPU seconds of each for 1 ns, and of a network that gives ten steps at once"})
 def price_driven() -> None:
     """Compare what all models and the solver cost, and how wrong they are in constant fields that all can answer (10 minutes, on a quiet machine)."""
     train = dataset.split(dataset.SETS["large"]["n"])["train"]
@@ -159,11 +169,20 @@ def price_driven() -> None:
     grids = {f"solver, {nx} x {ny}": Film(cells=(nx, ny)) for nx, ny in (Film().cells, COARSE.cells, *GRIDS)}
     errors = kept("driven-price", partial(_errors_in_the_fan, answers, grids))
     others: dict[str, Any] = {name: partial(lambda one, b: one(b[None]), one) for name, one in answers.items()}
+    rom = load_rom("driven")
     with one_thread():
-        costs = own.seconds(load_rom("driven"), others | grids, "driven")
+        costs = own.seconds(rom, others | grids, "driven", 1000) | own.seconds(untrained_strides(rom), {}, "ten steps at once", 1000)
         for name in ("atlas", "paper"):
             costs |= own.seconds(load_rom(name), {}, name, 1)
     write_json("driven_price.json", {"errors": errors, "seconds": costs})
+
+
+def untrained_strides(rom: ReducedOrderModel) -> ReducedOrderModel:
+    """A driven model's film with a network that gives ten steps at once in place of its own, which takes as long untrained."""
+    stride, known = STRIDES["stride"], rom.dynamics
+    network = driven.network(np.ones(rom.latent), STRIDES["widths"], stride=stride)
+    network.set_weights([w / 100 for w in network.get_weights()])  # so that it does not run away
+    return ReducedOrderModel(rom.encoder, rom.decoder, driven.Driven(network, known.parities, known.readout, known.every, stride), film=rom.film, fan=rom.fan)
 
 
 def _averages(data, runs):
@@ -192,8 +211,9 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
 
 @command(reads=["set/driven"], seed=0, writes={
     "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, and seconds of training, of driven models that were trained "
-                         "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, with their past, "
-                         "from three seeds, and of recurrent networks"})
+                         "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, ten steps at once, "
+                         "with their past, from three seeds, of a step that may not raise the energy, and of recurrent networks; and in the solver's "
+                         "own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
 def sweep_driven() -> None:
     """Compare the parts of the driven model, and other networks in its place, in shorter trainings (an hour on one core); it resumes."""
     whole, parities = components()
@@ -202,37 +222,44 @@ def sweep_driven() -> None:
     variants: dict[str, dict[str, Any]] = {
         "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
         "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]},
-        "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
+        "ten steps at once": {"kind": "strides", "stages": STRIDES["stages"]}, "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
+        "energy never rises": {"kind": "downhill"},
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
         "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]}}
-    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES}, "variants": {}}
+    stiffness = energy(whole)
+    table: dict[str, Any] = {"settings": {"steps": BRIEF, "ten steps at once": STRIDES, "GRU": SEQUENCES}, "variants": {},
+                             "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], stiffness, whole.mean(axis=(1, 2)))}
     for name, options in variants.items():
-        table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, data, parts, **options))
+        table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, stiffness, data, parts, **options))
     write_json("driven_sweep.json", table)
 
 
-def variant(name: str, readout: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
-            mirror: str | None = "network", kind: str = "step", stages: list = BRIEF) -> dict[str, Any]:
+def variant(name: str, readout: np.ndarray, parities: np.ndarray, stiffness: np.ndarray, data: dict, parts: dict, latent: int = LATENT,
+            runs: int | None = None, mirror: str | None = "network", kind: str = "step", stages: list = BRIEF) -> dict[str, Any]:
     """Train a variant: its errors on the test runs, and the CPU seconds that this took.
 
-    mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", three "seeds" of it whose rollouts are averaged, a step
-    that knows the "past" too, or a GRU, "pure" or "fed back".
+    mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", "strides", three "seeds" of a step whose rollouts are
+    averaged, a step that knows the "past" too, one that goes "downhill", or a GRU, "pure" or "fed back".
     """
     clock = time.process_time()
     (c, fields), validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
     c, fields, parities, readout, into = c[:runs], fields[:runs], parities[:latent], readout[:latent], folder(_place(name))
     if mirror == "data":
         c, fields = driven.images(c, fields, parities)
-    if kind in ("step", "seeds"):
-        places = [into] if kind == "step" else [folder(_place("whole")), into / "seed-1", into / "seed-2"]
-        members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say, seed=seed)[0]
-                   for seed, place in enumerate(places)]
+    if kind in ("step", "strides", "seeds"):
+        options = {name: STRIDES[name] for name in ("stride", "widths")} if kind == "strides" else {}
+        places = [folder(_place("whole")), into / "seed-1", into / "seed-2"] if kind == "seeds" else [into]
+        members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say, seed=seed,
+                                **options)[0] for seed, place in enumerate(places)]
         one: Dynamics = Ensemble(members) if kind == "seeds" else members[0]
     else:
         if kind == "past":
             c, validation, test = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1])
             readout = np.pad(readout, ((0, c.shape[2] - latent), (0, 0)))
             ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, step_from_the_past(driven.scales(c), parities))
+            model = ahead(200)
+        elif kind == "downhill":
+            ahead = partial(driven.look_ahead, step_downhill(driven.scales(c), parities, stiffness, readout))
             model = ahead(200)
         else:
             model = recurrent(driven.scales(c), parities, kind == "fed back")
@@ -284,6 +311,41 @@ def step_from_the_past(scale: np.ndarray, parities: np.ndarray) -> keras.Model:
     x = keras.Input((len(scale) + 2,))
     change = driven.network(scale)(x)[:, :latent]
     return driven.step(keras.Model(x, ops.concatenate([change, x[:, :-2 - latent] - x[:, latent:-2]], axis=1)), np.tile(parities, (len(scale) // latent, 1)))
+
+
+def energy(whole: np.ndarray) -> np.ndarray:
+    """The energy of a latent state is quadratic, e = c K c/2 - b (P c), in Ms times the volume of a cell, a mean over cells: K (k, k) in T of components (k, ny, nx, 3)."""
+    fields = np.array([llg.effective_field(one, COARSE) for one in whole])
+    stiffness = -llg.MU0 * np.einsum("iyxc,jyxc->ij", whole, fields) / (COARSE.nx * COARSE.ny)
+    return (stiffness + stiffness.T) / 2
+
+
+def rises(c: np.ndarray, fields: np.ndarray, stiffness: np.ndarray, readout: np.ndarray) -> dict[str, float]:
+    """In how many steps of trajectories (n, nt, latent) the energy of their numbers rises, in the mean field over that step, as a share of all;
+    and these rises as a part of all falls."""
+    def of(c, b):
+        return np.sum(c @ stiffness * c, axis=-1) / 2 - np.sum(c @ readout[:, :2] * b, axis=-1)
+
+    change = of(c[:, 1:].astype(float), fields[:, 1:]) - of(c[:, :-1].astype(float), fields[:, 1:])
+    return {"steps": float(np.mean(change > 0)), "part": float(change[change > 0].sum() / -change[change < 0].sum())}
+
+
+def step_downhill(scale: np.ndarray, parities: np.ndarray, stiffness: np.ndarray, readout: np.ndarray) -> keras.Model:
+    """A step that cannot raise the energy of its numbers in the field that it sees, whatever its weights: one that would is taken back along the gradient,
+    as far as to where the energy is what it was."""
+    one = driven.step(driven.network(scale), parities)
+    c, b = one.inputs
+    stiffness, pull = ops.convert_to_tensor(stiffness.astype(np.float32)), ops.matmul(b, readout[:, :2].T.astype(np.float32))
+    x = one([c, b])
+
+    def of(c):
+        return ops.sum(ops.matmul(c, stiffness) * c / 2 - pull * c, axis=-1)
+
+    slope = ops.matmul(x, stiffness) - pull
+    rise, first, second = ops.relu(of(x) - of(c)), ops.sum(slope**2, axis=-1), ops.sum(ops.matmul(slope, stiffness) * slope, axis=-1)
+    # the lesser root of rise - first s + second s^2/2 = 0
+    back = 2 * rise / (first + ops.sqrt(ops.relu(first**2 - 2 * second * rise) + 1e-20) + 1e-12)
+    return keras.Model([c, b], x - back[:, None] * slope)
 
 
 def recurrent(scale: np.ndarray, parities: np.ndarray, fed_back: bool, width: int = 128, seed: int = 0) -> keras.Model:
