@@ -124,11 +124,11 @@ class Driven(Dynamics):
 
     def __post_init__(self):
         check_counts(stride=self.stride)
-        self.latent = instance("network", self.network, keras.Model).output_shape[-1] // self.stride
-        shapes = self.network.input_shape[1:], self.network.output_shape[1:]
-        if shapes != ((self.latent + 2 * self.stride,), (self.latent * self.stride,)):
-            raise ValueError(f"network: it goes from {shapes[0]} to {shapes[1]}; from ({self.latent + 2 * self.stride},), a latent state and {self.stride} "
-                             f"fields, to ({self.latent * self.stride},), is needed")
+        self.stride = int(self.stride)
+        self.latent = _latent(self.network, self.stride)
+        if self.network.input_shape[1:] != (self.latent + 2 * self.stride,):
+            raise ValueError(f"network: it takes {self.network.input_shape[1:]}; a latent state and the fields of a stride of {self.stride}, "
+                             f"({self.latent + 2 * self.stride},), are needed")
         training.check_options(every=self.every)
         self.parities = None if self.parities is None else _parities(self.parities, self.latent)
         self.readout = array("readout", self.readout, "(latent, 3)", latent=self.latent).astype(np.float32)
@@ -190,6 +190,7 @@ def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0, field_scal
     if not of or min(of) <= 0:
         raise ValueError(f"scale: got {said(scale)}; numbers greater than 0 are needed")
     check_counts(stride=stride)
+    stride = int(stride)
     training.check_options(widths=widths, seed=seed)
     unit = 1 / number("field_scale", field_scale, "mu0*H in T, more than 0, is", 1e-12, 1000)
     change = [min(GAIN * k, 1.0) * s for k in range(1, stride + 1) for s in of]  # it grows with time, up to the state itself
@@ -202,13 +203,22 @@ def step(network: keras.Model, parities: np.ndarray | None, stride: int = 1) -> 
     """One step as a Keras model, from [latent states (n, latent), mean fields (n, 2) in T] to the next states, or with a stride from
     [(n, latent), (n, stride, 2)] to (n, stride, latent): what is trained."""
     check_counts(stride=stride)
-    latent = instance("network", network, keras.Model).output_shape[-1] // stride
+    stride = int(stride)
+    latent = _latent(network, stride)
     c, b = keras.Input((latent,), name="latents"), keras.Input((2,) if stride == 1 else (stride, 2), name="field")
     signs, flips = (ops.ones_like(c[:, :2]), ops.ones_like(c)) if parities is None else turned(c, parities)
     if stride == 1:
         return keras.Model([c, b], c + flips * network(ops.concatenate([flips * c, signs * b], axis=-1)))
     change = network(ops.concatenate([flips * c, layers.Flatten()(signs[:, None] * b)], axis=-1))
     return keras.Model([c, b], c[:, None] + flips[:, None] * layers.Reshape((stride, latent))(change))
+
+
+def _latent(network, stride):
+    """Numbers of a latent state of a network that gives so many states."""
+    out = instance("network", network, keras.Model).output_shape[-1]
+    if out % stride:
+        raise ValueError(f"stride: got {stride}; the network gives {out} numbers, which are not those of {stride} states")
+    return out // stride
 
 
 def turned(c: keras.KerasTensor, parities: np.ndarray) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -353,7 +363,7 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     if field_scale != FIELD_SCALE:
         settings["field_scale"] = field_scale
     if stride != 1:
-        settings["stride"] = stride
+        settings["stride"] = int(stride)
     history = fit(partial(look_ahead, step(model, parities, stride)), lambda: Driven(model, parities, readout, every, stride), (latents, fields), validation,
                   readout, folder, stages=stages, noise=noise, weight=weight, seed=seed, settings=settings, callback=callback, progress=progress)
     return Driven(model, parities, readout, every, stride), history

@@ -1,8 +1,7 @@
 """Runs a Jupyter program whose kernels start at once: `python tests/forked.py nbgrader autograde 02_exchange`.
 
-Most of a kernel's start is imports, three seconds of them, and as many again where TensorFlow is needed; a course's tests start
-forty-five, those of JupyterLab a dozen. Here each kernel is a fork of a process that has imported what all need, and has done
-nothing else. What follows is the kernel's own program, and Jupyter watches,
+Most of a kernel's start is imports, three seconds of them, and a course's tests start forty-five. Here each kernel is a fork of a
+process that has imported what all need, and has done nothing else. What follows is the kernel's own program, and Jupyter watches,
 interrupts and kills it as ever.
 """
 
@@ -13,8 +12,7 @@ import signal
 import sys
 import time
 
-IMPORTED = {"nbgrader": ["ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks"],
-            "jupyterlab": ["ipykernel.kernelapp", "magbook.rom"]}  # plotly looks for its kernel when it is imported
+IMPORTED = ["ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks"]
 
 
 class Kernel:
@@ -56,6 +54,6 @@ if __name__ == "__main__":
     from jupyter_client.provisioning import local_provisioner
 
     local_provisioner.launch_kernel = Kernel
+    multiprocessing.set_forkserver_preload(IMPORTED)
     sys.argv[:2] = sys.argv[1:2]
-    multiprocessing.set_forkserver_preload(IMPORTED[sys.argv[0]])
     runpy.run_module(sys.argv[0], run_name="__main__")

@@ -180,7 +180,7 @@ def test_an_average_that_runs_away_is_nan(striding, basis):
     assert np.isfinite(mean[:, 0]).all() and np.isnan(mean[:, 1:]).all()
 
 
-@pytest.mark.parametrize("name, wrong", [("stride", dict(stride=0)), ("network", dict(stride=2)), ("readout", dict(readout=np.ones((6, 3))))])
+@pytest.mark.parametrize("name, wrong", [("stride", dict(stride=0)), ("network", dict(stride=2)), ("stride", dict(stride=4)), ("readout", dict(readout=np.ones((6, 3))))])
 def test_parts_that_do_not_fit(model, name, wrong):
     with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
         Driven(**dict(network=model.network, parities=model.parities, readout=model.readout) | wrong)

@@ -267,7 +267,7 @@ def test_the_page_says_how_good_the_model_is(undisturbed):
     assert len(text) < 1e6 and page.tags.count("svg") == 3 and "prefers-color-scheme: dark" in text
     words, found = " ".join(" ".join(page.words).split()), numbers(folder)
     (error,) = found["errors"]["the model"]
-    assert f"off by {error:.2g} in the median" in words
+    assert f"off by {error:#.2g} in the median" in words
     for what in ("96 × 32 × 5 nm", "24 × 8, of 4 × 4 nm", "800000 A/m", "10 of 0.2 ns", "up to 30 mT", "8 principal components", "solver, 12 x 4",
                  "one moment", "the start, held", "450 updates", "ahead 1, 3 steps", "The worst unseen run"):
         assert what in words, what
