@@ -21,7 +21,7 @@ from .rom import ReducedOrderModel
 
 FULL: dict[str, Any] = {"runs": 600, "duration": 4e-9, "latent": 64, "widths": driven.WIDTHS, "stages": driven.STAGES}
 """What a model is made of: so many runs of so many s, numbers of a latent state, and the network and the stages of its training as
-`driven.train` takes them. Chapter 8's model had the same, and then a last stage with 400 runs in which the film is turned over."""
+`driven.train` takes them. Chapter 8's model had the same, and then two stages more, with 400 runs in which the film is turned over and 400 in which it is kicked."""
 
 QUICK: dict[str, Any] = {"runs": 100, "duration": 2e-9, "latent": 32, "widths": (128, 128), "stages": (
     {"steps": 1, "epochs": 6, "updates": 200, "batch": 256, "learning_rate": 2e-3},
