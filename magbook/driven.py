@@ -351,6 +351,8 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     latents, fields = _trajectories("latents", latents, fields)
     readout, latent = array("readout", readout, "(latent, 3)", latent=latents.shape[2]).astype(np.float32), latents.shape[2]
     model = network(scales(latents), widths, seed, field_scale, stride)
+    if stride != 1 and (odd := [stage["steps"] for stage in check_stages(stages, latents.shape[1]) if stage["steps"] % int(stride)]):
+        raise ValueError(f"stride: got {stride}; stages that look ahead multiples of it are needed, not {odd[0]} steps")
     if begin is not None:
         model = keras.models.clone_model(instance("begin", begin, Driven).network)
         if (begin.latent, begin.stride) != (latent, stride):
