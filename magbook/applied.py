@@ -49,7 +49,7 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
 
 
 def vectors(fields: ArrayLike) -> np.ndarray:
-    """The same for n of them, pairs or triples: (n, 3)."""
+    """Check n applied fields, pairs or triples, as `vector` does one: a float64 array (n, 3). Raises what it raises."""
     try:
         b = np.array(fields, dtype=float)
     except (TypeError, ValueError):

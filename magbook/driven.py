@@ -140,15 +140,17 @@ class Driven(Dynamics):
         parities = np.ones((self.latent, 2)) if self.parities is None else self.parities
         leading = (0, 0) if self.parities is None else tuple(_leading(self.parities))
         soft = all(layer.activation is gelu for layer in self.network.layers[1:-2])
-        self._turning = self.parities is not None, leading, parities < 0, soft, self.stride  # what `_roll` takes
+        turning = self.parities is not None, leading, parities < 0, soft, self.stride
+        averaged = [*self._weights[:-2], *map(self._averaged, self._weights[-2:])]
+        # What `_roll` takes, and `_roll_averages`
+        self._compiled, self._compiled_averages = ((tuple(one[::2]), tuple(one[1::2]), *turning) for one in (self._weights, averaged))
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`: fields[:, k] is the mean over the interval that ends at the k-th time."""
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         c[:, :1] = first
         for i in range(0, len(c), 128):  # as in `stepper`
-            part = slice(i, i + 128)
-            _roll(tuple(self._weights[::2]), tuple(self._weights[1::2]), *self._turning, c[part], fields[part].astype(np.float32))
+            _roll(*self._compiled, c[i:i + 128], fields[i:i + 128].astype(np.float32))
         return c
 
     def rollout_averages(self, first: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,10 +158,9 @@ class Driven(Dynamics):
         c = np.array(first[:, 0], np.float32)
         mean, size = np.empty((*fields.shape[:2], 3), np.float32), np.empty(fields.shape[:2], np.float32)
         mean[:, 0], size[:, 0] = c @ self.readout, np.abs(c).max(axis=1)
-        weights = [*self._weights[:-2], *map(self._averaged, self._weights[-2:])]
         for i in range(0, len(c), 128):
             part = slice(i, i + 128)
-            _roll_averages(tuple(weights[::2]), tuple(weights[1::2]), *self._turning, c[part], fields[part].astype(np.float32), mean[part], size[part])
+            _roll_averages(*self._compiled_averages, c[part], fields[part].astype(np.float32), mean[part], size[part])
         return mean, size
 
     def _averaged(self, last):
@@ -179,7 +180,9 @@ class Driven(Dynamics):
     def parts(self) -> dict | None:
         """Weights and biases of the layers in turn, with all scales in them; parities and leading (2,), the coefficients whose signs tell the
         images apart, or None and zeros; and the readout. None with a stride: it would have to know the fields of the times to come."""
-        return None if self.stride > 1 else {"weights": self._weights, "parities": self.parities, "leading": [0, 0] if self.parities is None else _leading(self.parities),
+        if self.stride > 1:
+            return None
+        return {"weights": self._weights, "parities": self.parities, "leading": [0, 0] if self.parities is None else _leading(self.parities),
                 "readout": self.readout}
 
 
@@ -289,8 +292,8 @@ def _roll_averages(matrices, biases, mirrored, leading, odd, soft, stride, c, fi
 
 @compiled
 def _turn(given, flips, signs, mirrored, leading, odd, c, fields):
-    """Fill what the network is given, (n, latent + 2 stride), with the image of the states c (n, latent) that it is asked about, and the signs of that image. fields:
-    (n, at most stride, 2); the last one goes on."""
+    """Fill what the network is given, (n, latent + 2 stride), with the image of the states c (n, latent) that it is asked about, and that image's signs.
+    fields: (n, at most stride, 2); the last one goes on."""
     n, latent = c.shape
     for r in range(n):
         if mirrored:
