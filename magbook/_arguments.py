@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-_INFINITY: Any = math.inf
-
 
 def said(value: Any) -> str:
     """A value in an error's line, shortened."""
@@ -17,7 +15,10 @@ def said(value: Any) -> str:
 
 def are_numbers(*values: Any) -> bool:
     """Are they all real and finite?"""
-    return all(isinstance(v, Real) and -_INFINITY < v < _INFINITY for v in values)
+    try:
+        return all(isinstance(v, Real) and math.isfinite(v) for v in values)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def number(name: str, value: Any, what: str = "a finite number is", low: float = -math.inf, high: float = math.inf) -> float:

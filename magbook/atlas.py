@@ -48,6 +48,7 @@ class Atlas(Dynamics):
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`; a field that changes, and another start, are refused."""
+        first, fields = self.checked(first, fields)
         b = _constant(fields, first, self.start)
         t = self.every * np.arange(1, fields.shape[1])
         x = inputs(b, t)
@@ -96,11 +97,13 @@ class Spline(Dynamics):
 
     def roughness(self, fields: np.ndarray) -> np.ndarray:
         """How fast the film changes with the field about fields (n, 2): the mean of `left_out` at the nearest training fields."""
-        nearest = KDTree(baselines.coordinates(self.fields)).query(baselines.coordinates(fields), NEIGHBOURS)[1]
+        count = range(1, min(NEIGHBOURS, len(self.fields)) + 1)
+        nearest = KDTree(baselines.coordinates(self.fields)).query(baselines.coordinates(fields, "fields"), count)[1]
         return self.left_out[nearest].mean(axis=1)
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`; a field that changes, and another start, are refused."""
+        first, fields = self.checked(first, fields)
         b = _constant(fields, first, self.start)
         c = np.tensordot(self.surface(b), self.patterns[:, :fields.shape[1] - 1], axes=1)
         return np.concatenate([first, c.astype(np.float32)], axis=1)
@@ -136,6 +139,7 @@ class Hybrid(Dynamics):
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`; a field that changes, and another start, are refused."""
+        first, fields = self.checked(first, fields)
         fast = self.asks_fast(fields[:, 0])
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         for one, here in ((self.fast, fast), (self.slow, ~fast)):

@@ -12,8 +12,8 @@ from itertools import product
 import numba
 import numpy as np
 import scipy.fft
-from numpy.typing import DTypeLike
 
+from ._arguments import array, check_counts, instance, number, said
 from .film import Film, check_memory
 
 NEAR = 20
@@ -25,14 +25,24 @@ cubes, 1e-6 for cells of 5 x 5 x 1, and 1e-4 for 50 x 50 x 1, as measured.
 """
 
 
-@lru_cache(maxsize=8)
 def tensor(cells: tuple[int, int], cell: tuple[float, float, float]) -> np.ndarray:
     """Demagnetization tensor between cells of one layer.
 
     cells: (nx, ny). cell: (dx, dy, dz) in m.
     Returns (4, ny, nx): N_xx, N_yy, N_zz, N_xy at the offset of i cells along x and j along y, i, j >= 0.
     N_xz and N_yz vanish within a layer. N_xy is odd in either offset, the others are even.
+    Raises ValueError or TypeError, naming the argument, and MemoryError before allocating too much.
     """
+    nx, ny = array("cells", cells, "(2,)").tolist()
+    for n in (nx, ny):
+        check_counts(cells=n)
+    check_memory(8.0 * 40 * nx * ny, f"cells: the demagnetization tensor of {nx} x {ny} cells")
+    dx, dy, dz = (number("cell", d, "lengths greater than 0 are", 1e-30, 1e30) for d in array("cell", cell, "(3,)").tolist())
+    return _tensor((nx, ny), (dx, dy, dz)).copy()
+
+
+@lru_cache(maxsize=8)
+def _tensor(cells, cell):
     (nx, ny), (dx, dy, dz) = cells, np.array(cell) / max(cell)
     y, x = np.meshgrid(np.arange(ny) * dy, np.arange(nx) * dx, indexing="ij")
     near = np.hypot(x, y) <= NEAR
@@ -105,8 +115,11 @@ def near_stencil(n: np.ndarray) -> np.ndarray:
     they weigh most, as 1/k^1.1: found by trying, and not critical. What the stencil leaves over is
     handled in full by `Demag`, so the choice changes no field, only what is stepped how often (see `llg`).
 
-    n: (4, ny, nx) from `tensor`. Returns (3, 3): rows x, y, z.
+    n: (4, ny, nx) from `tensor`. Returns (3, 3): rows x, y, z. Raises ValueError or TypeError for what is no tensor.
     """
+    n = array("n", n, "(4, ny, nx)", finite=True)
+    if not n.size:
+        raise ValueError(f"n: got shape {n.shape}; one cell at least is needed")
     kx, ky = (2 * np.pi * np.fft.fftfreq(2 * size) for size in (n.shape[2], n.shape[1]))
     kx, ky = np.meshgrid(kx[:n.shape[2] + 1], ky)
     k = np.hypot(kx, ky)
@@ -146,16 +159,18 @@ class Demag:
     faster, and a compiled loop can call it. The tensor is even or odd in each offset, so about the middle of the film even and
     odd parts stay apart, each half as long: that halves both the work and the matrices.
     film: the `Film`. without: a stencil (3, 3) as `near_stencil` gives it; its part is left out of the field.
-    dtype: precision of the transforms.
-    Raises MemoryError before allocating if the grid is too large.
+    dtype: of the transforms, np.float64 or np.float32.
+    Raises ValueError or TypeError, naming the argument, and MemoryError before allocating if the grid is too large.
     """
 
-    def __init__(self, film: Film, without: np.ndarray | None = None, dtype: DTypeLike = np.float64):
-        ny, nx = self.ny, self.nx = film.ny, film.nx
+    def __init__(self, film: Film, without: np.ndarray | None = None, dtype: type = np.float64):
+        ny, nx = self.ny, self.nx = instance("film", film, Film).ny, film.nx
+        if not (isinstance(dtype, type) and dtype in (np.float32, np.float64)):
+            raise TypeError(f"dtype: got {said(dtype)}; numpy.float64 or numpy.float32 is needed")
         check_memory(8 * (60 * ny * nx + 2 * (nx**2 + ny**2)), f"The demagnetization tensor of {nx} x {ny} cells")
         n = tensor(film.cells, (film.dx, film.dy, film.thickness))
         if without is not None:
-            n = n.copy()
+            without = array("without", without, "(3, 3)", finite=True)
             n[:3, 0, 0] -= without[:, 0]
             n[:3, 0, 1:2] -= without[:, 1:2]
             n[:3, 1:2, 0] -= without[:, 2:3]
@@ -177,6 +192,7 @@ class Demag:
 
     def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""
+        m = array("m", m, "(3, ny, nx)", ny=self.ny, nx=self.nx)
         padded = np.pad(m.astype(self.spectrum.dtype, copy=False), ((0, 0), (1, 1), (1, 1)))
         h = np.empty((3, self.ny, self.nx), self.spectrum.dtype)
         convolve(h, padded, self.prepared())

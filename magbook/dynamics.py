@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._arguments import number, said
+from ._arguments import array, number, said
 
 
 class Dynamics:
@@ -38,6 +38,14 @@ class Dynamics:
         fields: (n, nt, 2), mu0*H in T at the nt times, or with `means` its means (of the first time any). Raises ValueError for what this kind cannot answer.
         """
         raise NotImplementedError
+
+    def checked(self, first: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The arguments of `rollout` as arrays. Raises ValueError or TypeError, naming what is not of its shape or not finite."""
+        first = array("first", first, "(n, begin, latent)", finite=True, begin=1 + self.history, latent=self.latent)
+        fields = array("fields", fields, "(n, nt, 2)", finite=True, n=len(first))
+        if fields.shape[1] <= self.history:
+            raise ValueError(f"fields: got {fields.shape[1]} times; at least {1 + self.history} are needed")
+        return first, fields
 
     def rollouts(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """The rollout of each member of an ensemble, (members, n, nt, latent); one member where there is no ensemble."""
@@ -86,6 +94,7 @@ class Ensemble(Dynamics):
         return self.rollouts(first, fields).mean(axis=0)
 
     def rollouts(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        first, fields = self.checked(first, fields)
         return np.stack([one.rollout(first, fields) for one in self.members])
 
     def averages(self, c: np.ndarray) -> np.ndarray | None:

@@ -21,6 +21,7 @@ from functools import lru_cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from ._arguments import instance, number
 from .demag import Demag, compiled, convolve, near_stencil, tensor
 from .film import MU0, Film
 
@@ -297,9 +298,11 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     A mode that turns by half a turn in a slow step is driven by its own slow field, with a sign that changes from step to step:
     a resonance, which damping must hold down. The mode that the five-point stencil tells worst is the grid's fastest, so
     no slow step puts that one there. The page "What is tested" has the analysis.
-    field: mu0*H in tesla. accuracy: see `llg.simulate`.
+    field: mu0*H in tesla. accuracy: see `llg.simulate`. Raises ValueError or TypeError, naming the argument.
     """
-    applied = field / MU0
+    applied = number("field", field, "a strength in T, at least 0, is", 0) / MU0
+    accuracy = number("accuracy", accuracy, "a number from 0.001 to 1000 is", 1e-3, 1e3)
+    instance("film", film, Film)
     slow = 0.32 / (film.gamma0 * (film.Ms + applied)) * np.clip(np.sqrt(50 * film.alpha), 0.2, 1)
     exchange = 2 * film.A / (MU0 * film.Ms) * 4 * ((film.nx > 1) / film.dx**2 + (film.ny > 1) / film.dy**2)
     fastest = film.gamma0 * (exchange + film.Ms + applied) / np.sqrt(1 + film.alpha**2)

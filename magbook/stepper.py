@@ -100,6 +100,7 @@ class Stepper(Dynamics):
 
         The start itself is not looked at: the networks of the paper never saw it.
         """
+        first, fields = self.checked(first, fields)
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         c[:, :1 + HISTORY] = first
         # 128 rows: the work stays in the cache, and below the size at which matrix products wake more threads, which

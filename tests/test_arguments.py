@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magbook import applied, baselines, course, dataset, files, llg, metrics, modes, ovf, pca, sp4
+from magbook import applied, baselines, course, dataset, demag, files, llg, metrics, modes, multirate, ovf, pca, sp4
 from magbook.checks._check import Late, alarm
 from magbook.film import Film, unit
 from magbook.trajectory import Trajectory
@@ -36,7 +36,7 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
 NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["trajectories"], "history": ["histories"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
          "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings", "folder"], "only": ["folder"], "book": ["folder"],
          "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF", "t"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
-         "states": ["validation", "shape"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
+         "states": ["validation", "shape"], "signal": ["field"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
 # Right, and long
 LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}
 
@@ -106,11 +106,18 @@ def calls(folder):
         "rotating": (applied.rotating, dict(strength=0.1, frequency=1e9, direction=0.0, bias=(0, 0))),
         "noise": (applied.noise, dict(strength=0.1, duration=1e-9, cutoff=3e9, seed=0, bias=(0, 0))),
         "joined": (applied.joined, dict(signals=[applied.step((0.1, 0)), applied.rotating(0.1, 1e9)], durations=[1e-11, 1e-11])),
-        "driven": (applied.driven, dict(n=2, seed=0, duration=1e-9, largest=45e-3)),
+        "driven": (applied.driven, dict(n=2, seed=0, duration=1e-9, largest=45e-3, kinds=["step", "reversal"])),
         "means": (applied.means, dict(field=(0.1, 0), t=[0.0, 1e-12], parts=2)),
         "describe": (applied.describe, dict(field=(0.1, 0))),
         "Film": (Film, dict(size=(4e-8, 2e-8, 5e-9), cells=(8, 4), Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5, mask=None)),
+        "replace": (FILM.replace, dict(size=(4e-8, 2e-8, 5e-9), cells=(8, 4), Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5, mask=None)),
         "state": (FILM.state, dict(m=M)),
+        "tensor": (demag.tensor, dict(cells=(4, 3), cell=(1e-9, 1e-9, 2e-9))),
+        "near_stencil": (demag.near_stencil, dict(n=demag.tensor((4, 3), (1e-9, 1e-9, 1e-9)))),
+        "Demag": (demag.Demag, dict(film=FILM, without=np.zeros((3, 3)), dtype=np.float32)),
+        "Demag.field": (demag.Demag(FILM).field, dict(m=np.moveaxis(M, -1, 0))),
+        "time_steps": (multirate.time_steps, dict(film=FILM, field=0.1, accuracy=1.0)),
+        "check_run": (llg.check_run, dict(field=(0.01, 0), film=FILM, start=(1, 0.2, 0), accuracy=1.0, precision="single", **STEP)),
         "unit": (unit, dict(m=M)),
         "exchange_field": (llg.exchange_field, dict(m=M, film=FILM)),
         "demag_field": (llg.demag_field, dict(m=M, film=FILM)),
@@ -131,13 +138,14 @@ def calls(folder):
         "from_ovf": (Trajectory.from_ovf, dict(paths=folder / "ovf", field=(0, 0), cell=(1e-9, 1e-9, 1e-9), t=[0, 1, 2], Ms=8e5, A=1e-11, alpha=0.1)),
         "resample": (RUN.resample, dict(film=FILM, every=1e-11)),
         "ovf.write": (ovf.write, dict(path=folder / "a.ovf", m=M, cell=(1e-9, 1e-9, 1e-9), time=0.0, title="m", representation="text")),
-        "ovf.read": (ovf.read, dict(path=ovf_file)),
+        "ovf.read": (ovf.read, dict(path=ovf_file, cell=(1e-9, 1e-9, 1e-9))),
         "is_magnetization": (ovf.is_magnetization, dict(path=ovf_file)),
         "split": (dataset.split, dict(n=10)),
         "split_states": (dataset.split_states, dict(n=3, nt=4, seed=1)),
         "generate": (dataset.generate, dict(path=folder / "set", fields=FIELDS[:3], film=FILM, solver=llg.simulate, executor=None, workers=1,
                                             seed=1, progress=False, accuracy=1.0, precision="single", **STEP)),
         "generate_named": (lambda name: dataset.generate_named(name), dict(name="no such set")),
+        "fields of a set": (dataset.fields, dict(name="no such set")),
         "check": (dataset.check, dict(path=folder / "set")),
         "dataset.load": (dataset.load, dict(name=folder / "set")),
         "trajectory": (dataset.trajectory, dict(data=data, run=0)),
@@ -173,30 +181,46 @@ def calls(folder):
         "pca.encode": (basis.encode, dict(m=M, k=2)),
         "pca.decode": (basis.decode, dict(c=np.zeros(2), unit=True)),
         "atomic": (lambda path: files.atomic(path).__enter__(), dict(path=folder / "x")),
+        "as_path": (files.as_path, dict(path="x")),
         "shipped": (files.shipped, dict(name="modes.npz")),
+        "arrays": (files.arrays, dict(name="modes.npz")),
         "keep": (files.keep, dict(path=folder / "kept.npz", make=lambda: {"a": np.ones(2)})),
     }
 
 
 def pictures(folder):
     """{name: (function, valid arguments)} of what draws."""
-    from magbook.show import export, look, plots
+    from magbook.show import export, look, panels, plots, text
 
     errors = {"L2": np.arange(6.0), "angle": np.arange(6.0)}
     history = [{"epoch": 1, "loss": 2.0, "error": 1.0}, {"epoch": 2, "loss": 1.0, "error": 0.5}]
-    common = dict(wheel="hsl")
+    common, figure = dict(wheel="hsl"), plots.film(M, FILM)
+    panels.field(FILM, **STEP)  # the first takes seconds
     return {
-        "film": (plots.film, common | dict(m=M, film=FILM, arrows=4)),
-        "states": (plots.states, common | dict(trajectories=RUN, times=[0.0, 1e-11], labels=None, arrows=4)),
-        "means": (lambda run, **options: plots.means(run, **options), dict(run=RUN, labels=None, band=None, reference=None)),
+        "film": (plots.film, common | dict(m=M, film=FILM, arrows=4, title="x")),
+        "states": (plots.states, common | dict(trajectories=RUN, times=[0.0, 1e-11], labels=None, arrows=4, title="x")),
+        "means": (lambda run, **options: plots.means(run, **options), dict(run=RUN, labels=None, band=None, reference=None, band_label="x", reference_label="x")),
         "play": (plots.play, common | dict(trajectory=RUN, every=1, arrows=4, pixels=8, interval=60)),
-        "fan": (plots.fan, dict(fields=FIELDS, values=np.arange(6.0), outline=applied.FAN, text=None, customdata=None)),
+        "fan": (plots.fan, dict(fields=FIELDS, values=np.arange(6.0), outline=applied.FAN, text=None, customdata=None, name="x")),
         "error_map": (plots.error_map, dict(fields=FIELDS, errors=errors, known=FIELDS, kinds=list("aabbab"))),
         "losses": (lambda history, **options: plots.losses(history, **options), dict(history=history, of="error", labels=None)),
-        "grid": (plots.grid, dict(pictures=RUN.m, film=FILM, labels=None, columns=2, pixels=8, wheel="hsl")),
+        "grid": (plots.grid, dict(pictures=RUN.m, film=FILM, labels=None, columns=2, pixels=8, wheel="hsl", slider="x")),
         "hue_colors": (look.hue_colors, dict(m=M, wheel="hsl")),
         "arrow_cells": (look.arrow_cells, dict(film=FILM, arrows=4)),
-        "export": (export.save, dict(trajectory=RUN, path=folder / "a.svg", times=[0.0], fps=10, arrows=4, **common)),
+        "export": (export.save, dict(trajectory=RUN, path=folder / "a.svg", times=[0.0], fps=10, arrows=4, width=400, dark=False, **common)),
+        "fade": (look.fade, dict(color="#7a7a7a", opacity=0.5)),
+        "png": (look.png, dict(rgba=look.hue_colors(M), bits=6)),
+        "round_length": (look.round_length, dict(nm=130.0)),
+        "texts": (look.texts, dict(numbers=np.arange(3.0))),
+        "table": (text.table, dict(rows={"a": {"b": 1.0}}, digits=2, corner="x")),
+        "rounded": (text.rounded, dict(value=1.0, digits=2)),
+        "drawing": (text.drawing, dict(name="wall")),
+        "say": (text.say, dict(number=(1, 0, 2))),
+        "panel": (panels.field, dict(film=FILM, signal=None, **STEP)),
+        "Figure": (panels.Figure, dict(figure=figure)),
+        "show": (panels.Figure(figure).show, dict(figure=figure)),
+        "Losses": (panels.Losses, dict(of=("loss",))),
+        "losses as they come": (panels.Losses(), dict(history=history)),
     }
 
 
@@ -250,7 +274,7 @@ class Nobody:
 
 def networks(folder):
     """{name: (function, valid arguments)} of what learns."""
-    from magbook import atlas, autoencoder, closure, driven, dynamics, own, rom, stepper, training
+    from magbook import atlas, autoencoder, bench, closure, driven, dynamics, own, rom, stepper, training
     from magbook._keras import keras
 
     rng = np.random.default_rng(3)
@@ -272,6 +296,10 @@ def networks(folder):
     stepping, whole = driven.network(np.ones(3), (4,)), rng.standard_normal((3, *FILM.cells[::-1], 3))
     in_time = dict(latents=latents, fields=np.zeros((6, 12, 2)))
     signals = applied.driven(2, 0, 1.1e-10)
+    smooth = atlas.Spline(**spline)
+    hybrid = atlas.Hybrid(smooth, atlas.Atlas(of_field_and_time.network, np.zeros(3), 1e-9), 1.0)
+    one = dict(first=np.zeros((2, 1, 3), np.float32), fields=np.zeros((2, 7, 2)))
+    five = one | dict(first=np.zeros((2, 5, 3), np.float32))
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         runs = dataset.generate(folder / "in time", signals, FILM, duration=1.1e-10, executor=executor, progress=False)
     film_of_one = own.assemble(driven.Driven(stepping, parities, readout), whole, FILM, 0.03, 3.0, 1.0, {})
@@ -326,7 +354,15 @@ def networks(folder):
         "Hybrid": (atlas.Hybrid, dict(slow=atlas.Spline(**spline), fast=of_field_and_time, limit=1.0, coverage=2.0)),
         "train an atlas": (atlas.train, common | dict(latents=latents, fields=FIELDS, t=t, validation=(latents, FIELDS), start=latents[0, 0],
                                                       widths=(4,), detail=3.0)),
+        "roughness": (smooth.roughness, dict(fields=FIELDS)),
+        "asks_fast": (hybrid.asks_fast, dict(fields=FIELDS)),
+        **{f"rollout of {type(part).__name__}": (part.rollout, one) for part in (smooth, hybrid)},
+        "rollouts of two": (hybrid.rollouts, one),
+        "rollout of a stepper": (predictor.rollout, five),
+        "rollouts of an ensemble": (ensemble.rollouts, five),
+        "checked": (ensemble.checked, five),
         "Ensemble": (dynamics.Ensemble, dict(members=ensemble.members, coverage=2.0)),
+        "seconds of the solver": (bench.solver, dict(film=FILM, duration=1e-11, accuracy=1.0, repeats=1)),
         "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02, clip=1.0)),
         "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, held=np.inf, film=FILM,
                                                           fan=None, info=None)),

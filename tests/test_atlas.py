@@ -285,3 +285,11 @@ def test_what_cannot_be_trained_on(tmp_path, match, change):
     with pytest.raises(ValueError, match=match):
         train(**arguments | SHORT | change)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_hybrid_of_few_training_fields_knows_how_rough_its_spline_is():
+    """Fewer than the neighbours that are asked: all of them are."""
+    rng = np.random.default_rng(0)
+    fields = applied.fan(5, 0)
+    spline = Spline(fields, rng.standard_normal((5, 2)), rng.standard_normal((2, 4, 3)), np.zeros(3))
+    np.testing.assert_allclose(spline.roughness(fields[:2]), spline.left_out.mean())

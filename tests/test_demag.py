@@ -271,12 +271,12 @@ def test_the_estimate_of_memory_is_honest(monkeypatch):
     """What is really allocated stays under the estimate, and is of its order."""
     estimates = []
     monkeypatch.setattr(demag, "check_memory", lambda needed, what: estimates.append(needed))
-    tensor.cache_clear()
+    demag._tensor.cache_clear()
     film = Film((500e-9, 500e-9, 3e-9), (301, 263))
     tracemalloc.start()
     Demag(film)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    tensor.cache_clear()
+    demag._tensor.cache_clear()
     assert 0.2 * estimates[0] < peak < 1.05 * estimates[0]
     assert film_module.check_memory is not demag.check_memory

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._arguments import truth
 from ..files import as_path, atomic
 from ..trajectory import Trajectory
 from . import look
@@ -67,7 +68,7 @@ def save(trajectory: Trajectory, path: str | Path, *, times: ArrayLike | None = 
 
     style = _need("matplotlib.style")
     dpi = 100 * (width + width % 2) / _WIDTH  # video takes even numbers of px
-    theme = dict(wheel=wheel, ink="#dddddd" if dark else "#333333", paper="#121212" if dark else "#ffffff", title=title)
+    theme = dict(wheel=wheel, ink="#dddddd" if truth("dark", dark) else "#333333", paper="#121212" if dark else "#ffffff", title=title)
     with style.context(["default", {"font.size": 9, "svg.fonttype": "none"}]):
         if suffix in STILL:
             figure = _picture(trajectory, picks, arrows, theme)

@@ -5,6 +5,7 @@ introduces the colours.
 """
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from numpy.typing import ArrayLike
 
-from .._arguments import are_numbers, array, choice, instance, listed, said
+from .._arguments import are_numbers, array, check_counts, choice, instance, listed, number, said
 from ..dataset import decoded
 from ..film import Film
 from ..trajectory import Trajectory
@@ -59,6 +60,9 @@ def _template():
 
 def fade(color: str, opacity: float) -> str:
     """A colour such as "#7a7a7a", seen through."""
+    if not (isinstance(color, str) and re.fullmatch("#[0-9a-fA-F]{6}", color)):
+        raise ValueError(f"color: got {said(color)}; a colour such as '#7a7a7a' is needed")
+    number("opacity", opacity, "a number from 0 to 1 is", 0, 1)
     return f"rgba({','.join(str(v) for v in bytes.fromhex(color[1:]))},{opacity})"
 
 
@@ -113,6 +117,9 @@ def png(rgba: np.ndarray, bits: int = 8) -> str:
 
     bits: how many of each colour's 8 bits to keep; 6 halve the file, and the eye hardly sees it.
     """
+    if array("rgba", rgba, "(ny, nx, 4)").dtype != np.uint8 or not rgba.size:
+        raise ValueError(f"rgba: got {rgba.dtype} of shape {rgba.shape}; a picture of uint8 is needed")
+    check_counts(bits=bits)
     rgba = rgba[::-1]
     if bits < 8:
         step = 1 << (8 - bits)
@@ -149,14 +156,16 @@ def arrow_cells(film: Film, arrows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def round_length(nm: float) -> float:
     """The largest of 1, 2, 5, 10, ... that is no longer than nm."""
+    nm = number("nm", nm, "a length from 1e-300 to 1e300 is", 1e-300, 1e300)
     power = 10.0 ** np.floor(np.log10(nm))
     return max(step for step in (1, 2, 5) if step * power <= nm * (1 + 1e-9)) * power
 
 
 def texts(numbers: np.ndarray) -> list[str]:
     """Numbers as texts, all with as many decimals as are needed, up to four."""
+    numbers = array("numbers", numbers, "(n,)").astype(float)
     decimals = next((d for d in range(1, 4) if np.allclose(numbers, np.round(numbers, d), atol=1e-9)), 4)
-    return [f"{number:.{decimals}f}" for number in numbers]
+    return [f"{one:.{decimals}f}" for one in numbers]
 
 
 # ---------------------------------------------------------------------------- what may go in: each raises TypeError or ValueError that begins with the argument's name

@@ -101,8 +101,8 @@ class Figure(anywidget.AnyWidget):
         self.show(figure)
 
     def show(self, figure: go.Figure) -> None:
-        """Show another figure."""
-        self.figure = figure
+        """Show another figure. Raises TypeError for what is none."""
+        self.figure = instance("figure", figure, go.Figure)
         # A tool bar would lie on a colour wheel
         config = {"displayModeBar": not (figure.layout.meta or {}).get("wheel")}
         self.drawn = json.dumps({**figure.to_plotly_json(), "config": config}, cls=PlotlyJSONEncoder)

@@ -367,6 +367,7 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
         raise ValueError(f"outline: got {outline!r}; a dictionary with angle, opening and strength is needed")
     a0, a1 = (outline["angle"] + side * outline["opening"] / 2 for side in (-1, 1))
     b0, b1 = (1e3 * strength for strength in outline["strength"])
+    name = str(name)
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
         if given is not None:
             look.one_each(label, given, len(fields), "fields")

@@ -4,10 +4,13 @@ import html
 import math
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
+
+from .._arguments import array, check_counts, number, said
 
 if TYPE_CHECKING:  # the solver needs none
     import pandas as pd
@@ -25,8 +28,8 @@ def say(**numbers: tuple[float, float, float]) -> None:
     Raises ValueError for a number that is not one.
     """
     lines = []
-    for name, (value, low, high) in numbers.items():
-        value = float(value)
+    for name, given in numbers.items():
+        value, low, high = array(name, given, "(3,)").astype(float).tolist()
         if not math.isfinite(value):
             raise ValueError(f"{name} is {value}, not a number that a text could give")
         value = int(value) if value.is_integer() and abs(value) < 1e15 else value
@@ -41,9 +44,13 @@ def table(rows: "Mapping[str, Mapping[str, object]] | pd.DataFrame", digits: int
     """A table: a row a key, with numbers of so many significant digits; the columns after the eighth behind a menu.
 
     rows: a dictionary of dictionaries, or a data frame. corner: what the names of the rows are. NaN and None are a dash.
+    Raises ValueError or TypeError, naming the argument.
     """
     import pandas as pd
 
+    if not isinstance(rows, pd.DataFrame) and not (isinstance(rows, Mapping) and all(isinstance(row, Mapping) for row in rows.values())):
+        raise TypeError(f"rows: got {said(rows)}; a dictionary of dictionaries, or a data frame, is needed")
+    check_counts(digits=digits)
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame.from_dict(rows, orient="index")
     frame = frame.map(lambda value: rounded(value, digits))
 
@@ -60,11 +67,14 @@ def table(rows: "Mapping[str, Mapping[str, object]] | pd.DataFrame", digits: int
 
 def rounded(value: float | str | None, digits: int = 2) -> str:
     """A number as a text with so many significant digits; NaN and None are a dash, a text is itself."""
-    if value is None or isinstance(value, float) and math.isnan(value):
-        return "–"
+    check_counts(digits=digits)
     if isinstance(value, str):
         return value
-    value = float(value)
+    if value is None or isinstance(value, Real) and value != value:
+        return "–"
+    if isinstance(value, Real) and abs(value) == math.inf:
+        return "∞" if value > 0 else "−∞"
+    value = number("value", value, "a number, a text or None is")
     if value.is_integer() and abs(value) < 1e6:
         return f"{value:,.0f}".replace("-", "−")
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
@@ -78,6 +88,6 @@ def drawing(name: str) -> HTML:
     """
     folder = Path(__file__).with_name("drawings")
     known = sorted(path.stem for path in folder.glob("*.svg"))
-    if name not in known:
+    if not (isinstance(name, str) and name in known):
         raise ValueError(f"name={name!r}: the drawings are {', '.join(known)}")
     return HTML(f'<div class="magbook-drawing">{(folder / name).with_suffix(".svg").read_text(encoding="utf-8")}</div>')
