@@ -225,7 +225,7 @@ export class Panel {
   }
 
   told(field) {
-    if (!this.now.hand) this.tell(report(this.model, field, this.curves === this.exact ? this.exact : null, this.solution));
+    this.tell(report(this.model, field, this.curves === this.exact ? this.exact : null, this.solution));
     this.redraw();
   }
 
