@@ -374,10 +374,11 @@ def test_keys_hold_the_field_and_stop_time(driven):
     driven.wait_for_function("Math.abs(values.field[0] + 0.012) < 1e-9 && Math.abs(values.field[1] - 0.002) < 1e-9")
     driven.keyboard.press("Space")
     assert driven.locator(".mbx-play").get_attribute("aria-label") == "play"
-    driven.wait_for_timeout(300)
-    before = driven.locator(".mbx-curves").evaluate("canvas => canvas.toDataURL()")
-    driven.wait_for_timeout(500)
-    assert driven.locator(".mbx-curves").evaluate("canvas => canvas.toDataURL()") == before, "time stands still"
+    pictures = []
+    while len(pictures) < 2 or pictures[-1] != pictures[-2]:  # what was on its way when time was stopped still comes
+        assert len(pictures) < 6, "time stands still"
+        pictures.append(driven.locator(".mbx-curves").evaluate("canvas => canvas.toDataURL()"))
+        driven.wait_for_timeout(500)
     driven.keyboard.press("0")
     driven.wait_for_function("values.field.every((b) => b === 0)")
     assert driven.locator(".mbx-play").get_attribute("aria-label") == "pause", "who moves the field wants to see it"
