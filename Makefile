@@ -9,8 +9,8 @@ SELF_KEY := $(shell cat pyproject.toml requirements.txt magbook/__init__.py | ck
 LOCK_STAMP := .venv/.lock-$(LOCK_KEY)
 SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 
-# Two pytest workers have a core each: threads that wait for another's core would burn their own.
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n 2
+# Two pytest workers have a core each: threads that wait for another's core would burn their own. What Python compiles is kept.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

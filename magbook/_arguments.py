@@ -1,7 +1,6 @@
 """What a caller gave: taken, or refused by an error that names the argument, what it got and what it takes."""
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ def said(value: Any) -> str:
 
 
 def are_numbers(*values: Any) -> bool:
-    """Are they all real and finite?"""
+    """Are they all real and finite, and of a kind that an array of numbers can hold?"""
     try:
-        return all(isinstance(v, Real) and math.isfinite(v) for v in values)
+        return all(isinstance(v, (int, float, np.integer, np.floating)) and math.isfinite(v) for v in values)
     except OverflowError:  # a whole number that no float holds
         return False
 

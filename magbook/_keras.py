@@ -52,4 +52,21 @@ def sine(x: Any) -> Any:
     return ops.sin(x)
 
 
-__all__ = ["gelu", "keras", "layers", "ops", "sine"]
+@keras.saving.register_keras_serializable("magbook")
+class Conv2DTranspose(layers.Conv2DTranspose):
+    """Keras's transposed convolution, as a product of matrices where the strides are as long as the kernel: patches that do not overlap.
+
+    TensorFlow takes ten times as long for the paper's first, of four cells and 512 channels, and half of the time of a whole decoder.
+    """
+
+    def call(self, x: Any) -> Any:
+        """Cells (n, a ny, b nx, filters) of cells (n, ny, nx, channels), where the kernel is of a x b."""
+        (a, b), (ny, nx, channels), n = self.kernel_size, x.shape[1:], self.filters
+        if self.strides != (a, b):
+            return super().call(x)
+        patches = ops.matmul(x, ops.reshape(ops.transpose(self.kernel, (3, 0, 1, 2)), (channels, a * b * n)))
+        patches = ops.transpose(ops.reshape(patches, (-1, ny, nx, a, b * n)), (0, 1, 3, 2, 4))
+        return self.activation(ops.reshape(patches, (-1, a * ny, b * nx, n)) + self.bias)
+
+
+__all__ = ["Conv2DTranspose", "gelu", "keras", "layers", "ops", "sine"]

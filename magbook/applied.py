@@ -7,6 +7,7 @@ say in `breaks` at which times they jump or bend.
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -41,11 +42,12 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
         raise TypeError(f"{name}: got {said(field)}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
     if b.shape not in ((2,), (3,)):
         raise ValueError(f"{name}: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
-    if not np.isfinite(b).all():
+    numbers = b.tolist()  # of three numbers Python knows faster than NumPy what they are, and a signal has hundreds of times
+    if not all(map(math.isfinite, numbers)):
         raise ValueError(f"{name}: got {said(field)}; every component must be finite")
-    if np.abs(b).max() > 1000:
+    if max(map(abs, numbers)) > 1000:
         raise ValueError(f"{name}: got {said(field)}; mu0*H in tesla is needed, and this looks like H in A/m")
-    return np.append(b, 0.0) if b.size == 2 else b
+    return np.array([*numbers, 0.0]) if b.size == 2 else b
 
 
 def vectors(fields: ArrayLike) -> np.ndarray:
@@ -55,7 +57,7 @@ def vectors(fields: ArrayLike) -> np.ndarray:
     except (TypeError, ValueError):
         b = np.empty(0)
     if b.ndim == 2 and b.shape[1] in (2, 3) and (np.abs(b) <= 1000).all():
-        return np.pad(b, ((0, 0), (0, 3 - b.shape[1])))
+        return np.hstack([b, np.zeros((len(b), 3 - b.shape[1]))])
     return np.array([vector(one) for one in listed("fields", fields, "a list of mu0*H in T")]).reshape(-1, 3)
 
 
@@ -72,7 +74,7 @@ def from_polar(strength: ArrayLike, direction: ArrayLike) -> np.ndarray:
 def to_polar(fields: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Strength in the plane in T, and direction in degrees from 0 to 360, (...) each, of vectors (..., 2 or 3)."""
     fields = array("fields", fields, "(..., 2 or 3)")
-    x, y = np.moveaxis(fields[..., :2], -1, 0)
+    x, y = fields[..., 0], fields[..., 1]
     return np.hypot(x, y), np.rad2deg(np.arctan2(y, x)) % 360
 
 
@@ -81,6 +83,8 @@ def sample(field: Field, t: Sequence[float] | np.ndarray) -> np.ndarray:
     times = array("t", t, "(nt,)")
     if not callable(field):
         return np.repeat(vector(field)[None], len(times), axis=0)
+    if isinstance(field, (Lines, Waves, Joined)) and (np.abs(values := field(times)) <= 1000).all():
+        return values  # in one call: what is asked at a time of its own costs microseconds each
     values = np.empty((len(times), 3))
     for i, s in enumerate(times):
         try:
@@ -131,15 +135,20 @@ class Lines:
     fields: tuple[tuple[float, float, float], ...]
     text: str = field(compare=False)
 
-    def __call__(self, t: float) -> np.ndarray:
-        """mu0*H in T, (3,), at the time t in s."""
-        # after a jump at t, also where rounding has made 5 * 1e-11 a little less than 5e-11
-        k = int(np.searchsorted(self.times, t + 1e-12 * abs(t), side="right"))
-        if k == 0 or k == len(self.times):
-            return np.array(self.fields[min(k, len(self.times) - 1)])
-        begin, end = self.times[k - 1:k + 1]
-        share = (t - begin) / (end - begin)
-        return (1 - share) * np.array(self.fields[k - 1]) + share * np.array(self.fields[k])
+    def __post_init__(self):
+        n, times = len(array("fields", self.fields, "(n, 3)", finite=True)), array("times", self.times, "(n,)", finite=True)
+        if not 0 < n == len(times) or (np.diff(times) < 0).any():
+            raise ValueError(f"times: got {said(self.times)}; times in s that do not decrease, one for each of the {n} fields, are needed")
+        _text(self.text)
+
+    def __call__(self, t: ArrayLike) -> np.ndarray:
+        """mu0*H in T, (3,), at the time t in s, or (nt, 3) at times (nt,)."""
+        t, times, fields = np.asarray(t), np.array(self.times), np.array(self.fields)
+        k = _passed(times, t)
+        last, following = np.maximum(k - 1, 0), np.minimum(k, len(times) - 1)
+        apart = times[following] - times[last]
+        share = ((t - times[last]) / np.where(apart > 0, apart, np.inf))[..., None]
+        return (1 - share) * fields[last] + share * fields[following]
 
     @property
     def breaks(self) -> tuple[float, ...]:
@@ -165,10 +174,17 @@ class Waves:
 
     breaks = ()
 
-    def __call__(self, t: float) -> np.ndarray:
-        """mu0*H in T, (3,), at the time t in s."""
-        phase = 2 * np.pi * np.array(self.frequencies) * t
-        return np.array(self.bias) + np.cos(phase) @ np.array(self.cosines) + np.sin(phase) @ np.array(self.sines)
+    def __post_init__(self):
+        n = len(array("frequencies", self.frequencies, "(n,)", finite=True))
+        for name in ("cosines", "sines"):
+            array(name, getattr(self, name), "(n, 3)", finite=True, n=n)
+        array("bias", self.bias, "(3,)", finite=True)
+        _text(self.text)
+
+    def __call__(self, t: ArrayLike) -> np.ndarray:
+        """mu0*H in T, (3,), at the time t in s, or (nt, 3) at times (nt,)."""
+        phase = (2 * np.pi * np.array(self.frequencies) * np.asarray(t)[..., None])[..., None, :]  # a row a time: its sum is the same whatever the others
+        return np.array(self.bias) + (np.cos(phase) @ np.array(self.cosines))[..., 0, :] + (np.sin(phase) @ np.array(self.sines))[..., 0, :]
 
     def __repr__(self) -> str:
         return self.text
@@ -185,10 +201,21 @@ class Joined:
     signals: tuple[Lines | Waves, ...]
     text: str = field(compare=False)
 
-    def __call__(self, t: float) -> np.ndarray:
-        """mu0*H in T, (3,), at the time t in s."""
-        k = max(0, int(np.searchsorted(self.times, t + 1e-12 * abs(t), side="right")) - 1)
-        return self.signals[k](t - self.times[k])
+    def __post_init__(self):
+        _signals(self.signals)
+        times = array("times", self.times, "(n,)", finite=True, n=len(self.signals))
+        if times[0] or not (np.diff(times) > 0).all():
+            raise ValueError(f"times: got {said(self.times)}; times in s that increase, the first 0, are needed")
+        _text(self.text)
+
+    def __call__(self, t: ArrayLike) -> np.ndarray:
+        """mu0*H in T, (3,), at the time t in s, or (nt, 3) at times (nt,)."""
+        t = np.asarray(t)
+        at = np.maximum(_passed(self.times, t) - 1, 0)
+        values = np.empty((*t.shape, 3))
+        for k in np.unique(at):
+            values[at == k] = self.signals[k](t[at == k] - self.times[k])
+        return values
 
     @property
     def breaks(self) -> tuple[float, ...]:
@@ -287,9 +314,7 @@ def noise(strength: float, duration: float, cutoff: float = 3e9, seed: int = 0, 
 
 def joined(signals: Sequence[Lines | Waves], durations: ArrayLike) -> Joined:
     """Signals one after another, each for its duration, (n,) in s; the last one goes on."""
-    signals = listed("signals", signals, "a list of signals")
-    if not signals or not all(isinstance(one, (Lines, Waves)) for one in signals):
-        raise TypeError(f"signals: got {said(signals)}; a list of signals such as `step` and `noise` make them is needed")
+    signals = _signals(signals)
     durations = array("durations", durations, "(n,)", n=len(signals))
     if not (durations > 0).all():
         raise ValueError(f"durations: got {durations.tolist()}; s, more than 0, are needed")
@@ -410,6 +435,24 @@ def _lines(*points, text):
     """A `Lines` through points (time, field)."""
     times, fields = zip(*((float(t), tuple(vector(b).tolist())) for t, b in points))
     return Lines(times, fields, text)
+
+
+def _signals(signals):
+    """A list of `Lines` and `Waves`."""
+    signals = listed("signals", signals, "a list of signals")
+    if not signals or not all(isinstance(one, (Lines, Waves)) for one in signals):
+        raise TypeError(f"signals: got {said(signals)}; a list of signals such as `step` and `noise` make them is needed")
+    return signals
+
+
+def _text(text):
+    if not isinstance(text, str):
+        raise TypeError(f"text: got {said(text)}; a text is needed")
+
+
+def _passed(times, t):
+    """How many of the times have passed at t: after a jump at t, also where rounding has made 5 * 1e-11 a little less than 5e-11."""
+    return np.searchsorted(times, t + 1e-12 * np.abs(t), side="right")
 
 
 def _times(**times):

@@ -95,18 +95,24 @@ class Spline(Dynamics):
         off = np.linalg.norm(baselines.spline_left_out(self.fields, self.amplitudes), axis=1)
         return off / np.sqrt(np.mean(np.sum(self.amplitudes**2, axis=1)))
 
+    @cached_property
+    def tree(self) -> KDTree:
+        """The training fields, as `roughness` searches them."""
+        return KDTree(baselines.coordinates(self.fields))
+
     def roughness(self, fields: np.ndarray) -> np.ndarray:
         """How fast the film changes with the field about fields (n, 2): the mean of `left_out` at the nearest training fields."""
         count = range(1, min(NEIGHBOURS, len(self.fields)) + 1)
-        nearest = KDTree(baselines.coordinates(self.fields)).query(baselines.coordinates(fields, "fields"), count)[1]
+        nearest = self.tree.query(baselines.coordinates(fields, "fields"), count)[1]
         return self.left_out[nearest].mean(axis=1)
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`; a field that changes, and another start, are refused."""
         first, fields = self.checked(first, fields)
         b = _constant(fields, first, self.start)
-        c = np.tensordot(self.surface(b), self.patterns[:, :fields.shape[1] - 1], axes=1)
-        return np.concatenate([first, c.astype(np.float32)], axis=1)
+        nt = fields.shape[1] - 1
+        c = self.surface(b) @ self.patterns.reshape(len(self.patterns), -1)[:, :nt * self.latent]  # a view, where a slice in time would be copied
+        return np.concatenate([first, c.reshape(len(b), nt, self.latent).astype(np.float32)], axis=1)
 
 
 @dataclass(eq=False)

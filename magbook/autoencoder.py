@@ -11,7 +11,7 @@ import numpy as np
 
 from . import training
 from ._arguments import array, is_count, said
-from ._keras import keras, layers, ops
+from ._keras import Conv2DTranspose, keras, layers, ops
 from .dataset import as_float
 
 FILTERS = (16, 32, 64, 128, 256, 512)
@@ -62,8 +62,8 @@ def build(latent: int = 16, shape: tuple = (64, 256, 3), filters: tuple = FILTER
         weighted(layers.Dense, flat, activation=activation),
         layers.Dropout(dropout, seed=next(seeds)),
         layers.Reshape(small),
-        *(conv(layers.Conv2DTranspose, n, 2) for n in filters[-2::-1]),
-        conv(layers.Conv2DTranspose, 3, 4, "tanh")], name="decoder")
+        *(conv(Conv2DTranspose, n, 2) for n in filters[-2::-1]),
+        conv(Conv2DTranspose, 3, 4, "tanh")], name="decoder")
     return encoder, decoder
 
 

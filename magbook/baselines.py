@@ -14,9 +14,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
-from scipy.spatial import KDTree
-from sklearn.kernel_ridge import KernelRidge
 
 from . import applied
 from ._arguments import array, number, said
@@ -33,6 +30,8 @@ def mean(fields: ArrayLike, values: ArrayLike) -> Answer:
 
 def nearest(fields: ArrayLike, values: ArrayLike) -> Answer:
     """The values at the nearest training field."""
+    from scipy.spatial import KDTree  # each method imports its own: together they take a second
+
     at, x, values = _training(fields, values)
     tree = KDTree(x)
     return lambda new: values[tree.query(at(new))[1]]
@@ -43,6 +42,8 @@ def linear(fields: ArrayLike, values: ArrayLike) -> Answer:
 
     The triangles are those of Delaunay's triangulation.
     """
+    from scipy.interpolate import LinearNDInterpolator
+
     at, x, values = _training(fields, values, least=4)
     inside, beyond = LinearNDInterpolator(x, values.reshape(len(x), -1)), nearest(fields, values)
 
@@ -62,6 +63,8 @@ def spline(fields: ArrayLike, values: ArrayLike) -> Answer:
 
     J. Duchon, in Constructive Theory of Functions of Several Variables, Springer (1977), 85.
     """
+    from scipy.interpolate import RBFInterpolator
+
     at, x, values = _training(fields, values, least=4)
     surface = RBFInterpolator(x, values.reshape(len(x), -1), kernel="thin_plate_spline")
     return lambda new: surface(at(new)).reshape(len(new), *values.shape[1:])
@@ -107,6 +110,8 @@ def kernel_ridge(fields: ArrayLike, values: ArrayLike, width: float = 3.0, ridge
     time, would change nothing but the penalty, since all training fields have the same times.
     L. Exl et al., arXiv:2008.05986, use it with kernels of low rank to step through time.
     """
+    from sklearn.kernel_ridge import KernelRidge
+
     at, x, values = _training(fields, values)
     for name, value in (("width", width), ("ridge", ridge)):
         number(name, value, "a number greater than 0 is", 1e-12, 1e12)

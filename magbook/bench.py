@@ -1,5 +1,6 @@
 """How fast solver and networks are, and where the time goes: `python -m magbook bench`. Chapters 1 and 4 use it."""
 
+import importlib.util
 import os
 import platform
 import time
@@ -12,7 +13,7 @@ from . import fidimag as fidimag_
 from ._arguments import check_counts, instance
 from .applied import Field
 from .demag import Demag, convolve
-from .film import Film
+from .film import MU0, Film
 from .multirate import one_thread
 from .rom import ReducedOrderModel, load_rom
 
@@ -63,15 +64,96 @@ def fidimag(duration: float) -> dict[str, float] | None:
     return {"total": cpu, "evaluations": run.info["field evaluations"]}
 
 
+def magnumnp(duration: float = 1e-10) -> dict[str, Any] | None:
+    """CPU seconds of magnum.np's RKF45 at its own tolerance, 1e-5, on the same problem, on one core; None where it is not installed.
+
+    duration: s, a whole multiple of 10 ps. Beside total: version, seconds to begin (it compiles), and error, the largest difference of a
+    film average from `llg.simulate`'s, which gets the same start and magnum.np's gyromagnetic ratio.
+    """
+    if importlib.util.find_spec("magnumnp") is None:  # an import of it that fails ends Python
+        return None
+    import magnumnp
+    import torch
+
+    magnumnp.logging.set_log_level("ERROR")
+    torch.set_default_dtype(torch.float64)  # magnum.np asks for it once, and NeuralMag for the other
+    film = Film(gamma0=magnumnp.constants.gamma)
+    state = magnumnp.State(magnumnp.Mesh((film.nx, film.ny, 1), (film.dx, film.dy, film.thickness)))
+    state.material = {"Ms": film.Ms, "A": film.A, "alpha": film.alpha}
+    field = (applied.vector(sp4.FIELD_1) / MU0).tolist()
+    solver = magnumnp.LLGSolver([magnumnp.DemagField(), magnumnp.ExchangeField(), magnumnp.ExternalField(field)])
+
+    def begin(m):
+        state.m = torch.tensor(m[:, :, None])
+        solver.dm(state.t, state.m, state=state)
+
+    return _beside(film, duration, begin, lambda: solver.step(state, 1e-11), lambda: state.m[:, :, 0]) | {"version": magnumnp.__version__}
+
+
+def neuralmag(duration: float = 1e-10) -> dict[str, Any] | None:
+    """CPU seconds of NeuralMag's dopri5 at its own tolerance, 1e-5, in single precision by PyTorch on one core, and the rest as `magnumnp` has it.
+
+    m is a number in each cell. The kernels are not compiled, which would take minutes. None where NeuralMag or PyTorch is not installed.
+    """
+    if importlib.util.find_spec("neuralmag") is None or importlib.util.find_spec("torch") is None:
+        return None
+    os.environ.update(NM_BACKEND="torch", NM_TORCH_COMPILE="False", NM_DTYPE="float32")  # read when it is imported
+    import neuralmag as nm
+    import torch
+    from neuralmag.common.llg import GAMMA_PRIME
+
+    nm.set_log_level("ERROR")
+    torch.set_default_dtype(torch.float32)
+    film = Film(gamma0=GAMMA_PRIME)
+    state = nm.State(nm.Mesh(film.cells, (film.dx, film.dy, film.thickness)))
+    for name in ("Ms", "A", "alpha"):
+        setattr(state.material, name, getattr(film, name))
+    solver: Any = None
+
+    def begin(m):
+        nonlocal solver
+        state.m = nm.VectorCellFunction(state, tensor=state.tensor(m))
+        field = state.tensor(applied.vector(sp4.FIELD_1) / MU0)
+        for name, term in {"exchange": nm.ExchangeField(), "demag": nm.DemagField(), "external": nm.ExternalField(field)}.items():
+            term.register(state, name)
+        nm.TotalField("exchange", "demag", "external").register(state)
+        solver = nm.LLGSolver(state)
+        solver.forward(state.tensor(0.0), state.m.tensor)
+
+    with torch.no_grad():
+        return _beside(film, duration, begin, lambda: solver.step(1e-11), lambda: state.m.tensor) | {"version": nm.__version__}
+
+
+def _beside(film, duration, begin, step, state):
+    """Time a solver that runs on PyTorch beside ours. begin: takes m (nx, ny, 3). step: goes on by 10 ps. state: m now, as a tensor."""
+    import torch
+
+    torch.set_num_threads(1)
+    start = llg.s_state(film, progress=False)
+    ours = llg.simulate(sp4.FIELD_1, film, start, duration=duration, progress=False)
+    beginning, _ = _cpu_seconds(lambda: begin(start.swapaxes(0, 1).astype(float)))
+    mean = [ours.mean[0]]
+
+    def run():
+        for _ in ours.t[1:]:
+            step()
+            mean.append(state().mean(dim=(0, 1)).numpy())
+
+    total, _ = _cpu_seconds(run)
+    return {"total": total, "beginning": beginning, "error": float(np.abs(mean - ours.mean).max())}
+
+
 def networks(rom: ReducedOrderModel, field: Field = sp4.FIELD_1, fields: int = 1000, decoded: int = 5) -> dict[tuple[str, int], float]:
     """Time a reduced order model: {(what, number of fields): CPU seconds a trajectory of 1 ns}.
 
-    what: "rollout" of latent states alone, "averages" of the film, and "states", every state decoded and kept. The states that
-    the dynamics needs from the solver are given. field: mu0*H in T. Decoding costs the same for each field: of many, `decoded` are timed.
+    what: "encoding" of the states that the dynamics begins with, which the solver gives; and from there on "rollout" of latent states alone,
+    "averages" of the film, and "states", every state decoded and kept. field: mu0*H in T. Averages and states cost the same for each field:
+    of many, `decoded` are timed.
     """
     instance("rom", rom, ReducedOrderModel)
     check_counts(fields=fields, decoded=decoded)
-    first = rom.encode(rom.first_states(field))
+    given = rom.first_states(field)
+    first = rom.encode(given)
     b = applied.sample(field, np.arange(101) * rom.every)
 
     def rollout(n):
@@ -81,14 +163,13 @@ def networks(rom: ReducedOrderModel, field: Field = sp4.FIELD_1, fields: int = 1
         return rom.decode(rollout(n).reshape(-1, rom.latent))
 
     def averages(n):
-        for _ in range(n):
-            states(1).mean(axis=(1, 2))
+        return rom.read(rollout(n))
 
     def seconds(function, n, repeats=5):
         function(n)  # the first call of a network builds its graph
         return min(_cpu_seconds(lambda: function(n))[0] for _ in range(repeats)) / n
 
-    return {("rollout", 1): seconds(rollout, 1, 50), ("averages", 1): seconds(averages, 1), ("states", 1): seconds(states, 1),
+    return {("encoding", 1): seconds(lambda _: rom.encode(given), 1), ("rollout", 1): seconds(rollout, 1, 50), ("averages", 1): seconds(averages, 1), ("states", 1): seconds(states, 1),
             ("rollout", fields): seconds(rollout, fields), ("averages", fields): seconds(averages, decoded, 1),
             ("states", fields): seconds(states, decoded, 1)}
 
@@ -114,6 +195,10 @@ def main(fidimag_duration: float = 1e-9) -> None:
     print()
     other = fidimag(fidimag_duration)
     _print_networks(default["total"], 1000)
+    for name, what, timing in (("magnum.np", "RKF45", magnumnp()), ("NeuralMag", "dopri5", neuralmag())):
+        print(f"{name} is not installed: not timed" if timing is None else
+              f"{name} {timing['version']}, {what} at 1e-5: {timing['total'] * 10:.1f} s (scaled from 0.1 ns), and {timing['beginning']:.1f} s to begin\n"
+              f"  largest difference of its mean m from ours in that time {timing['error']:.1e}")
     if other is None:
         print("fidimag is not installed: not timed")
         return

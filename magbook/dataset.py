@@ -13,12 +13,10 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
-import xarray as xr
-import zarr
 from numpy.typing import ArrayLike
 
 from . import applied, llg
@@ -28,6 +26,9 @@ from .applied import Field
 from .files import alone, as_path, cache
 from .film import Film, check_memory
 from .trajectory import Trajectory
+
+if TYPE_CHECKING:  # it and zarr take half a second, and the processes that compute need neither
+    import xarray as xr
 
 SCALE = 32767
 """States are stored as whole numbers of 16 bits, m = stored/SCALE: off by at most 1.5e-5, where float16, of the same
@@ -78,7 +79,7 @@ def split_states(n: int, nt: int, seed: int = applied.SEED) -> dict[str, np.ndar
 
 def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, duration: float = 1e-9, every: float = 1e-11,
              solver: Callable = llg.simulate, executor: concurrent.futures.Executor | None = None, workers: int | None = None,
-             seed: int | None = None, progress: bool = True, **settings: Any) -> xr.Dataset:
+             seed: int | None = None, progress: bool = True, **settings: Any) -> "xr.Dataset":
     """Compute one trajectory for each field, in parallel, into a Zarr store; returns it as `load` does.
 
     Whatever is there already, whole and undamaged, is kept: a run that was stopped or killed resumes. Each trajectory
@@ -200,6 +201,8 @@ def _name(solver):
 
 def _create(path, manifest, film, fields, between, t):
     """A new store, or the one that is there, if it has the same manifest."""
+    import zarr
+
     if (path / "zarr.json").exists():
         store = zarr.open_group(path, mode="r+")
         if "manifest" not in store.attrs:
@@ -316,6 +319,8 @@ def check(path: str | Path) -> dict[str, list[int]]:
 
     A checksum (CRC-32C) in each file tells a damaged one, and another one that belongs to another field. Raises FileNotFoundError where there is no data set.
     """
+    import zarr
+
     store = zarr.open_group(_existing(path), mode="r")
     m, checksum = store["m"], store.get("checksum")
     state = {"complete": [], "missing": [], "damaged": []}
@@ -332,7 +337,7 @@ def check(path: str | Path) -> dict[str, list[int]]:
     return state
 
 
-def load(name: str | Path) -> xr.Dataset:
+def load(name: str | Path) -> "xr.Dataset":
     """A data set as an `xarray.Dataset`: m (run, t, y, x, component), field (run, component), t, y, x, inside.
 
     The field of a set with fields in time is (run, t, component), at the time of each state, and `between`, of the same shape,
@@ -343,6 +348,8 @@ def load(name: str | Path) -> xr.Dataset:
     another of `SETS` (made by `python -m magbook generate --set`).
     Raises FileNotFoundError where there is none, ValueError where it is not complete.
     """
+    import xarray as xr
+
     path = as_path(name, "name")
     if isinstance(name, str) and name in SETS:
         path = cache() / name
@@ -360,7 +367,7 @@ def load(name: str | Path) -> xr.Dataset:
     return data
 
 
-def generate_named(name: str, **options: Any) -> xr.Dataset:
+def generate_named(name: str, **options: Any) -> "xr.Dataset":
     """Make, or complete, one of `SETS` in the cache folder. options: as `generate` takes."""
     if not (isinstance(name, str) and name in SETS):
         raise ValueError(f"name: got {said(name)}; one of {', '.join(SETS)} is needed")
@@ -375,7 +382,7 @@ def fields(name: str) -> Any:
     return applied.driven(**options) if "duration" in options else applied.fan(**options)
 
 
-def trajectory(data: xr.Dataset, run: int) -> Trajectory:
+def trajectory(data: "xr.Dataset", run: int) -> Trajectory:
     """One run of a data set as a `Trajectory`. data: from `load`. run: its index."""
     _check_data(data)
     if not (isinstance(run, (int, np.integer)) and -data.sizes["run"] <= run < data.sizes["run"]):
@@ -385,7 +392,7 @@ def trajectory(data: xr.Dataset, run: int) -> Trajectory:
     return Trajectory(data["t"].values, m, data["field"][run].values, film, {"solver": "data set", "run": int(run)})
 
 
-def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: int = 1) -> np.ndarray:
+def states(data: "xr.Dataset", part: str | int | Iterable[int] = "train", every: int = 1) -> np.ndarray:
     """The states of one part of a data set, in memory, for training: (n, ny, nx, 3) int16, `SCALE` times m.
 
     data: from `load`. part: "train", "validation" or "test", split by field (`split`), or the indices of runs, or a
@@ -413,6 +420,8 @@ def states(data: xr.Dataset, part: str | int | Iterable[int] = "train", every: i
 
 def _check_data(data):
     """How many runs a data set has."""
+    import xarray as xr
+
     if not (isinstance(data, xr.Dataset) and "run" in data.sizes):
         raise TypeError(f"data: got {said(data)}; what `load` returns is needed")
     return data.sizes["run"]
@@ -454,6 +463,8 @@ def states_file(path: str | Path, i: int) -> Path:
 
 
 def _existing(path):
+    import zarr
+
     path = as_path(path)
     if not (path / "zarr.json").exists() or not zarr.open_group(path, mode="r").attrs.get("manifest"):
         raise FileNotFoundError(f"{path} holds no data set; `python -m magbook generate` makes the paper's")

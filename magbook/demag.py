@@ -11,7 +11,6 @@ from itertools import product
 
 import numba
 import numpy as np
-import scipy.fft
 
 from ._arguments import array, check_counts, instance, number, said
 from .film import Film, check_memory
@@ -140,7 +139,7 @@ def _spectrum(n, shape):
         padded[:, :ny, 1 - nx:] = odd * n[:, :, :0:-1]
     if ny > 1:
         padded[:, 1 - ny:] = odd * padded[:, ny - 1:0:-1]
-    return scipy.fft.rfft2(padded).real
+    return np.fft.rfft2(padded).real
 
 
 def compiled(function: Callable) -> Callable:

@@ -40,9 +40,12 @@ STAGES: tuple[dict[str, Any], ...] = (
 )
 """How far the training looks ahead, from stage to stage."""
 
-# Of the activations in `_ask`; above MOST the exponential would overflow
-ZERO, HALF, ONE, SIXTH = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1 / 6)
-GELU, CUBE, MOST = np.float32(2 * np.sqrt(2 / np.pi)), np.float32(0.044715), np.float32(80)
+# Of the activation in `_gelu`: the hyperbolic tangent as a quotient of two polynomials, the highest power first. It is Eigen's for single
+# precision, right to 5e-7; from MOST on the tangent is 1. A processor works such sums out eight at a time, exponentials one by one.
+HALF, ONE, CUBE, GELU, MOST = (np.float32(v) for v in (0.5, 1, 0.044715, np.sqrt(2 / np.pi), 7.9053111))
+ABOVE = tuple(np.float32(v) for v in (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
+                                      1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03))
+BELOW = tuple(np.float32(v) for v in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03))
 
 IMAGES = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 """The signs of the applied field's x and y in the four images of a run: itself, mirrored up-down, left-right, and both."""
@@ -109,119 +112,76 @@ class Driven(Dynamics):
     four: mirror images are exact. network: `keras.Model` from (n, latent + 2), a latent state and the mean of mu0*H in T over
     the interval, to (n, latent), the change. parities: (latent, 2), as `components` gives them; None for a network that is asked
     about all states as they are, and knows no symmetry. readout: (latent, 3), whose
-    product with a latent state is its film average. every: s between two states. stride: how many states the network gives at once: then it takes
-    (n, latent + 2 stride), with the means over as many intervals, and gives (n, stride latent), the changes since the state that it is asked
-    about. Raises ValueError where they do not fit.
+    product with a latent state is its film average. every: s between two states. Raises ValueError where they do not fit.
     """
 
     network: keras.Model
     parities: np.ndarray | None
     readout: np.ndarray
     every: float = 1e-11
-    stride: int = 1
 
     means = True
 
     def __post_init__(self):
-        check_counts(stride=self.stride)
-        self.stride = int(self.stride)
-        self.latent = _latent(self.network, self.stride)
-        if self.network.input_shape[1:] != (self.latent + 2 * self.stride,):
-            raise ValueError(f"network: it takes {self.network.input_shape[1:]}; a latent state and the fields of a stride of {self.stride}, "
-                             f"({self.latent + 2 * self.stride},), are needed")
+        self.latent = instance("network", self.network, keras.Model).output_shape[-1]
         training.check_options(every=self.every)
         self.parities = None if self.parities is None else _parities(self.parities, self.latent)
         self.readout = array("readout", self.readout, "(latent, 3)", latent=self.latent).astype(np.float32)
+        if self.network.input_shape[1:] != (self.latent + 2,):
+            raise ValueError(f"network: it takes {self.network.input_shape[1:]}; a latent state and a field, ({self.latent + 2},), are needed")
         if self.parities is not None:
             follows = [(self.parities == signs).all(axis=1) for signs in ((-1, 1), (1, -1), (-1, -1))]  # of mx, my and mz
             if np.abs(self.readout[~np.stack(follows, axis=1)]).max(initial=0) > 1e-3:
                 raise ValueError("readout: a film average is read from coefficients whose parities are another's; those of `components` are needed")
         self._weights = _weights(self.network)
         parities = np.ones((self.latent, 2)) if self.parities is None else self.parities
-        leading = (0, 0) if self.parities is None else tuple(_leading(self.parities))
-        soft = all(layer.activation is gelu for layer in self.network.layers[1:-2])
-        turning = self.parities is not None, leading, parities < 0, soft, self.stride
-        averaged = [*self._weights[:-2], *map(self._averaged, self._weights[-2:])]
-        # What `_roll` takes, and `_roll_averages`
-        self._compiled, self._compiled_averages = ((tuple(one[::2]), tuple(one[1::2]), *turning) for one in (self._weights, averaged))
+        leading = (0, 0) if self.parities is None else tuple(_leading(self.parities))  # what `_roll` takes
+        self._compiled = (tuple(self._weights[::2]), tuple(self._weights[1::2]), self.parities is not None, leading, parities < 0)
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`: fields[:, k] is the mean over the interval that ends at the k-th time."""
+        first, fields = self.checked(first, fields)
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         c[:, :1] = first
         for i in range(0, len(c), 128):  # as in `stepper`
             _roll(*self._compiled, c[i:i + 128], fields[i:i + 128].astype(np.float32))
         return c
 
-    def rollout_averages(self, first: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Film averages (n, nt, 3), and the largest latent value so far (n, nt), see `Dynamics.rollout_averages`."""
-        c = np.array(first[:, 0], np.float32)
-        mean, size = np.empty((*fields.shape[:2], 3), np.float32), np.empty(fields.shape[:2], np.float32)
-        mean[:, 0], size[:, 0] = c @ self.readout, np.abs(c).max(axis=1)
-        for i in range(0, len(c), 128):
-            part = slice(i, i + 128)
-            _roll_averages(*self._compiled_averages, c[part], fields[part].astype(np.float32), mean[part], size[part])
-        return mean, size
-
-    def _averaged(self, last):
-        """The last weights, or biases, of a network that gives the last of the states alone, and the film averages of all: sums of what it gave."""
-        states = last.reshape(*last.shape[:-1], self.stride, self.latent)
-        return np.concatenate([states[..., -1, :], (states @ self.readout).reshape(*last.shape[:-1], -1)], axis=-1)
-
     def averages(self, c: np.ndarray) -> np.ndarray:
         """Film averages (..., 3) of latent states (..., latent). Components are sums of cells, and so is the average: it is linear."""
         return c @ self.readout
 
     def networks(self) -> dict:
-        """The predictor, from a latent state (n, latent) and mu0*H in T (n, 2), the mean over `every`, to the next latent state;
-        with a stride from (n, latent) and (n, stride, 2) to (n, stride, latent)."""
-        return {"predictor": step(self.network, self.parities, self.stride)}
+        """The predictor, from a latent state (n, latent) and mu0*H in T (n, 2), the mean over `every`, to the next latent state."""
+        return {"predictor": step(self.network, self.parities)}
 
-    def parts(self) -> dict | None:
+    def parts(self) -> dict:
         """Weights and biases of the layers in turn, with all scales in them; parities and leading (2,), the coefficients whose signs tell the
-        images apart, or None and zeros; and the readout. None with a stride: it would have to know the fields of the times to come."""
-        if self.stride > 1:
-            return None
+        images apart, or None and zeros; and the readout."""
         return {"weights": self._weights, "parities": self.parities, "leading": [0, 0] if self.parities is None else _leading(self.parities),
                 "readout": self.readout}
 
 
-def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0, field_scale: float = FIELD_SCALE, stride: int = 1) -> keras.Sequential:
-    """The network that steps, untrained, from (n, latent + 2 stride) to (n, stride latent). scale: (latent,), what it divides latent states by;
-    field_scale: mu0*H in T that it divides the field by; stride: see `Driven`. What strides is made to be fast, with an activation without exponentials."""
+def network(scale: np.ndarray, widths: tuple = WIDTHS, seed: int = 0, field_scale: float = FIELD_SCALE) -> keras.Sequential:
+    """The network that steps, untrained, from (n, latent + 2) to (n, latent). scale: (latent,), what it divides latent states by; field_scale: mu0*H in T
+    that it divides the field by."""
     of = [float(s) for s in array("scale", scale, "(latent,)", finite=True)]
     if not of or min(of) <= 0:
         raise ValueError(f"scale: got {said(scale)}; numbers greater than 0 are needed")
-    check_counts(stride=stride)
-    stride = int(stride)
     training.check_options(widths=widths, seed=seed)
     unit = 1 / number("field_scale", field_scale, "mu0*H in T, more than 0, is", 1e-12, 1000)
-    change = [min(GAIN * k, 1.0) * s for k in range(1, stride + 1) for s in of]  # it grows with time, up to the state itself
-    soft = gelu if stride == 1 else keras.activations.hard_silu
-    return training.dense(len(of) + 2 * stride, widths, len(change), 1000 * int(seed), soft,
-                          layers.Rescaling([*(1 / s for s in of), *[unit] * (2 * stride)]), layers.Rescaling(change), then=soft)
+    return training.dense(len(of) + 2, widths, len(of), 1000 * int(seed), gelu,
+                          layers.Rescaling([*(1 / s for s in of), unit, unit]), layers.Rescaling([GAIN * s for s in of]))
 
 
-def step(network: keras.Model, parities: np.ndarray | None, stride: int = 1) -> keras.Model:
-    """One step as a Keras model, from [latent states (n, latent), mean fields (n, 2) in T] to the next states, or with a stride from
-    [(n, latent), (n, stride, 2)] to (n, stride, latent): what is trained."""
-    check_counts(stride=stride)
-    stride = int(stride)
-    latent = _latent(network, stride)
-    c, b = keras.Input((latent,), name="latents"), keras.Input((2,) if stride == 1 else (stride, 2), name="field")
-    signs, flips = (ops.ones_like(c[:, :2]), ops.ones_like(c)) if parities is None else turned(c, parities)
-    if stride == 1:
-        return keras.Model([c, b], c + flips * network(ops.concatenate([flips * c, signs * b], axis=-1)))
-    change = network(ops.concatenate([flips * c, layers.Flatten()(signs[:, None] * b)], axis=-1))
-    return keras.Model([c, b], c[:, None] + flips[:, None] * layers.Reshape((stride, latent))(change))
-
-
-def _latent(network, stride):
-    """Numbers of a latent state of a network that gives so many states."""
-    out = instance("network", network, keras.Model).output_shape[-1]
-    if out % stride:
-        raise ValueError(f"stride: got {stride}; the network gives {out} numbers, which are not those of {stride} states")
-    return out // stride
+def step(network: keras.Model, parities: np.ndarray | None) -> keras.Model:
+    """One step as a Keras model, from [latent states (n, latent), mean fields (n, 2) in T] to the next states: what is trained."""
+    latent = instance("network", network, keras.Model).output_shape[-1]
+    c, b = keras.Input((latent,), name="latents"), keras.Input((2,), name="field")
+    if parities is None:
+        return keras.Model([c, b], c + network(ops.concatenate([c, b], axis=-1)))
+    signs, flips = turned(c, parities)
+    return keras.Model([c, b], c + flips * network(ops.concatenate([flips * c, signs * b], axis=-1)))
 
 
 def turned(c: keras.KerasTensor, parities: np.ndarray) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -252,82 +212,50 @@ def _weights(network):
 
 
 @compiled
-def _roll(matrices, biases, mirrored, leading, odd, soft, stride, states, fields):
-    """Fill states (n, nt, latent), of which the first is there, stride by stride. fields: (n, nt, 2) in T. mirrored: is the network asked about one
-    image alone? leading: see `_leading`. odd: (latent, 2), which coefficients change their sign with the field's x, and with its y. soft: see `_ask`.
+def _gelu(x):
+    """The activation of numbers x (n,), in place."""
+    for i in range(len(x)):
+        u = GELU * (x[i] + CUBE * x[i] * x[i] * x[i])
+        u = max(-MOST, min(MOST, u))
+        above, below = ABOVE[0], BELOW[0]
+        for k in range(1, len(ABOVE)):
+            above = above * u * u + ABOVE[k]
+        for k in range(1, len(BELOW)):
+            below = below * u * u + BELOW[k]
+        x[i] = HALF * x[i] * (ONE + u * above / below)
+
+
+@compiled
+def _roll(matrices, biases, mirrored, leading, odd, states, fields):
+    """Fill states (n, nt, latent), of which the first is there, step by step. fields: (n, nt, 2) in T. mirrored: is the network asked about one
+    image alone? leading: see `_leading`. odd: (latent, 2), which coefficients change their sign with the field's x, and with its y.
 
     Compiled, since a step of one state takes ten microseconds, no longer than Python takes to call a function of NumPy ten times.
     """
     n, nt, latent = states.shape
-    given, flips, signs = np.empty((n, latent + 2 * stride), np.float32), np.ones((n, latent), np.float32), np.ones((n, 2), np.float32)
-    for k in range(1, nt, stride):
-        _turn(given, flips, signs, mirrored, leading, odd, states[:, k - 1], fields[:, k:k + stride])
-        x = _ask(matrices, biases, soft, given)
+    given, flips, signs = np.empty((n, latent + 2), np.float32), np.ones((n, latent), np.float32), np.ones((n, 2), np.float32)
+    for k in range(1, nt):
         for r in range(n):
-            for j in range(min(stride, nt - k)):
-                for i in range(latent):
-                    states[r, k + j, i] = states[r, k - 1, i] + flips[r, i] * x[r, j * latent + i]
-
-
-@compiled
-def _roll_averages(matrices, biases, mirrored, leading, odd, soft, stride, c, fields, mean, size):
-    """Fill mean (n, nt, 3) and size (n, nt) from the second time on. c: (n, latent), where they start; at the end the last states. The network gives
-    the change of the last state of a stride, and after it those of the averages of all. The others as in `_roll`."""
-    (n, latent), nt = c.shape, mean.shape[1]
-    given, flips, signs = np.empty((n, latent + 2 * stride), np.float32), np.ones((n, latent), np.float32), np.ones((n, 2), np.float32)
-    for k in range(1, nt, stride):
-        _turn(given, flips, signs, mirrored, leading, odd, c, fields[:, k:k + stride])
-        x = _ask(matrices, biases, soft, given)
-        for r in range(n):
-            largest = size[r, k - 1]
-            for i in range(latent):
-                c[r, i] += flips[r, i] * x[r, i]
-                largest = max(largest, abs(c[r, i]))
-            for j in range(min(stride, nt - k)):
-                size[r, k + j] = largest
-                mean[r, k + j, 0] = mean[r, k - 1, 0] + signs[r, 0] * x[r, latent + 3 * j]
-                mean[r, k + j, 1] = mean[r, k - 1, 1] + signs[r, 1] * x[r, latent + 3 * j + 1]
-                mean[r, k + j, 2] = mean[r, k - 1, 2] + signs[r, 0] * signs[r, 1] * x[r, latent + 3 * j + 2]
-
-
-@compiled
-def _turn(given, flips, signs, mirrored, leading, odd, c, fields):
-    """Fill what the network is given, (n, latent + 2 stride), with the image of the states c (n, latent) that it is asked about, and that image's signs.
-    fields: (n, at most stride, 2); the last one goes on."""
-    n, latent = c.shape
-    for r in range(n):
-        if mirrored:
-            for axis in range(2):
-                signs[r, axis] = -1 if c[r, leading[axis]] < 0 else 1
-            for i in range(latent):
-                flips[r, i] = 1
+            if mirrored:
                 for axis in range(2):
-                    if odd[i, axis]:
-                        flips[r, i] *= signs[r, axis]
-        for i in range(latent):
-            given[r, i] = flips[r, i] * c[r, i]
-        for j in range((given.shape[1] - latent) // 2):
+                    signs[r, axis] = -1 if states[r, k - 1, leading[axis]] < 0 else 1
+                for i in range(latent):
+                    flips[r, i] = 1
+                    for axis in range(2):
+                        if odd[i, axis]:
+                            flips[r, i] *= signs[r, axis]
+            for i in range(latent):
+                given[r, i] = flips[r, i] * states[r, k - 1, i]
             for axis in range(2):
-                given[r, latent + 2 * j + axis] = signs[r, axis] * fields[r, min(j, fields.shape[1] - 1), axis]
-
-
-@compiled
-def _ask(matrices, biases, soft, x):
-    """The network's answer (n, out) to x (n, in). soft: is the activation gelu? Else it is x min(max(x/6 + 1/2, 0), 1), which takes no exponential."""
-    for layer in range(len(matrices)):
-        x = np.dot(x, matrices[layer])
-        last = layer == len(matrices) - 1
-        bias = biases[layer]
-        for r in range(x.shape[0]):
-            for i in range(x.shape[1]):
-                v = x[r, i] + bias[i]
-                if last:
-                    x[r, i] = v
-                elif soft:
-                    x[r, i] = v / (ONE + np.exp(min(-GELU * (v + CUBE * v * v * v), MOST)))
-                else:
-                    x[r, i] = v * min(max(v * SIXTH + HALF, ZERO), ONE)
-    return x
+                given[r, latent + axis] = signs[r, axis] * fields[r, k, axis]
+        x = given
+        for layer in range(len(matrices)):
+            x = np.dot(x, matrices[layer]) + biases[layer]
+            if layer < len(matrices) - 1:
+                _gelu(x.reshape(-1))
+        for r in range(n):
+            for i in range(latent):
+                states[r, k, i] = states[r, k - 1, i] + flips[r, i] * x[r, i]
 
 
 # ---------------------------------------------------------------------------- training
@@ -335,7 +263,7 @@ def _ask(matrices, biases, soft, x):
 
 def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: np.ndarray | None, readout: np.ndarray,
           folder: str | Path | None = None, *, widths: tuple = WIDTHS, stages: Sequence[dict] = STAGES, noise: float = 0.003,
-          weight: float = 3.0, seed: int = 0, every: float = 1e-11, field_scale: float = FIELD_SCALE, stride: int = 1, begin: Driven | None = None,
+          weight: float = 3.0, seed: int = 0, every: float = 1e-11, field_scale: float = FIELD_SCALE, begin: Driven | None = None,
           callback: Callable | None = None, progress: bool = True) -> tuple[Driven, list]:
     """Train the step on latent trajectories, looking ahead farther from stage to stage; returns (driven, history).
 
@@ -345,7 +273,6 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     learning_rate. folder: as in `training.fit`, one inside for each stage. noise: on the first state of a window, in units
     of what the network's input is scaled by. weight: of the film average in the loss, which is the distance of latent states
     plus that. widths: of the hidden layers. seed: of the first weights, the windows and the noise. field_scale: as `network` takes it.
-    stride: how many states the network gives at once, see `Driven`; stages then look ahead multiples of it.
     begin: what to go on from, with its widths, in place of an untrained network.
     history: loss, and "error", the mean error of the film average in rollouts of the validation runs over 2 ns, or all they last.
     Raises ValueError, naming the argument.
@@ -353,13 +280,11 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
     training.check_options(widths=widths, seed=seed, every=every)
     latents, fields = _trajectories("latents", latents, fields)
     readout, latent = array("readout", readout, "(latent, 3)", latent=latents.shape[2]).astype(np.float32), latents.shape[2]
-    model = network(scales(latents), widths, seed, field_scale, stride)
-    if stride != 1 and (odd := [stage["steps"] for stage in check_stages(stages, latents.shape[1]) if stage["steps"] % int(stride)]):
-        raise ValueError(f"stride: got {stride}; stages that look ahead multiples of it are needed, not {odd[0]} steps")
+    model = network(scales(latents), widths, seed, field_scale)
     if begin is not None:
         model = keras.models.clone_model(instance("begin", begin, Driven).network)
-        if (begin.latent, begin.stride) != (latent, stride):
-            raise ValueError(f"begin: it steps {begin.latent} numbers, {begin.stride} states at once; the latent states have {latent}, and stride is {stride}")
+        if begin.latent != latent:
+            raise ValueError(f"begin: it steps {begin.latent} numbers; the latent states have {latent}")
         model.set_weights(begin.network.get_weights())
         widths = tuple(len(bias) for bias in model.get_weights()[1:-1:2])
     settings: dict[str, Any] = dict(network="driven", widths=widths, mirrored=parities is not None)
@@ -367,11 +292,9 @@ def train(latents: np.ndarray, fields: np.ndarray, validation: tuple, parities: 
         settings["begin"] = training.fingerprint(*begin.network.get_weights())
     if field_scale != FIELD_SCALE:
         settings["field_scale"] = field_scale
-    if stride != 1:
-        settings["stride"] = int(stride)
-    history = fit(partial(look_ahead, step(model, parities, stride)), lambda: Driven(model, parities, readout, every, stride), (latents, fields), validation,
+    history = fit(partial(look_ahead, step(model, parities)), lambda: Driven(model, parities, readout, every), (latents, fields), validation,
                   readout, folder, stages=stages, noise=noise, weight=weight, seed=seed, settings=settings, callback=callback, progress=progress)
-    return Driven(model, parities, readout, every, stride), history
+    return Driven(model, parities, readout, every), history
 
 
 def fit(ahead: Callable[[int], keras.Model], dynamics: Callable[[], Dynamics], known: tuple, validation: tuple, readout: np.ndarray,
@@ -440,21 +363,15 @@ def images(latents: np.ndarray, fields: np.ndarray, parities: np.ndarray) -> tup
 
 
 def look_ahead(one: keras.Model, steps: int) -> keras.Model:
-    """A Keras model that takes `steps` steps: from [first states (n, latent), fields (n, steps, 2) in T] to (n, steps, latent).
-    one: as `step` makes it; with a stride `steps` is a multiple of it."""
+    """A Keras model that takes `steps` steps: from [first states (n, latent), fields (n, steps, 2) in T] to (n, steps, latent)."""
     training.check_options(steps=steps)
     if not isinstance(instance("one", one, keras.Model).input_shape, list):
         raise ValueError("one: it takes one input; a model as `step` makes it is needed")
-    (_, latent), asked = one.input_shape[0], one.input_shape[1][1:]
-    stride = 1 if len(asked) == 1 else asked[0]
-    if steps % stride:
-        raise ValueError(f"steps: got {steps}; a multiple of {stride}, the states that are given at once, is needed")
-    first, fields = keras.Input((latent,)), keras.Input((steps, 2))
-    states: list = []
-    for k in range(0, steps, stride):
-        last = states[-1][:, -1] if states else first
-        states.append(one([last, fields[:, k]])[:, None] if stride == 1 else one([last, fields[:, k:k + stride]]))
-    return keras.Model([first, fields], ops.concatenate(states, axis=1))
+    first, fields = keras.Input(one.input_shape[0][1:]), keras.Input((steps, 2))
+    states = [first]
+    for k in range(steps):
+        states.append(one([states[-1], fields[:, k]]))
+    return keras.Model([first, fields], ops.stack(states[1:], axis=1))
 
 
 def rollout_errors(dynamics: Dynamics, latents: np.ndarray, fields: np.ndarray, nt: int = 200) -> np.ndarray:
@@ -538,6 +455,7 @@ class Projected(Dynamics):
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`."""
+        first, fields = self.checked(first, fields)
         states, forces = (np.ascontiguousarray(np.moveaxis(x, -1, 0).reshape(3, self.latent, -1)) for x in (self.whole, self._forces))
         a, rate, cells = self.film.alpha, -self.film.gamma0 / (1 + self.film.alpha**2), states.shape[2]
 

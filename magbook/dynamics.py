@@ -55,11 +55,6 @@ class Dynamics:
         """Film averages (..., 3) of latent states (..., latent), of a kind that knows them without decoding; None of others."""
         return None
 
-    def rollout_averages(self, first: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Film averages (n, nt, 3) of a rollout, and the largest absolute value in a latent state up to each time (n, nt), of a kind that has them
-        for less than the latent states; None of others. first, fields: as `rollout` takes them."""
-        return None
-
     def networks(self) -> dict:
         """The Keras models in it, by name, with inputs and outputs in magbook's units: what `ReducedOrderModel.to_onnx` writes."""
         return {}

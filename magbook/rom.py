@@ -10,6 +10,7 @@ import json
 import pkgutil
 import warnings
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ from .trajectory import Trajectory
 FORMAT = "magbook reduced order model 2"
 CHUNK = 64  # states that go through a network at once, 12 MB each way, and fields whose runs start at once
 SHIPPED = ("paper", "atlas", "driven")
+PARTS = ("encoder", "decoder", "dynamics", "readout")
 LAYERS = {"AveragePooling2D", "Concatenate", "Conv2D", "Conv2DTranspose", "Cropping2D", "DTypePolicy", "Dense", "Dropout", "Flatten", "Flip",
           "Functional", "InputLayer", "Rescaling", "Reshape", "Sequential", "UnitNormalization", "UpSampling2D", "__keras_tensor__"}
 """What a network in a file may be made of. Keras would build whatever a file names; this package loads nothing but these."""
 
-_FUNCTIONS = ("magbook>gelu", "magbook>sine")
+_FUNCTIONS, _LAYER = ("magbook>gelu", "magbook>sine"), ("magbook._keras", "Conv2DTranspose")
 MODELS: dict[str, Callable[[], "ReducedOrderModel"]] = {}
 """Functions that make models, by the names that `model` registered."""
 
@@ -48,13 +50,16 @@ class ReducedOrderModel:
     largest: the largest absolute value in a latent state of the training data; a rollout that leaves twice this range
     has run away. held: to what relative L2 error the latent states hold those of the training; a start that is twice as far off
     is refused. film: the `Film`. fan: the fields that it was trained on: angle, opening and strength as `applied.fan`
-    takes them. info: how it was made. Raises ValueError where the parts do not fit together or do not fit the film.
+    takes them. info: how it was made. readout: `keras.Model` from (n, latent) to film averages (n, 3), see `readout`; None where
+    states are decoded for them. Raises ValueError where the parts do not fit together or do not fit the film.
     """
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, dynamics: Dynamics, *, largest: float = np.inf,
-                 held: float = np.inf, film: Film = Film(), fan: dict | None = None, info: dict | None = None):
+                 held: float = np.inf, film: Film = Film(), fan: dict | None = None, info: dict | None = None,
+                 readout: keras.Model | None = None):
         instance("film", film, Film)
-        for name, network in (("encoder", encoder), ("decoder", decoder)):
+        networks = {"encoder": encoder, "decoder": decoder} | ({} if readout is None else {"readout": readout})
+        for name, network in networks.items():
             instance(name, network, keras.Model)
         instance("dynamics", dynamics, Dynamics)
         for name, most in (("largest", largest), ("held", held)):
@@ -66,12 +71,14 @@ class ReducedOrderModel:
         self.encoder, self.decoder = encoder, decoder
         self.dynamics: Any = dynamics  # of whatever kind, whose own attributes a caller may ask for
         self.largest, self.held, self.film, self.fan, self.info = float(largest), float(held), film, dict(fan or {}), dict(info or {})
+        self.readout = readout
         self._last_start: tuple = (None, None)
         state, latent = (film.ny, film.nx, 3), encoder.output_shape[-1]
-        for name, model, shapes in (("encoder", encoder, (state, (latent,))), ("decoder", decoder, ((latent,), state))):
-            there = (model.input_shape[1:], model.output_shape[1:])
-            if there != shapes:
-                raise ValueError(f"{name}: it goes from {there[0]} to {there[1]}; from {shapes[0]} to {shapes[1]} "
+        shapes = {"encoder": (state, (latent,)), "decoder": ((latent,), state), "readout": ((latent,), (3,))}
+        for name, network in networks.items():
+            there, needed = (network.input_shape[1:], network.output_shape[1:]), shapes[name]
+            if there != needed:
+                raise ValueError(f"{name}: it goes from {there[0]} to {there[1]}; from {needed[0]} to {needed[1]} "
                                  "is needed")
         if dynamics.latent != latent:
             raise ValueError(f"dynamics: its latent states have {dynamics.latent} numbers, the encoder's {latent}")
@@ -121,6 +128,23 @@ class ReducedOrderModel:
         m[..., ~self.film.inside, :] = 0
         return m
 
+    def read(self, c: np.ndarray) -> np.ndarray:
+        """Film averages (..., 3) of latent states (..., latent): as the dynamics knows them, or the readout, or else of decoded states at unit length.
+
+        Raises ValueError for another shape, and for values that are not finite.
+        """
+        c = array("c", c, "(..., latent)", finite=True, latent=self.latent).astype(np.float32)
+        mean = self.dynamics.averages(c)
+        if mean is not None:
+            return mean
+        flat = c.reshape(-1, self.latent)
+        if self.readout is not None:
+            mean = _apply(self.readout, flat, 1024)
+        else:
+            mean = np.concatenate([self.decode(flat[i:i + CHUNK], unit=True)[:, self.film.inside].mean(axis=1, dtype=float)
+                                   for i in range(0, len(flat), CHUNK)] or [np.empty((0, 3))])
+        return mean.reshape(*c.shape[:-1], 3)
+
     # ------------------------------------------------------------------ through time
 
     def simulate(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> Any:
@@ -140,25 +164,14 @@ class ReducedOrderModel:
     def averages(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
         """The film average of what `simulate` gives, (nt, 3), or (n, nt, 3) for n fields, in bounded memory.
 
-        A dynamics that knows the averages of its latent states is asked for them, and no state is decoded; that of the start
-        and of the solver's states is their own.
+        They come from latent states as `read` says; those of the start and of the solver's states are their own.
         """
-        given, fields, start = self._arguments(field, start, duration)
-        found = None
-        if not self.dynamics.history:
-            first = self._encoded(start)
-            found = self.dynamics.rollout_averages(np.broadcast_to(first, (len(given), *first.shape)), fields[..., :2])
-        if found is None:
-            mean = np.stack([self._average(*one) for one in self._runs(given, fields, start)])
-        else:
-            mean, size = found
-            mean[self._away(size, fields)] = np.nan
-            mean[:, 0] = start[self.film.inside].mean(axis=0, dtype=float)
+        mean = np.concatenate([self._averages(first, c) for first, c, _ in self._chunks(*self._arguments(field, start, duration))])
         return mean[0] if _single(field) else mean
 
     def latents(self, field: Field, start: np.ndarray | None = None, duration: float = 1e-9) -> np.ndarray:
         """The latent states behind what `simulate` gives, that of the start first: (nt, latent), or (n, nt, latent)."""
-        c = np.stack([c for _, c, _ in self._runs(*self._arguments(field, start, duration))])
+        c = np.concatenate([c for _, c, _ in self._chunks(*self._arguments(field, start, duration))])
         return c[0] if _single(field) else c
 
     def band(self, field: Field, start: np.ndarray | None = None,
@@ -173,11 +186,11 @@ class ReducedOrderModel:
             raise ValueError(f"field: got a list of {len(given)}; one field is needed")
         first = self.first_states(given[0], start)
         encoded = self.encode(first)
-        middle = self._trajectory(first, self.rollout(encoded, fields[0]), fields[0]).mean
+        (middle,) = self._averages([first], self.rollout(encoded[None], fields))
         c = self.dynamics.rollouts(encoded[None], fields[..., :2])[:, 0]
         if len(c) < 2:
             raise ValueError("band: this model's dynamics is one; an ensemble of at least two is needed")
-        members = np.array([self._trajectory(first, one, fields[0]).mean for one in c])
+        members = self._averages([first], c)
         off = self.dynamics.coverage * members.std(axis=0, ddof=1)
         return middle - off, middle + off
 
@@ -282,23 +295,18 @@ class ReducedOrderModel:
             raise ValueError(f"duration: got {(fields.shape[1] - 1) * self.every:g} s; this model knows nothing after "
                              f"{self.dynamics.last:g} s")
         c = self.dynamics.rollout(first, fields[..., :2])
-        if c.shape != (*fields.shape[:2], self.latent) or not np.allclose(c[:, :needed[0]], first, rtol=1e-5, atol=1e-5):  # a mean is rounded
+        if c.shape != (*fields.shape[:2], self.latent) or not (np.abs(c[:, :needed[0]] - first) <= 1e-5 * (1 + np.abs(first))).all():  # a mean is rounded
             raise ValueError(f"dynamics: its rollout, of shape {c.shape}, should be {(*fields.shape[:2], self.latent)} and begin with "
                              "`first`")
-        away = self._away(np.abs(c).max(axis=-1), fields)
+        away = ~(np.abs(c).max(axis=-1) <= 2 * self.largest)
         if away.any():
+            away = np.maximum.accumulate(away, axis=1)
             c = np.where(away[..., None], np.float32(np.nan), c)
-        return c[0] if one else c
-
-    def _away(self, size, fields):
-        """Which states (n, nt) of rollouts have run away, by the largest value in each; warns of them."""
-        away = np.maximum.accumulate(~(size <= 2 * self.largest), axis=1)
-        if away.any():
             i = int(away.any(axis=1).argmax())
-            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(away)} rollouts ran away, the first at mu0*H = "
+            warnings.warn(f"{np.count_nonzero(away.any(axis=1))} of {len(c)} rollouts ran away, the first at mu0*H = "
                           f"{_mT(fields[i, away[i].argmax()])} after {away[i].argmax()} steps; they are NaN from there on",
-                          RuntimeWarning, stacklevel=3)
-        return away
+                          RuntimeWarning, stacklevel=2)
+        return c[0] if one else c
 
     def first_states(self, field: Field, start: np.ndarray | None = None) -> np.ndarray:
         """The start and the states that the dynamics needs from the solver, (1 + history, ny, nx, 3)."""
@@ -308,16 +316,23 @@ class ReducedOrderModel:
         return (llg.s_state(self.film) if start is None else self.film.state(start, "start"))[None].astype(np.float32)
 
     def _runs(self, given, fields, start):
-        """Yield (first states, all latent states, the field as it was given) of each run, a chunk of fields at a time."""
-        for i in bar(range(0, len(given), CHUNK), desc="rollouts", unit=f"{CHUNK} fields", show=len(given) > CHUNK):
-            part = slice(i, i + CHUNK)
+        """Yield (first states, all latent states, the field as it was given) of each run."""
+        for first, c, part in self._chunks(given, fields, start):
+            yield from zip(cycle(first), c, [b if callable(b) else applied.vector(b) for b in part])
+
+    def _chunks(self, given, fields, start):
+        """Yield (first states, latent states (n, nt, latent), the fields as they were given) of n runs at a time; where all begin with the
+        start alone, that stands once for all n."""
+        size = CHUNK if self.dynamics.history else 2 * CHUNK
+        chunks = range(0, len(given), size)
+        for i in bar(chunks, desc="rollouts", unit=f"{size} fields") if len(chunks) > 1 else chunks:
+            part = slice(i, i + size)
             if self.dynamics.history:
                 first = [self.first_states(b, start) for b in given[part]]
                 encoded = [self.encode(m) for m in first]
-            else:  # all begin with the start alone
-                first, encoded = ([one] * len(given[part]) for one in (start[None].astype(np.float32), self._encoded(start)))
-            yield from zip(first, self.rollout(np.stack(encoded), fields[part]),
-                           [b if callable(b) else applied.vector(b) for b in given[part]])
+            else:
+                first, encoded = [start[None].astype(np.float32)], [self._encoded(start)] * len(given[part])
+            yield first, self.rollout(np.stack(encoded), fields[part]), given[part]
 
     def _arguments(self, field, start, duration):
         """The fields of all runs as a list, their values (n, nt, 3) at the times of a run, and the start, checked."""
@@ -379,11 +394,12 @@ class ReducedOrderModel:
         by = [f"{v:.1f} {what}" for v, what in zip(over[k], ("mT in strength", "degrees in angle", "mT out of the plane")) if v > 1e-6]
         return f"mu0*H = {_mT(field[k])} is outside the fan that the model was trained on, by {' and '.join(by)}"
 
-    def _average(self, first, c, field):
-        mean = self.dynamics.averages(c)
-        if mean is None:
-            return self._trajectory(first, c, field).mean
-        mean[:len(first)] = (first[:, self.film.inside]).mean(axis=1, dtype=float)
+    def _averages(self, first, c):
+        """Film averages (n, nt, 3) of latent states (n, nt, latent), of runs that begin with the states `first`, n of them or one for all."""
+        mean, whole = np.full((*c.shape[:2], 3), np.nan), np.isfinite(c).all(axis=2)
+        mean[whole] = self.read(c[whole])
+        share = self.film.inside.ravel() / np.count_nonzero(self.film.inside)
+        mean[:, :len(first[0])] = [share @ one.reshape(len(one), -1, 3) for one in first]
         return mean
 
     def _trajectory(self, first, c, field):
@@ -404,10 +420,12 @@ class ReducedOrderModel:
         """
         arrays: dict[str, Any] = {}
         half = truth("half", half)
-        parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32)
-                 for name in ("encoder", "decoder", "dynamics")}
+        parts = {name: _pack(name, getattr(self, name), arrays, np.float16 if half else np.float32) for name in PARTS}
         arrays["inside"] = self.film.inside
-        header = {"format": FORMAT, "sha256": _digest(arrays), **parts, "largest": self.largest, "held": self.held, "film": self.film.describe(), "fan": self.fan,
+        known = {(w.shape, w.tobytes()): name for name, w in arrays.items() if name.startswith("decoder")}
+        same = {name: known[w.shape, w.tobytes()] for name, w in arrays.items() if name.startswith("readout") and (w.shape, w.tobytes()) in known}
+        arrays = {name: w for name, w in arrays.items() if name not in same}  # what the readout shares with the decoder is written once
+        header = {"format": FORMAT, "sha256": _digest(arrays), **parts, "same": same, "largest": self.largest, "held": self.held, "film": self.film.describe(), "fan": self.fan,
                   "info": self.info}
         with atomic(path) as file:
             np.savez_compressed(file, **arrays, header=np.array(json.dumps(header, default=lambda value: np.asarray(value).tolist())))
@@ -430,16 +448,17 @@ class ReducedOrderModel:
                 raise ValueError("its numbers were altered: their checksum is another")
             for name, values in arrays.items():
                 array(name, values, finite=True)
-            encoder, decoder, dynamics = (_unpack(header[name], arrays) for name in ("encoder", "decoder", "dynamics"))
+            arrays |= {name: arrays[of] for name, of in header.get("same", {}).items()}
+            encoder, decoder, dynamics, readout = (_unpack(header.get(name), arrays) for name in PARTS)
             film = Film(**header["film"] | {"mask": arrays["inside"]})
-            return cls(encoder, decoder, dynamics, film=film, **{name: header[name] for name in ("largest", "held", "fan", "info") if name in header})
+            return cls(encoder, decoder, dynamics, film=film, readout=readout, **{name: header[name] for name in ("largest", "held", "fan", "info") if name in header})
         except FileNotFoundError:
             raise
         except Exception as error:  # a damaged archive raises a dozen kinds
             raise ValueError(f"{path} is not a reduced order model that can be read: {error}") from error
 
     def to_onnx(self, folder: str | Path) -> list[Path]:
-        """Write `encoder.onnx`, `decoder.onnx` and the networks of the dynamics into a folder; return their paths.
+        """Write `encoder.onnx`, `decoder.onnx`, the networks of the dynamics, and `readout.onnx` where there is one, into a folder; return their paths.
 
         Inputs and outputs are in magbook's units, see `Dynamics.networks` of each kind: the paper's predictor takes the
         field mu0*H in T, (n, 2), and four latent states, (n, 4, latent), the oldest first, and gives the next.
@@ -447,7 +466,7 @@ class ReducedOrderModel:
         """
         folder = as_path(folder, "folder")
         folder.mkdir(parents=True, exist_ok=True)
-        models = {"encoder": self.encoder, "decoder": self.decoder, **self.dynamics.networks()}
+        models = {"encoder": self.encoder, "decoder": self.decoder, **self.dynamics.networks()} | ({} if self.readout is None else {"readout": self.readout})
         for name, model in models.items():
             model([np.zeros((1, *shape[1:]), np.float32) for shape in model.input_shape]
                   if isinstance(model.input_shape, list) else np.zeros((1, *model.input_shape[1:]), np.float32))
@@ -577,7 +596,8 @@ def _checked(config):
         return config
     if "class_name" in config:
         module, kind, name = (str(config.get(key)) for key in ("module", "class_name", "config"))
-        if not (kind in LAYERS and module.partition(".")[0] in ("keras", "None") or kind == "function" and name in _FUNCTIONS):
+        if not (kind in LAYERS and module.partition(".")[0] in ("keras", "None") or kind == "function" and name in _FUNCTIONS
+                or (module, kind) == _LAYER):
             raise ValueError(f"a network in it names {name if kind == 'function' else f'{module}.{kind}':.60}, which is not among {', '.join(sorted(LAYERS))}")
     return {key: _checked(value) for key, value in config.items()}
 

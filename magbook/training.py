@@ -105,10 +105,10 @@ def set_dropout(model: keras.Model, networks: tuple, rate: float) -> None:
 
 
 def dense(first: int, widths: tuple, last: int, seed: int, begin: Callable, before: layers.Layer, after: layers.Layer,
-          detail: float | None = None, then: Callable = gelu) -> keras.Sequential:
-    """Hidden layers with an activation `begin`, and `then` from the second on, between two layers that scale to and from order one."""
+          detail: float | None = None) -> keras.Sequential:
+    """Hidden layers with an activation `begin`, then gelu, between two layers that scale to and from order one."""
     glorot, normal = keras.initializers.GlorotUniform, keras.initializers.RandomNormal
-    dense = [layers.Dense(w, activation=None if k == len(widths) else then if k else begin,
+    dense = [layers.Dense(w, activation=None if k == len(widths) else gelu if k else begin,
                           kernel_initializer=normal(stddev=detail, seed=seed) if detail and not k else glorot(seed + k),
                           bias_initializer=keras.initializers.RandomUniform(-np.pi, np.pi, seed) if detail and not k
                           else "zeros") for k, w in enumerate((*widths, last))]

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
-from scipy.interpolate import CubicSpline
-from scipy.ndimage import distance_transform_edt
 
 from . import applied, ovf
 from ._arguments import are_numbers, array, instance, listed, number, said
 from .applied import Field
 from .files import as_path, atomic
 from .film import PERMALLOY, Film, check_memory, unit
+
+if TYPE_CHECKING:  # the solver needs none, and neither does what else is imported where it is used
+    import xarray as xr
 
 FAR = 1.5
 """States farther apart than so many of the new steps are too sparse to be resampled in time."""
@@ -115,6 +115,8 @@ class Trajectory:
         return Trajectory(t, m, field, self.film, self.info)
 
     def _on_cells_of(self, film):
+        from scipy.ndimage import distance_transform_edt
+
         mine = self.film
         if not np.allclose(film.size, mine.size, rtol=0.01, atol=0):
             raise ValueError(f"film: got one of {said(film.size)} m; one of {mine.size} m is needed, the run's, to 1 %")
@@ -163,8 +165,10 @@ class Trajectory:
 
     # ------------------------------------------------------------------ xarray
 
-    def to_xarray(self) -> xr.Dataset:
+    def to_xarray(self) -> "xr.Dataset":
         """An `xarray.Dataset` with dimensions t, y, x, component, coordinates and units."""
+        import xarray as xr
+
         driven = ("component",) if np.ndim(self.field) == 1 else ("t", "component")
         return xr.Dataset(
             {"m": (("t", "y", "x", "component"), self.m, {"long_name": "magnetization / Ms", "units": "1"}),
@@ -337,6 +341,8 @@ def _overlap(old, new):
 
 def _spline(old, new):
     """Weights (new, old) of a cubic spline through cell centres; mirrored at both edges, where free magnetization has no slope."""
+    from scipy.interpolate import CubicSpline
+
     places = (np.arange(2 * old + 1) + 0.5) / old  # once around: there and back
     values = np.concatenate([np.eye(old), np.eye(old)[::-1], np.eye(old)[:1]])
     return CubicSpline(places, values, bc_type="periodic")((np.arange(new) + 0.5) / new)

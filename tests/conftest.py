@@ -14,7 +14,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 # Fixtures that take more than a second or two: all tests that use them are left to `make test`, as those marked `slow` are.
 SLOW_FIXTURES = {"browser", "onnx", "solved", "sp4_double", "sp4_runs", "stepless", "stepped", "trained", "undisturbed"}
-FIRST = ["test_lab", "test_site"]  # the longest
+# The longest, so that no worker is left with one of them in the end.
+FIRST = ["test_lab", "test_site", "test_course", "test_explorer", "test_dataset", "test_arguments", "test_checks_learning", "test_files"]
 
 
 def pytest_collection_modifyitems(items):

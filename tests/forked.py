@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-IMPORTED = ["ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks"]
+IMPORTED = ["ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks", "scipy.interpolate", "scipy.spatial"]
 
 
 class Kernel:

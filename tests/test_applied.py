@@ -132,6 +132,16 @@ def test_a_signal_is_a_field_in_time_that_says_what_it_is(signal):
     assert list(signal.breaks) == sorted(set(signal.breaks))
 
 
+def test_many_times_at_once_are_as_one_by_one():
+    """At jumps, before the first and after the last too."""
+    t = np.array([0, *np.arange(60) * 5e-12, 1e-10 * (1 - 1e-14), 1e-8])
+    for signal in (*SIGNALS, applied.joined(SIGNALS[:3], [1e-10] * 3)):
+        assert np.array_equal(signal(t), [signal(s) for s in t]) and np.array_equal(applied.sample(signal, t), signal(t))
+    strong = applied.Lines((0, 1e-9), ((0, 0, 0), (2000, 0, 0)), "too strong")
+    with pytest.raises(ValueError, match=r"^field: .*A/m.* \(at t = 1e-09 s\)"):
+        applied.sample(strong, [0, 1e-9])
+
+
 def test_a_step():
     late = applied.step((-30e-3, 0), at=1e-10, rise=2e-11, before=(10e-3, 0))
     np.testing.assert_allclose(applied.sample(late, [0, 1e-10, 1.1e-10, 1.2e-10, 1e-9])[:, 0], [10e-3, 10e-3, -10e-3, -30e-3, -30e-3], atol=1e-12)
@@ -243,6 +253,7 @@ def test_driven_signals_are_of_all_kinds_below_the_largest_and_the_same_for_ever
     assert all(word in texts for word in ("step", "table", "pulse", "ramp", "rotating", "noise"))
 
 
+@pytest.mark.slow
 def test_kicks_are_strong_and_short_and_go_in_all_directions():
     t = np.arange(0, 4e-9, 1e-12)
     size, angle = applied.to_polar(np.array([applied.sample(one, t) for one in applied.driven(60, 5, kinds=["kick"])]))

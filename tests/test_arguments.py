@@ -1,16 +1,22 @@
 """Whatever a caller passes: an answer, or an error that names the argument, and soon.
 
-A table of public functions, each with a call that is right. In it each argument in turn is replaced by each of many bad values.
+A table of public functions, each with a call that is right. In it each argument in turn is replaced by each of many bad values, and one
+or two of them by what hypothesis draws.
 """
 
 import concurrent.futures
 import contextlib
+import functools
+import io
+import os
 import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from magbook import applied, baselines, course, dataset, demag, files, llg, metrics, modes, multirate, ovf, pca, sp4
 from magbook.checks._check import Late, alarm
@@ -36,23 +42,24 @@ BAD = {"None": None, "text": "x", "no text": "", "bytes": b"x", "nan": np.nan, "
 NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["trajectories"], "history": ["histories"], "t": ["m", "values", "mx", "error", "latents"], "mx": ["twist"], "fields": ["field", "values"],
          "name": ["manifest", "reference", "workers"], "field": ["state", "reference"], "accuracy": ["settings"], "precision": ["settings"], "seed": ["settings", "folder"], "only": ["folder"], "book": ["folder"],
          "patterns": ["start"], "film": ["m", "start", "state"], "paths": ["OVF", "t"], "latent": ["c"], "c": ["validation"], "basis": ["c", "m"],
-         "states": ["validation", "shape"], "signal": ["field"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"]}
+         "states": ["validation", "shape"], "signal": ["field"], "latents": ["validation", "start"], "amplitudes": ["patterns"], "duration": ["cutoff"], "every": ["duration", "slow"], "frequencies": ["cosines"]}
 # Right, and long
 LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}
 
 
-def fault(function, arguments, name, value):
-    """What is wrong with the answer to a bad value: a text, or None."""
+def fault(function, arguments, bad):
+    """What is wrong with the answer to bad values {name: value}: a text, or None."""
     try:
         with alarm(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            function(**arguments | {name: value})
+            function(**arguments | bad)
     except OSError as error:
-        if not error.filename and str(value) not in str(error) and not re.search(rf"\b{name}\b", str(error)):
+        if not error.filename and not any(str(value) in str(error) or re.search(rf"\b{name}\b", str(error)) for name, value in bad.items()):
             return f"{type(error).__name__} does not name it: {error}"
     except (ValueError, TypeError, MemoryError, RuntimeError) as error:
-        path = isinstance(value, (str, Path)) and str(value) and str(error).startswith(f"{value} ")
-        if not path and not re.search(rf"\b({'|'.join([name, *NOUNS.get(name, [])])})\b", str(error)):
+        label = any(str(error).startswith((f"{value} ", f"{value}: ")) for value in bad.values() if str(value))
+        nouns = [noun for name in bad for noun in (name, *NOUNS.get(name, []))]
+        if not label and not re.search(rf"\b({'|'.join(nouns)})\b", str(error)):
             return f"{type(error).__name__} does not name it: {error}"
     except Late:
         return f"took longer than {SECONDS:g} s"
@@ -108,6 +115,9 @@ def calls(folder):
         "joined": (applied.joined, dict(signals=[applied.step((0.1, 0)), applied.rotating(0.1, 1e9)], durations=[1e-11, 1e-11])),
         "driven": (applied.driven, dict(n=2, seed=0, duration=1e-9, largest=45e-3, kinds=["step", "reversal"])),
         "means": (applied.means, dict(field=(0.1, 0), t=[0.0, 1e-12], parts=2)),
+        "Lines": (applied.Lines, dict(times=(0.0, 1e-12), fields=((0.0, 0, 0), (0.1, 0, 0)), text="x")),
+        "Waves": (applied.Waves, dict(frequencies=(1e9,), cosines=((0.1, 0, 0),), sines=((0, 0.1, 0),), bias=(0, 0, 0), text="x")),
+        "Joined": (applied.Joined, dict(times=(0.0, 1e-11), signals=(applied.step((0.1, 0)), applied.rotating(0.1, 1e9)), text="x")),
         "describe": (applied.describe, dict(field=(0.1, 0))),
         "Film": (Film, dict(size=(4e-8, 2e-8, 5e-9), cells=(8, 4), Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5, mask=None)),
         "replace": (FILM.replace, dict(size=(4e-8, 2e-8, 5e-9), cells=(8, 4), Ms=8e5, A=1.3e-11, alpha=0.02, gamma0=2.211e5, mask=None)),
@@ -231,9 +241,47 @@ def faults(table):
         for argument in arguments:
             for label, value in BAD.items():
                 if (argument, label) not in LONG:
-                    wrong, n = fault(function, arguments, argument, value), n + 1
+                    wrong, n = fault(function, arguments, {argument: value}), n + 1
                     found += [f"{name}({argument} = {label}): {wrong}"] * bool(wrong)
     return found, n
+
+
+# No text or path leads out of the folder that a test is in.
+LETTERS = st.characters(exclude_characters="/~.")
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.floats(-2, 2), st.integers(-3, 300), st.complex_numbers(),
+                    st.text(LETTERS, max_size=4), st.binary(max_size=4), st.dates(), st.timedeltas(), st.decimals(), st.fractions(),
+                    st.text(LETTERS, min_size=1, max_size=4).map(Path), st.floats(width=32).map(np.float32))
+DTYPES = ["f8", "f4", "f2", "i8", "u1", "?", "c16", "S2", "U2", "O", "M8[s]", "m8[s]", [("a", "f8"), ("b", "i4")]]
+FILLS = [0, 1, -1, 200, 0.5, 1e-300, 1e300, np.nan, -np.inf]
+
+
+@st.composite
+def arrays(draw):
+    """An array of up to four axes, all of whose numbers are the same, or increase."""
+    shape, dtype = draw(st.lists(st.sampled_from([0, 1, 2, 3, 4, 6, 8]), max_size=4)), np.dtype(draw(st.sampled_from(DTYPES)))
+    with np.errstate(all="ignore"):
+        numbers = np.full(shape, draw(st.sampled_from(FILLS))) if draw(st.booleans()) else np.arange(np.prod(shape, dtype=int)).reshape(shape) * 0.1
+        return np.zeros(shape, dtype) if dtype.kind in "SUMm" else numbers.astype(dtype)
+
+
+ODD = SCALARS | arrays() | st.recursive(SCALARS | arrays(), lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner)
+                                       | st.dictionaries(st.text(LETTERS, max_size=2) | st.integers(0, 3), inner, max_size=3), max_leaves=4)
+EXAMPLES = 20 * int(os.environ.get("MAGBOOK_EXAMPLES", 1))  # a row
+
+
+def oddities(table):
+    """All that is wrong with answers to what hypothesis draws, for one argument or two of each row. Many epochs or steps are right, and long."""
+    found = []
+    for name, (function, arguments) in table.items():
+        @seed(name)
+        @settings(max_examples=EXAMPLES, phases=[Phase.generate], deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(st.lists(st.sampled_from(sorted(set(arguments) - {"epochs", "steps"})), min_size=1, max_size=2, unique=True).flatmap(lambda few: st.fixed_dictionaries(dict.fromkeys(few, ODD))))
+        def look(bad):
+            wrong = fault(function, arguments, bad)  # noqa: B023
+            found.extend([f"{name}({bad!r:.300}): {wrong}"] * bool(wrong))  # noqa: B023
+
+        look()
+    return found
 
 
 def test_an_answer_or_an_error_that_names_the_argument(tmp_path, monkeypatch):
@@ -241,6 +289,7 @@ def test_an_answer_or_an_error_that_names_the_argument(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")  # some bad values are names of files
     found, n = faults(table)
+    found += oddities(table)
     assert not found, "\n".join(found)
     assert n > 8000
 
@@ -248,19 +297,29 @@ def test_an_answer_or_an_error_that_names_the_argument(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_of_pictures_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, n = faults(pictures(tmp_path))
+    table = pictures(tmp_path)
+    found, n = faults(table)
+    found += oddities(table)
     assert not found, "\n".join(found)
     assert n > 2000
 
 
 @pytest.mark.slow
 def test_of_networks_too(tmp_path, monkeypatch):
+    from magbook._keras import keras
+    from magbook.rom import ReducedOrderModel
+    from magbook.show.explorer import pack
+
     table = networks(tmp_path)
+    whole, once = pack.pack, functools.cache(pack.pack)
+    monkeypatch.setattr(pack, "pack", lambda model: (once if isinstance(model, ReducedOrderModel) else whole)(model))
+    monkeypatch.setattr(keras.Model, "export", lambda *_, **__: None)  # it takes seconds, and its path is right by then
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr("magbook.rom.MODELS", {})
     monkeypatch.setattr("magbook.own.seconds", lambda *_: {})  # most of what `evaluate` takes; the table has it by itself
     found, n = faults(table)
+    found += oddities(table)
     assert not found, "\n".join(found)
     assert n > 6000
 
@@ -272,10 +331,86 @@ class Nobody:
         raise RuntimeError("film, folder, fields, quick, seed, workers, progress, runs, duration, latent, widths, stages: none was refused")
 
 
+def graded(check):
+    """A check that gives at most its points, and has a sentence for whatever it refuses: none of its properties raises an error."""
+    def call(**given):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert 0 <= check(**given) <= given["points"]
+        assert "Yours stops with" not in printed.getvalue(), printed.getvalue()
+
+    return call
+
+
+def assignments(folder):
+    """{name: (function, valid arguments)} of what grades: the answers are wrong, so that most end with their first property."""
+    from magbook import checks
+
+    common, of_one, mine = dict(points=1.0, seed=0), dict(f=lambda *_: None), dict(number=1)
+    answers = {name: of_one for name in ("anisotropy", "coupling", "critical", "decay", "exchange", "integrate", "look_ahead", "loudest", "precession",
+                                         "rollout", "step", "stray", "switching", "torque", "turns")}
+    answers |= {"autoencoder": mine | dict(encode=abs, decode=abs, share=1.1), "damping": mine | dict(alpha=0.02), "descent": dict(descend=abs, loss=abs),
+                "loss_gradient": dict(gradient=abs, loss=abs), "measures": dict(length=abs, rise=abs, asymmetry=abs), "named": mine | dict(found={"length"}),
+                "own_run": mine | dict(folder=folder / "ovf", field=(0, 0), error=0.1), "predictor": dict(predict=abs), "ringing": mine | dict(frequency=1e9),
+                "stiffening": mine | dict(frequencies=np.arange(5)), "vector_loss": dict(loss=abs), "verdict": dict(judge=abs),
+                "wall": dict(m=np.broadcast_to(np.sign(FILM.x - 20e-9)[:, None] * [0.0, 0, -1], (4, 8, 3)), film=FILM, K=1e5)}
+    RUN.to_ovf(folder / "ovf")
+    suspect = checks.suspect(1, folder / "suspect.npz")
+    return {
+        **{name: (graded(getattr(checks, name)), given | common) for name, given in answers.items()},
+        "film_of": (checks.film_of, mine),
+        "field_of": (checks.field_of, mine),
+        "latent_numbers": (checks.latent_numbers, mine),
+        "suspect": (checks.suspect, mine | dict(path=folder / "suspect.npz")),
+        "Suspect": (checks.Suspect, dict(path=folder / "suspect.npz")),
+        "a suspect's run": (suspect.simulate, dict(field=(0, 0))),
+    }
+
+
+@pytest.fixture
+def solved_before(monkeypatch):
+    """What checks ask the solver takes seconds, and no argument is looked at there. What they keep of it is lost."""
+    from magbook.checks import drawn, judging, learning
+
+    for module, name in ((judging, "_sound"), (judging, "_model"), (learning, "_runs")):
+        monkeypatch.setattr(module, name, functools.lru_cache(getattr(module, name).__wrapped__))
+    run = llg.simulate((0, 0), learning.FILM, progress=False)
+    energy = metrics.energies(run)
+    # checks exchange the code of what is out of order, which takes functions without free variables
+    monkeypatch.setattr(llg, "simulate", lambda *_, run=run, **__: run)
+    monkeypatch.setattr(metrics, "energies", lambda _, energy=energy: energy)
+    monkeypatch.setattr(drawn, "_rings", lambda *_: 5e9)
+    monkeypatch.setattr(drawn, "_most_turns", lambda *_: 1.0)
+
+
+@pytest.mark.slow
+def test_of_checks_too(tmp_path, monkeypatch, solved_before):
+    table = assignments(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    found, n = faults(table)
+    found += oddities(table)
+    assert not found, "\n".join(found)
+    assert n > 4000
+
+
 def networks(folder):
     """{name: (function, valid arguments)} of what learns."""
-    from magbook import atlas, autoencoder, bench, closure, driven, dynamics, own, rom, stepper, training
+    from magbook import (
+        atlas,
+        autoencoder,
+        bench,
+        closure,
+        driven,
+        dynamics,
+        lookup,
+        own,
+        readout,
+        rom,
+        stepper,
+        training,
+    )
     from magbook._keras import keras
+    from magbook.show.explorer import Explorer
 
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
@@ -292,7 +427,7 @@ def networks(folder):
     common = dict(folder=None, epochs=0, batch=4, learning_rate=1e-3, warmup=0.02, seed=0, callback=None, progress=False)
     of_field_and_time = atlas.train(latents, FIELDS, t, (latents, FIELDS), latents[0, 0], widths=(4,), epochs=0, progress=False)[0]
     spline = dict(fields=FIELDS, amplitudes=np.zeros((6, 2)), patterns=np.zeros((2, 12, 3)), start=np.zeros(3), every=1e-11)
-    parities, readout, steps = np.array([[-1, 1], [1, -1], [1, 1]]), np.diag([1.0, 1.0, 0.0]), [dict(steps=2, epochs=0, updates=1, batch=2, learning_rate=1e-3)]
+    parities, linear, steps = np.array([[-1, 1], [1, -1], [1, 1]]), np.diag([1.0, 1.0, 0.0]), [dict(steps=2, epochs=0, updates=1, batch=2, learning_rate=1e-3)]
     stepping, whole = driven.network(np.ones(3), (4,)), rng.standard_normal((3, *FILM.cells[::-1], 3))
     in_time = dict(latents=latents, fields=np.zeros((6, 12, 2)))
     signals = applied.driven(2, 0, 1.1e-10)
@@ -302,8 +437,10 @@ def networks(folder):
     five = one | dict(first=np.zeros((2, 5, 3), np.float32))
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         runs = dataset.generate(folder / "in time", signals, FILM, duration=1.1e-10, executor=executor, progress=False)
-    film_of_one = own.assemble(driven.Driven(stepping, parities, readout), whole, FILM, 0.03, 3.0, 1.0, {})
+    film_of_one = own.assemble(driven.Driven(stepping, parities, linear), whole, FILM, 0.03, 3.0, 1.0, {})
     learn = lambda **given: own.learn(executor=Nobody(), **given)
+    table = dict(most=0.03, numbers=np.ones((2, 2, 1), np.int16), precision=0.1, curves=np.ones((1, 2, 3)), mean=np.zeros((2, 3)), every=1e-11)
+    lookup.Lookup(**table).save(folder / "table.npz")
     own_film = dict(film=FILM, folder=folder / "own", fields=0.03, quick=True, seed=0, workers=None, progress=False, runs=10, duration=1e-10, latent=3,
                     widths=(4,), stages=steps)
     with contextlib.suppress(RuntimeError):
@@ -311,28 +448,37 @@ def networks(folder):
     return {
         "image": (driven.image, dict(m=RUN.m, x=1, y=-1)),
         "components": (driven.components, dict(states=RUN.m, k=2)),
-        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0, field_scale=0.02, stride=2)),
-        "step": (driven.step, dict(network=stepping, parities=parities, stride=1)),
+        "network that steps": (driven.network, dict(scale=np.ones(3), widths=(4,), seed=0, field_scale=0.02)),
+        "step": (driven.step, dict(network=stepping, parities=parities)),
         "look far ahead": (driven.look_ahead, dict(one=driven.step(stepping, parities), steps=2)),
         "images": (driven.images, in_time | dict(parities=parities)),
-        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=readout, every=1e-11, stride=1)),
+        "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=linear, every=1e-11)),
         "Projected": (driven.Projected, dict(whole=whole, film=FILM, every=1e-11, substeps=1)),
         "networks that are driven": (driven.networks, dict(whole=whole)),
-        "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, readout), nt=5)),
-        "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=readout, folder=None,
-                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, stride=1, callback=None, progress=False)),
+        "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, linear), nt=5)),
+        "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=linear, folder=None,
+                                                      widths=(4,), stages=steps, noise=0.0, weight=1.0, seed=0, every=1e-11, field_scale=0.02, callback=None, progress=False)),
         "fit what steps": (driven.fit, dict(ahead=lambda steps: driven.look_ahead(driven.step(stepping, parities), steps), dynamics=lambda: None,
-                                            known=(latents, np.zeros((6, 12, 2))), validation=(latents, np.zeros((6, 12, 2))), readout=readout, folder=None,
+                                            known=(latents, np.zeros((6, 12, 2))), validation=(latents, np.zeros((6, 12, 2))), readout=linear, folder=None,
                                             stages=steps, noise=0.0, weight=1.0, seed=0, settings=None, callback=None, progress=False)),
         "scales": (driven.scales, dict(latents=latents)),
         "turned": (driven.turned, dict(c=keras.Input((3,)), parities=parities)),
         "check_stages": (driven.check_stages, dict(stages=steps, nt=5)),
         "learn": (learn, own_film),
         "latents": (own.latents, dict(data=runs, whole=whole, film=FILM, progress=False)),
+        "read": (model.read, dict(c=latents[0])),
+        "of_cells": (readout.of_cells, dict(decoder=closure.networks(basis, rest)[1], c=c[:, :3], mean=c[:, 3:], cells=(2, 2))),
+        "train a readout": (readout.train, common | dict(c=c[:, :3], mean=c[:, 3:], validation=(c[:, :3], c[:, 3:]), widths=(4,))),
+        "Lookup": (lookup.Lookup, table),
+        "read a table": (lookup.Lookup(**table).averages, dict(field=[(0.01, 0.0)])),
+        "tabulate": (lookup.tabulate, dict(rom=film_of_one, most=0.03, n=2, k=2, precision=0.01, start=(1.0, 0.1, 0.0), duration=1e-11)),
+        "load a table": (lookup.load, dict(name=folder / "table.npz")),
         "assemble": (own.assemble, dict(dynamics=film_of_one.dynamics, whole=whole, film=FILM, fields=0.03, largest=3.0, held=1.0, info={})),
         "coarser": (own.coarser, dict(film=FILM, n=2)),
         "evaluate": (own.evaluate, dict(rom=film_of_one, signals=signals, c=latents[:2], fields=np.zeros((2, 12, 2)), mean=np.zeros((2, 12, 3)), progress=False)),
         "seconds": (own.seconds, dict(rom=film_of_one, others={"one": FILM}, name="it", n=2)),
+        "Explorer": (Explorer, dict(model=film_of_one, panels=["field", "latent"], field=(0, 0), time=1e-10, latent=[0.0, 0, 0])),
+        "to_onnx": (model.to_onnx, dict(folder=folder / "onnx")),
         "to_fmu": (film_of_one.to_fmu, dict(path=folder / "a.fmu", start=None)),
         "build": (autoencoder.build, dict(latent=3, shape=(4, 8, 3), filters=(4,), activation="elu", dropout=0.1, seed=0)),
         "train an autoencoder": (autoencoder.train, common | dict(states=RUN.m, validation=RUN.m, latent=3, filters=(4,), weights=(1, 1, 1), length=1.0,

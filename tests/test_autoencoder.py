@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from magbook import metrics, training
+from magbook._keras import Conv2DTranspose, layers
 from magbook.autoencoder import build, loss, train
 from magbook.dataset import SCALE
 
@@ -295,3 +296,15 @@ def test_a_name_is_no_array_of_states(tmp_path):
     with pytest.raises(TypeError, match="^states: got 'paper'; real numbers are needed"):
         train("paper", VALIDATION, tmp_path / "new", epochs=1, **SMALL)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("kernel, strides, activation", [((2, 2), 2, "elu"), ((4, 4), 2, "tanh"), ((3, 2), (3, 2), None), ((1, 1), 1, "relu")])
+def test_a_transposed_convolution_is_that_of_keras(kernel, strides, activation):
+    options = dict(strides=strides, padding="same", activation=activation, bias_initializer="random_normal")
+    one, other = (kind(5, kernel, **options) for kind in (Conv2DTranspose, layers.Conv2DTranspose))
+    x = np.random.default_rng(0).standard_normal((3, 4, 6, 7)).astype(np.float32)
+    shape = np.shape(one(x))
+    other(x)
+    other.set_weights(one.get_weights())
+    assert shape == (3, 4 * one.strides[0], 6 * one.strides[1], 5) == tuple(one.compute_output_shape((3, 4, 6, 7)))
+    np.testing.assert_allclose(np.asarray(one(x)), np.asarray(other(x)), atol=1e-5)

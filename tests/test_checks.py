@@ -85,6 +85,7 @@ def test_a_copy_of_its_code_is_out_of_order_too(f, capsys):
     assert f(m, film).shape == m.shape, "and is in order again"
 
 
+@pytest.mark.slow
 def test_a_module_that_is_slow_to_import_is_closed_without_an_import(root):
     done = subprocess.run([sys.executable, "-c", """
 import sys, magbook as mb
@@ -169,6 +170,7 @@ def test_an_answer_is_taken_as_numbers():
 CHECKS = [name for name in checks.__all__ if "points" in inspect.signature(getattr(checks, name)).parameters]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_whatever_is_handed_in_earns_nothing_and_stops_nothing(name, capsys):
     """Numbers, texts, arrays of any shape, functions that give a text: a sentence, and no points."""

@@ -56,6 +56,7 @@ def polar(fields):
     return np.degrees(np.arctan2(fields[:, 1], fields[:, 0])) % 360, np.hypot(fields[:, 0], fields[:, 1])
 
 
+@pytest.mark.slow
 def test_named_sets(monkeypatch):
     asked = {}
     monkeypatch.setattr(dataset, "generate", lambda path, fields, seed, **options: asked.update({path.name: (fields, seed), **options}))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from magbook import applied, dataset, driven, llg, metrics, sp4
+from magbook._keras import keras
 from magbook.driven import IMAGES, Driven, Projected
 from magbook.dynamics import Dynamics
 from magbook.film import Film, unit
@@ -95,6 +96,7 @@ def test_no_other_six_hold_more_of_a_run_and_its_images(run, basis):
     assert np.linalg.norm(left) == pytest.approx(np.linalg.norm(best), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_the_model_moves_images_as_images(model):
     first, b = firsts(5), fields(5, 40)
     c = model.rollout(first, b)
@@ -127,77 +129,30 @@ def test_what_is_trained_and_what_rolls_out_agree(model, mirror):
     np.testing.assert_allclose(next_one, one.rollout(first, b)[:, 1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def striding(model):
-    """Another, that gives four states at once."""
-    network = driven.network(np.linspace(1, 0.3, 6), (16,), seed=4, stride=4)
-    for layer in network.layers[1:-1]:
-        layer.set_weights([w + 0.1 * np.random.default_rng(2).standard_normal(w.shape) for w in layer.get_weights()])
-    return Driven(network, model.parities, model.readout, stride=4)
-
-
-def test_what_strides_goes_as_it_is_trained(striding):
-    first, b = firsts(5), fields(5, 9)
-    c = striding.rollout(first, b)
-    ahead = driven.look_ahead(striding.networks()["predictor"], 8).predict_on_batch([first[:, 0], b[:, 1:]])
-    np.testing.assert_allclose(c[:, 1:], ahead, rtol=1e-4, atol=1e-5)
-    part = striding.rollout(first, b[:, :7])  # the last stride is not whole, and its field goes on
-    want = striding.rollout(first, np.concatenate([b[:, :7], b[:, 6:7], b[:, 6:7]], axis=1))
-    np.testing.assert_allclose(part, want[:, :7], rtol=1e-5, atol=1e-6)
-    assert striding.parts() is None  # no unit can step with it
-    for x, y in IMAGES:
-        flips = np.where(striding.parities[:, 0] < 0, x, 1) * np.where(striding.parities[:, 1] < 0, y, 1)
-        np.testing.assert_allclose(striding.rollout((first * flips).astype(np.float32), b * np.float32([x, y])), c * flips, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("mirror", [True, False])
-@pytest.mark.parametrize("kind", ["model", "striding"])
-def test_averages_without_states_are_those_of_the_states(kind, mirror, request):
-    one = request.getfixturevalue(kind)
-    one = one if mirror else Driven(one.network, None, one.readout, stride=one.stride)
-    first, b = firsts(200), fields(200, 9)
-    (mean, size), c = one.rollout_averages(first, b), one.rollout(first, b)
-    np.testing.assert_allclose(mean, one.averages(c), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(size[:, -1], np.abs(c[:, ::one.stride]).max(axis=(1, 2)), rtol=1e-5)
-    assert (np.diff(size, axis=1) >= 0).all()
-
-
-def test_a_thousand_fields_at_once_are_a_thousand_fields(striding, basis):
+@pytest.mark.slow
+def test_a_thousand_fields_at_once_are_a_thousand_fields(model, basis):
     encoder, decoder = driven.networks(basis[0])
-    rom = ReducedOrderModel(encoder, decoder, striding, film=FILM, fan={"angle": 0, "opening": 360, "strength": [0, 45e-3]})
-    many = applied.fan(5, 3, angle=0, opening=360, strength=(0, 45e-3))
+    rom = ReducedOrderModel(encoder, decoder, model, film=FILM, fan={"angle": 0, "opening": 360, "strength": [0, 45e-3]})
+    many = applied.fan(130, 3, angle=0, opening=360, strength=(0, 45e-3))
     mean = rom.averages(many, duration=1e-10)
-    for one, b in zip(mean, many):
+    for k in (0, 1, 127, 128, 129):  # also across what is rolled out at once
+        one, b = mean[k], many[k]
         np.testing.assert_allclose(one, rom.averages(b, duration=1e-10), atol=1e-5)
-        np.testing.assert_allclose(one[1:], striding.averages(rom.latents(lambda t, b=b: b, duration=1e-10))[1:], atol=1e-5)
-    np.testing.assert_allclose(mean[:, 0], np.tile(llg.s_state(FILM).mean(axis=(0, 1)), (5, 1)), atol=1e-6)
+        np.testing.assert_allclose(one[1:], model.averages(rom.latents(lambda t, b=b: b, duration=1e-10))[1:], atol=1e-5)
+    np.testing.assert_allclose(mean[:, 0], np.tile(llg.s_state(FILM).mean(axis=(0, 1)), (130, 1)), atol=1e-6)
 
 
-def test_an_average_that_runs_away_is_nan(striding, basis):
-    rom = ReducedOrderModel(*driven.networks(basis[0]), striding, film=FILM, largest=1e-3)
+def test_an_average_that_runs_away_is_nan(model, basis):
+    rom = ReducedOrderModel(*driven.networks(basis[0]), model, film=FILM, largest=1e-3)
     with pytest.warns(RuntimeWarning, match="2 of 2 rollouts ran away"):
         mean = rom.averages([(0.01, 0), (0, 0.01)], duration=1e-10)
     assert np.isfinite(mean[:, 0]).all() and np.isnan(mean[:, 1:]).all()
 
 
-@pytest.mark.parametrize("name, wrong", [("stride", dict(stride=0)), ("network", dict(stride=2)), ("stride", dict(stride=4)), ("readout", dict(readout=np.ones((6, 3))))])
+@pytest.mark.parametrize("name, wrong", [("network", dict(network=keras.Sequential([keras.Input((9,)), keras.layers.Dense(6)]))), ("readout", dict(readout=np.ones((6, 3))))])
 def test_parts_that_do_not_fit(model, name, wrong):
     with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
         Driven(**dict(network=model.network, parities=model.parities, readout=model.readout) | wrong)
-
-
-def test_what_strides_is_trained_and_kept_like_what_steps(tmp_path):
-    stages = [dict(steps=5, epochs=6, updates=40, batch=32, learning_rate=1e-2), dict(steps=10, epochs=2, updates=20, batch=16, learning_rate=3e-3)]
-    strides, history = trained(tmp_path / "strides", stages, stride=5)
-    assert strides.stride == 5 and history[-1]["error"] < 0.5 * history[0]["error"]
-    rom = ReducedOrderModel(*driven.networks(np.random.default_rng(0).standard_normal((3, 8, 32, 3))), strides, film=FILM)
-    rom.save(tmp_path / "rom.npz")
-    c, b = turning(3, 2)
-    np.testing.assert_array_equal(ReducedOrderModel.load(tmp_path / "rom.npz").dynamics.rollout(c[:, :1], b), strides.rollout(c[:, :1], b))
-    with pytest.raises(ValueError, match="^steps: got 7; a multiple of 5"):
-        driven.look_ahead(strides.networks()["predictor"], 7)
-    with pytest.raises(ValueError, match="^begin: "):
-        trained(begin=strides)
 
 
 def test_film_averages_need_no_decoding(run, basis):
@@ -246,6 +201,7 @@ def trained(folder=None, stages=STAGES, **options):
     return driven.train(*turning(40, 0), turning(8, 1), PARITIES, READOUT, folder, widths=(24,), stages=stages, progress=False, **options)
 
 
+@pytest.mark.slow
 def test_training_learns_and_each_stage_resumes_to_the_same(tmp_path):
     dynamics, history = trained(tmp_path / "whole")
     assert [row["epoch"] for row in history] == [1, 2, 3, 1, 2]
@@ -335,6 +291,7 @@ def test_the_energy_of_latent_states_is_the_films():
     np.testing.assert_allclose(ours, np.array(theirs) / (film.Ms * film.cell_volume * film.nx * film.ny), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_learns_what_a_step_learns():
     known, validation = turning(40, 0), turning(8, 1)
     model = ch8.recurrent(driven.scales(known[0]), PARITIES, True, width=24)
@@ -355,6 +312,7 @@ class Still(Dynamics):
         return c @ READOUT
 
 
+@pytest.mark.slow
 def test_a_step_from_the_past_remembers_what_was():
     """What it answers is again a trajectory with its past, and the film was at rest before it began."""
     c, b = turning(3, 0)
@@ -435,6 +393,7 @@ def test_a_file_holds_it(basis, model, run, tmp_path):
     np.testing.assert_allclose(again.averages(SIGNAL, duration=1e-10), rom.averages(SIGNAL, duration=1e-10), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_of_ones_own_in_a_field_that_moves():
     """It is no difference that the field moves, nor that the run begins elsewhere, and the model sees the field's means."""
     rom, ramp = load_rom("driven"), applied.ramp((10e-3, 20e-3), (-30e-3, 10e-3), 0.5e-9)

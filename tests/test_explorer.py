@@ -102,7 +102,7 @@ def as_packed(rom, header, weights):
             layer.set_weights([node["weights"], node["bias"]])
 
     def convolutions(given, nodes, kind, back):
-        for layer, node in zip([one for one in given if type(one) is kind], nodes, strict=True):
+        for layer, node in zip([one for one in given if isinstance(one, kind)], nodes, strict=True):
             layer.set_weights([back(node["weights"], *layer.kernel.shape), node["bias"]])
 
     decoder = got["decoder"]

@@ -156,6 +156,15 @@ def test_a_tenth_of_the_memory_is_left_free(monkeypatch):
         check_memory(0.91e9, "all of it")
 
 
+def test_the_machine_is_not_asked_about_a_little(monkeypatch):
+    asked = []
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: asked.append(1) or type("Memory", (), {"available": 1e9}))
+    check_memory(1e6, "a little")
+    assert not asked
+    check_memory(1e8, "more")
+    assert asked
+
+
 def test_a_huge_grid_allocates_nothing():
     """A Film is only numbers, and a state of it is refused before its array is made."""
     film, before = Film(cells=HUGE), psutil.Process().memory_info().rss
@@ -180,11 +189,11 @@ def test_numbers_in_other_units_are_asked_about(change, unit):
 
 
 def test_memory_of_a_container_counts(monkeypatch):
-    asked = lambda path: {"memory.max": "2000", "memory.current": "500"}[path.name]
+    asked = lambda path: {"memory.max": "2000000000", "memory.current": "500000000"}[path.name]
     monkeypatch.setattr("pathlib.Path.read_text", asked)
-    check_memory(1000, "little")
+    check_memory(1.0e9, "little")
     with pytest.raises(MemoryError, match="much needs about"):
-        check_memory(1400, "much")
+        check_memory(1.4e9, "much")
 
 
 @pytest.mark.parametrize("names", [("memory.max", "memory.current", "memory.stat", "inactive_file"),

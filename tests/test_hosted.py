@@ -13,6 +13,7 @@ import nbformat
 import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
+from test_site import build
 
 pytestmark = pytest.mark.slow
 
@@ -98,9 +99,8 @@ def test_buttons_lead_to_the_notebook_once_the_book_has_an_address(book, address
     folder, config = book
     config["repository"]["url"] = address
     (folder / "_config.yml").write_text(yaml.safe_dump(config))
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-n"]
-    built = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    built = build(folder)
+    assert built.returncode == 0, built.stdout[-3000:]
     page = (folder / "_build/html/book/01_one.html").read_text()
     hosts = {"mybinder": "gh/someone/magbook/main?urlpath=lab/tree/book/01_one.ipynb",
              "colab": "github/someone/magbook/blob/main/book/01_one.ipynb",

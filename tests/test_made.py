@@ -230,6 +230,7 @@ def test_the_projected_equation_follows_the_solver_while_the_components_hold_the
     assert np.abs(guess[:, -1] - guess[:, 0]).max() > 0.1, "and the film moves"
 
 
+@pytest.mark.slow
 def test_a_spline_through_runs_that_are_not_stretched_is_the_spline():
     spline, fields = mb.load_rom("atlas").dynamics.slow, applied.fan(4, seed=5)
     first = np.repeat(spline.start[None, None], 4, axis=0)
@@ -336,6 +337,7 @@ def test_latents_are_the_encoders_answer(rom, latents, tested, solved, sp4_runs)
         assert np.linalg.norm(a - b) < 2e-3 * np.linalg.norm(b)  # states are stored in 16 bits
 
 
+@pytest.mark.slow
 def test_a_rebuilt_run_is_of_a_test_field_that_the_solver_chose(rom):
     """Its walls go last; its pictures are its states, and what 16 numbers of the shipped autoencoder make of them."""
     z = arrays("latent_sizes.npz")

@@ -4,6 +4,7 @@ import base64
 import io
 
 import numpy as np
+import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 from PIL import Image
@@ -25,11 +26,16 @@ def turning(nt=11, film=FILM, **info):
     return Trajectory(np.linspace(0, 1e-9, nt), m.astype(np.float32), np.zeros(3), film, info)
 
 
+def still(m, film):
+    return Trajectory(np.array([0, 1e-9]), np.stack([m, m]).astype(np.float32), np.zeros(3), film)
+
+
 def pixels(image):
-    """An image trace's picture, (rows, columns, channels), top row first."""
+    """A picture, (rows, columns, channels), top row first; plotly.js turns that of a trace over."""
     header, data = image.source.split(",")
     assert header == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    rows = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    return rows[::-1] if isinstance(image, go.Image) else rows
 
 
 def size(fig):
@@ -45,9 +51,30 @@ def test_film_row_0_is_at_the_bottom():
     image = plots.film(m, FILM, arrows=0).data[0]
     picture = pixels(image)
     assert picture.shape == (16, 64, 3) and (picture[-1] == 255).all() and (picture[:-1] == [255, 0, 0]).all()
-    # plotly puts the centre of the top row at y0 and goes on by dy: here from the film's upper edge down to y = 0
-    assert image.y0 - image.dy / 2 == pytest.approx(125) and image.y0 + 15.5 * image.dy == pytest.approx(0)
+    # plotly puts the centre of a row at y0 and goes on by dy: here from y = 0 up to the film's upper edge
+    assert image.y0 - image.dy / 2 == pytest.approx(0) and image.y0 + 15.5 * image.dy == pytest.approx(125)
     assert image.x0 - image.dx / 2 == pytest.approx(0) and image.x0 + 63.5 * image.dx == pytest.approx(500)
+
+
+@pytest.mark.parametrize("draw", [plots.film, lambda m, film: plots.states(still(m, film), 0), lambda m, film: plots.play(still(m, film)),
+                                  lambda m, film: plots.grid([m], film)], ids=["film", "states", "play", "grid"])
+def test_a_browser_draws_row_0_at_the_bottom(browser, tmp_path, draw):
+    """The lower half of the film points along x, red; the upper along y, yellow-green; arrows lie on their colour."""
+    film = Film((200e-9, 100e-9, 5e-9), (32, 16))
+    m = np.broadcast_to(X, (16, 32, 3)).copy()
+    m[8:] = Y
+    draw(m, film).write_html(tmp_path / "film.html")
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    page.goto((tmp_path / "film.html").as_uri())
+    page.wait_for_selector("image")
+    page.wait_for_timeout(500)
+    box = page.locator("image").first.bounding_box()
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    page.close()
+    for share, color in ((0.25, (128, 255, 0)), (0.75, (255, 0, 0))):  # from the upper edge
+        y = round(box["y"] + share * box["height"])
+        seen = [picture.getpixel((round(box["x"] + k / 40 * box["width"]), y)) for k in range(1, 40)]
+        assert np.median(np.abs(np.subtract(seen, color)).max(axis=1)) < 8
 
 
 def test_film_of_any_kind():

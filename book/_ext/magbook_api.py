@@ -44,8 +44,9 @@ def public(body, kind):
 
 
 def short(node):
-    """An expression as text, without the modules that its names come from."""
-    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", ast.unparse(node))
+    """A hint as text, without the modules that its names come from, and without quotes."""
+    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
+    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", text)
 
 
 def parameters(function):

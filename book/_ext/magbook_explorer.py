@@ -30,16 +30,18 @@ def write_scripts(app, error):
     used = {name for page in Path(app.outdir).rglob("*.html") for name in DIV.findall(page.read_text())}
     if not used:
         return
-    from magbook.show import explorer
-
     static = Path(app.outdir) / "_static"
-    (static / "explore-module.js").write_text(classic(explorer.module()))
-    (static / "explore.css").write_text(Path(explorer.__file__).with_name("explorer.css").read_text())
     key = f"// {Path(app.config.nb_execution_cache_path).name}\n"  # of package and data, as magbook_site.prepare sets it
+    stale = lambda script: not script.exists() or script.open().readline() != key
+    if stale(static / "explore-module.js"):
+        from magbook.show import explorer
+
+        (static / "explore.css").write_text(Path(explorer.__file__).with_name("explorer.css").read_text())
+        (static / "explore-module.js").write_text(key + classic(explorer.module()))
     parts = [*((name, "model") for name in used), *((name, "start") for name in used & {"driven"}), *((name, "neighbours") for name in used & {"paper"})]
     for name, part in parts:
         script = static / f"explore-{name}-{part}.js"
-        if script.exists() and script.open().readline() == key:
+        if not stale(script):
             continue
         from magbook.show.explorer import pack  # it starts Keras, which takes seconds
 

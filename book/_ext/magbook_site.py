@@ -258,14 +258,17 @@ def write_texts(app, error):
     """Write `page-texts.js`, the words of every page that the search may find."""
     if error or app.builder.format != "html":
         return
-    texts = {}
-    for name in sorted(app.env.found_docs):
-        article = BeautifulSoup(Path(app.builder.get_outfilename(name)).read_text(encoding="utf-8"), "html.parser").find("article")
+    texts, target = {}, Path(app.outdir) / "_static/page-texts.js"
+    pages = {name: Path(app.builder.get_outfilename(name)) for name in sorted(app.env.found_docs)}
+    if target.exists() and target.stat().st_mtime > max(page.stat().st_mtime for page in pages.values()):
+        return
+    for name, page in pages.items():
+        article = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find("article")
         for node in article.select("script, style, svg, .headerlink, .cell_input"):
             node.decompose()
         words = re.sub(r"\\[()\[\]]|\\[a-z]+ ?|[{}]", "", article.get_text(" "), flags=re.I)  # of formulas the letters
         texts[name] = html.escape(" ".join(words.split()))
-    (Path(app.outdir) / "_static/page-texts.js").write_text(f"globalThis.magbookTexts = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
+    target.write_text(f"globalThis.magbookTexts = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
 
 
 def finish_static(app, error):

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import llg
+from .._arguments import said
 from ..demag import Demag
 from ..film import MU0, Film, unit
-from ._check import call, generator, given, grade, ours, tesla
+from ._check import Stopped, call, generator, given, grade, ours, tesla
 
 NEAR = 1e-5
 """So near, as a share of the largest field, is right: it may have been computed in float32."""
@@ -195,6 +196,10 @@ def wall(m: np.ndarray, film: Film, K: float, *, points: float = 4, seed: int = 
     generator(seed)
 
     def state():
+        if not isinstance(film, Film):
+            raise Stopped(f"Your film is {said(film)}; a magbook.Film is needed.")
+        if not given(K, (), "Your K") > 0:
+            raise Stopped(f"Your K is {said(K)}; J/m^3, more than 0, are needed.")
         return given(m, (film.ny, film.nx, 3))
 
     def ends():

@@ -224,9 +224,12 @@ def verdict(judge: Callable, *, points: float = 4, seed: int = 0) -> float:
 
 def _words(answer):
     """A set of faults that an answer names."""
-    if isinstance(answer, str) or not isinstance(answer, Iterable):
+    try:
+        words = None if isinstance(answer, str) else set(map(str, answer))
+    except TypeError:
+        words = None
+    if words is None:
         raise Stopped(f"{said(answer)} is no set of words; one such as {{'length'}} is needed, or set().")
-    words = set(map(str, answer))
     if strange := words - set(FAULTS):
         raise Stopped(f"{', '.join(sorted(strange))}: no such fault. There are {', '.join(FAULTS)}.")
     return words

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, applied, dataset, llg, metrics, pca, stepper
+from .. import __version__, applied, baselines, dataset, llg, metrics, pca, readout, stepper
+from .._keras import keras
 from .._progress import bar
-from ..files import DATA, arrays
+from ..files import DATA, arrays, keep
 from ..film import Film, unit
 from ..rom import ReducedOrderModel, load_rom
 from . import ch3
@@ -31,6 +32,12 @@ PREDICTOR: dict[str, Any] = dict(steps=8, without_dropout=0.3, epochs=120, learn
 
 SHORT: dict[str, Any] = dict(without_dropout=0.3, epochs=30, learning_rate=3e-3, seed=0)
 """Short trainings that compare predictors with each other."""
+
+READOUT: dict[str, Any] = dict(epochs=90, seed=0)
+"""How the readout of the paper's networks is trained: on their own rollouts in `MANY` fields."""
+
+MANY: dict[str, Any] = dict(n=2000, seed=11)
+"""As `applied.fan` takes them."""
 
 LOOK_AHEADS = (1, 2, 4, 8, 16)
 
@@ -57,19 +64,44 @@ def encode() -> None:
               sp4=np.stack([apply(run.m[1:]) for run in sp4_runs()]))
 
 
-@command(reads=["paper_latents.npz", "set/paper", "training/autoencoder"], keeps=["predictor"], seed=PREDICTOR["seed"], writes={
-    "rom_paper.npz": "the networks of the paper, trained: a ReducedOrderModel with weights of 16 bits"})
+@command(reads=["paper_latents.npz", "set/paper", "training/autoencoder"], keeps=["predictor", "readout"], seed=PREDICTOR["seed"], writes={
+    "rom_paper.npz": "the networks of the paper, and a readout of film averages, trained: a ReducedOrderModel with weights of 16 bits"})
 def train_predictor() -> None:
-    """Train the paper's predictor on the latents that ship, and put the whole model together; it resumes."""
+    """Train the paper's predictor on the latents that ship, and its readout, and put the whole model together (15 minutes); it resumes."""
     dynamics, _ = fit("predictor", **PREDICTOR)
     encoder, decoder = trained()
     round_weights(dynamics.network)
-    latents = arrays("paper_latents.npz")["latents"][dataset.split(200)["train"]]
-    info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR,
+    known = arrays("paper_latents.npz")
+    latents = known["latents"][dataset.split(200)["train"]]
+    info = {"autoencoder": AUTOENCODER, "predictor": PREDICTOR, "readout": READOUT,
             "data": dataset.load("paper").attrs["manifest"] | {"seed": applied.SEED} | dataset.SETS["paper"],
             "command": "python -m magbook train-predictor", "version": __version__}
     rom = ReducedOrderModel(encoder, decoder, dynamics, largest=np.abs(latents).max(), film=Film(), fan=applied.FAN, info=info)
+    rom.readout = read(rom, known)
     rom.save(DATA / "rom_paper.npz", half=True)
+
+
+def read(rom: ReducedOrderModel, known: dict) -> keras.Model:
+    """A readout for a model, trained on its rollouts in many fields. known: latent trajectories that ship, with their fields.
+
+    The first states, for which the solver is asked, have hardly moved: in a field that was not computed a spline knows their latent states.
+    """
+    parts, n = dataset.split(200), 1 + rom.dynamics.history
+    start = np.broadcast_to(rom.encode(llg.s_state()), (200, 1, rom.latent))
+    first = np.concatenate([start, known["latents"][:, :n - 1]], axis=1)
+    fields = applied.fan(**MANY)
+    begin = baselines.spline(known["field"][parts["train"]], first[parts["train"]].reshape(-1, n * rom.latent))(fields)
+
+    def rolled(first, fields):
+        c = rom.rollout(first, hold(fields))[:, 1:]
+        return c.reshape(-1, rom.latent), np.concatenate([film_average(rom, one) for one in bar(c, desc="film averages", unit="field")])
+
+    into = folder("readout")
+    known_to_it = keep(into / "rollouts.npz", lambda: dict(zip(("c", "mean"), rolled(begin.reshape(-1, n, rom.latent), fields))))
+    test = rolled(first[parts["validation"]], known["field"][parts["validation"]])
+    network, _ = readout.train(known_to_it["c"], known_to_it["mean"], test, into, callback=say, **READOUT)
+    round_weights(network)
+    return network
 
 
 @command(reads=["paper_latents.npz", "training/predictor"], seed=SHORT["seed"], writes={

@@ -10,7 +10,20 @@ from scipy.interpolate import CubicSpline
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from .. import __version__, applied, atlas, autoencoder, baselines, closure, dataset, llg, metrics, pca, stepper
+from .. import (
+    __version__,
+    applied,
+    atlas,
+    autoencoder,
+    baselines,
+    closure,
+    dataset,
+    llg,
+    metrics,
+    pca,
+    readout,
+    stepper,
+)
 from .._keras import keras
 from .._progress import bar
 from ..atlas import Atlas, Hybrid, Spline
@@ -81,7 +94,19 @@ def fit(blade: bool) -> ReducedOrderModel:
                              folder(f"{name}-network-{seed}"), callback=say, seed=seed, **ATLAS["network"])
         round_weights(one.network)
         members.append(one)
-    return assemble(encoder, decoder, Ensemble(members), start, latents, train["field"], validation)
+    rom = assemble(encoder, decoder, Ensemble(members), start, latents, train["field"], validation)
+    rom.readout = read(rom, train["field"])
+    return rom
+
+
+def read(rom: ReducedOrderModel, fields: np.ndarray) -> keras.Model:
+    """A readout for an atlas, from a few cells of its decoder, fitted to every fourth state of its own answers in fields (n, 3)."""
+    start = rom.encode(llg.s_state())
+    c = rom.rollout(np.broadcast_to(start, (len(fields), 1, rom.latent)), hold(fields))[:, 1:].reshape(-1, rom.latent)[::4]
+    mean = np.concatenate([film_average(rom, c[i:i + 100]) for i in bar(range(0, len(c), 100), desc="film averages")])
+    network = readout.of_cells(rom.decoder, c, mean)
+    round_weights(network.layers[-1])
+    return network
 
 
 def assemble(encoder: keras.Model, decoder: keras.Model, networks: Dynamics, start: np.ndarray, latents: np.ndarray, fields: np.ndarray,

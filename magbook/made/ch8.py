@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, applied, baselines, dataset, driven, llg, metrics, own, sp4
+from .. import __version__, applied, baselines, dataset, driven, llg, lookup, metrics, own, sp4
 from .._keras import keras, layers, ops
 from .._progress import bar
 from ..applied import Field
@@ -17,7 +17,7 @@ from ..dynamics import Dynamics, Ensemble
 from ..files import DATA, arrays, keep
 from ..film import Film
 from ..multirate import one_thread
-from ..rom import ReducedOrderModel, load_rom
+from ..rom import load_rom
 from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
 
 LATENT = 64
@@ -35,12 +35,6 @@ KICKS: dict[str, Any] = {"steps": 32, "epochs": 60, "updates": 200, "batch": 64,
 BRIEF: list[dict[str, Any]] = [stage | {"epochs": epochs} for stage, epochs in zip(driven.STAGES[:3], (5, 8, 6))]
 """Shorter trainings, that compare parts of the driven model with each other."""
 
-STRIDES: dict[str, Any] = dict(stride=10, widths=(192, 160), stages=[
-    {"steps": 10, "epochs": 20, "updates": 200, "batch": 256, "learning_rate": 2e-3},
-    {"steps": 20, "epochs": 20, "updates": 200, "batch": 128, "learning_rate": 1.5e-3},
-    {"steps": 40, "epochs": 20, "updates": 200, "batch": 128, "learning_rate": 1e-3}])
-"""Ten steps at once, twice as long as BRIEF by the clock, in layers as narrow as the film average of 1 ns in twenty microseconds asks."""
-
 SEQUENCES: list[dict[str, Any]] = [
     {"steps": 16, "epochs": 10, "updates": 200, "batch": 64, "learning_rate": 2e-3},
     {"steps": 64, "epochs": 8, "updates": 100, "batch": 64, "learning_rate": 1e-3},
@@ -49,6 +43,9 @@ SEQUENCES: list[dict[str, Any]] = [
 
 GRIDS = ((64, 16), (32, 8), (16, 4))
 """The rivals: the solver on fewer cells."""
+
+READ = ("atlas", "paper")
+"""The models that have a readout."""
 
 SOME = 20
 """Runs of each case on which the projected equation is solved."""
@@ -63,8 +60,14 @@ def other_kinds() -> dict[str, tuple[Field, float]]:
     return {"hysteresis loop": (loop, 5e-9),
             "three turns": (applied.rotating(40e-3, 1e9), 3e-9),
             "square pulse": (applied.pulse((0, 40e-3), 50e-12), 2e-9),
+            "sinc pulse": (sinc, 2e-9),
             "field 1, then field 2": (applied.step(sp4.FIELD_2, 0.5e-9, before=sp4.FIELD_1), 2e-9),
             "field 1": (sp4.FIELD_1, 5e-9), "field 2": (sp4.FIELD_2, 5e-9)}
+
+
+def sinc(t: np.ndarray, most: float = 40e-3, highest: float = 10e9, middle: float = 0.25e-9) -> np.ndarray:
+    """The field (..., 3) of a pulse along y that holds all frequencies up to the highest in equal parts, in Hz; spin waves are looked for with it."""
+    return np.multiply.outer(most * np.sinc(2 * highest * (np.asarray(t) - middle)), [0.0, 1.0, 0.0])
 
 
 # ---------------------------------------------------------------------------- the model
@@ -113,13 +116,20 @@ def latents(name: str = "driven") -> dict[str, np.ndarray]:
     return keep(folder(f"{name}-latents.npz"), lambda: own.latents(dataset.load(name), components()[0], COARSE))
 
 
+@command(reads=["rom_driven.npz"], writes={
+    "lookup_driven.npz": "film averages of the driven model in constant fields of every direction, from the S-state, on a grid of 97 x 97 fields, as sums of 64 curves"})
+def tabulate_driven() -> None:
+    """Ask the driven model once in 7,600 constant fields, so that averages in any other are read from a table (10 seconds)."""
+    lookup.tabulate(load_rom("driven")).save(DATA / "lookup_driven.npz")
+
+
 # ---------------------------------------------------------------------------- what it is judged by
 
 
-@command(reads=["rom_driven.npz", "set/driven"], seed=0, writes={
+@command(reads=["rom_driven.npz", "lookup_driven.npz", "set/driven"], seed=0, writes={
     "driven_test.npz": "film averages of the solver (solver_) and of the driven model (driven_) in signals of other kinds, with the fields' "
                        "means (field_); how far neighbouring starts part (neighbours)",
-    "driven_errors.json": "errors of these film averages, of the driven model and its rivals: the solver on fewer cells, and the equation "
+    "driven_errors.json": "errors of these film averages, of the driven model, the table made of it, and its rivals: the solver on fewer cells, and the equation "
                           "projected on the same components with nothing learned (of the first 20 runs of each); what 8 to 64 numbers hold"})
 def evaluate_driven() -> None:
     """Compare the driven model and its rivals with the solver on unseen fields, signals, and signals of other kinds (20 minutes)."""
@@ -148,6 +158,8 @@ def evaluate_driven() -> None:
             duration = (true.shape[1] - 1) * rom.every
             found |= {f"solver, {nx} x {ny}": np.array([llg.simulate(b, COARSE.replace(cells=(nx, ny)), duration=duration, progress=False).mean
                                                        for b in given]) for nx, ny in GRIDS}
+        if name == "constant":
+            found["lookup"] = lookup.load("driven").averages(given)
         errors[name] = {kind: metrics.film_average_error(one[:, 1:], true[:len(one), 1:]).tolist() for kind, one in found.items()}
         wells[name] = {kind: float(np.mean(np.sign(one[:, -1, 0]) == np.sign(true[:len(one), -1, 0]))) for kind, one in found.items()}
         if len(true) == 1:  # the films of hundreds of runs would weigh a megabyte
@@ -158,9 +170,10 @@ def evaluate_driven() -> None:
     write_json("driven_errors.json", {"errors": errors, "right well": wells, "held": held})
 
 
-@command(reads=["rom_paper.npz", "rom_atlas.npz", "rom_driven.npz", "atlas_test.npz", "set/large"], seed=0, writes={
+@command(reads=["rom_paper.npz", "rom_atlas.npz", "rom_driven.npz", "lookup_driven.npz", "atlas_test.npz", "set/large"], seed=0, writes={
     "driven_price.json": "errors of the film average, on the 100 test fields of atlas_test.npz, of the solver on fewer cells, of the models of "
-                         "chapters 4, 7 and 8, and of the spline and the nearest field among the 800 training fields; CPU seconds of each for 1 ns, and of a network that gives ten steps at once"})
+                         "chapters 4, 7 and 8, of the table made of the last, and of the spline and the nearest field among the 800 training fields; how far "
+                         "readouts are from averages of decoded states there; CPU seconds of each for 1 ns"})
 def price_driven() -> None:
     """Compare what all models and the solver cost, and how wrong they are in constant fields that all can answer (10 minutes, on a quiet machine)."""
     train = dataset.split(dataset.SETS["large"]["n"])["train"]
@@ -169,20 +182,15 @@ def price_driven() -> None:
     grids = {f"solver, {nx} x {ny}": Film(cells=(nx, ny)) for nx, ny in (Film().cells, COARSE.cells, *GRIDS)}
     errors = kept("driven-price", partial(_errors_in_the_fan, answers, grids))
     others: dict[str, Any] = {name: partial(lambda one, b: one(b[None]), one) for name, one in answers.items()}
-    rom = load_rom("driven")
+    rom, table = load_rom("driven"), lookup.load("driven")
+    thousand = applied.fan(1000, seed=2022, **rom.fan)
+    others |= {"lookup, averages": table.averages, "lookup, averages of 1000 fields": lambda b: table.averages(thousand)}
     with one_thread():
-        costs = own.seconds(rom, others | grids, "driven", 1000) | own.seconds(untrained_strides(rom), {}, "ten steps at once", 1000)
-        for name in ("atlas", "paper"):
-            costs |= own.seconds(load_rom(name), {}, name, 1)
-    write_json("driven_price.json", {"errors": errors, "seconds": costs})
-
-
-def untrained_strides(rom: ReducedOrderModel) -> ReducedOrderModel:
-    """A driven model's film with a network that gives ten steps at once in place of its own, which takes as long untrained."""
-    stride, known = STRIDES["stride"], rom.dynamics
-    network = driven.network(np.ones(rom.latent), STRIDES["widths"], stride=stride)
-    network.set_weights([w / 100 for w in network.get_weights()])  # so that it does not run away
-    return ReducedOrderModel(rom.encoder, rom.decoder, driven.Driven(network, known.parities, known.readout, known.every, stride), film=rom.film, fan=rom.fan)
+        costs = own.seconds(rom, others | grids, "driven", 1000)
+        costs["lookup, averages of 1000 fields"] /= 1000
+        for name in READ:
+            costs |= own.seconds(load_rom(name), {}, name, 20)
+    write_json("driven_price.json", {"errors": errors, "readouts": kept("driven-readouts", _readouts), "seconds": costs})
 
 
 def _averages(data, runs):
@@ -194,10 +202,21 @@ def _errors_in_the_fan(answers, grids):
     """Errors of the film average on the atlas's test fields: of functions of fields, of the models, and of the solver on all grids but the first, the truth's."""
     tested = arrays("atlas_test.npz")
     fields, true = tested["field"][2:], tested["mean"][2:]  # the first two are standard problem 4's
-    found = {"atlas": tested["mean_atlas"][2:]} | {name: one(fields) for name, one in answers.items()}
-    found |= {name: np.array([load_rom(name).averages(b)[1:] for b in bar(fields, desc=name, unit="field")]) for name in ("driven", "paper")}
+    found = {"atlas": tested["mean_atlas"][2:], "lookup": lookup.load("driven").averages(fields)[:, 1:]} | {name: one(fields) for name, one in answers.items()}
+    found |= {"driven": load_rom("driven").averages(fields)[:, 1:],
+              "paper": np.array([run.mean[1:] for run in bar(load_rom("paper").simulate(fields), total=len(fields), desc="paper", unit="field")])}
     found |= {name: np.array([llg.simulate(b, grids[name], progress=False).mean[1:] for b in bar(fields, desc=name, unit="field")]) for name in list(grids)[1:]}
     return {name: metrics.film_average_error(one, true).tolist() for name, one in found.items()}
+
+
+def _readouts():
+    """How far the averages of the models that have a readout are from those of their decoded states, on the atlas's test fields."""
+    fields, found = arrays("atlas_test.npz")["field"][2:], {}
+    for name in READ:
+        rom = load_rom(name)
+        decoded = np.array([run.mean for run in bar(rom.simulate(fields), total=len(fields), desc=name, unit="field")])
+        found[name] = metrics.film_average_error(rom.averages(fields)[:, 1:], decoded[:, 1:]).tolist()
+    return found
 
 
 def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np.ndarray:
@@ -211,7 +230,7 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
 
 @command(reads=["set/driven"], seed=0, writes={
     "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, and seconds of training, of driven models that were trained "
-                         "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, ten steps at once, "
+                         "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, "
                          "with their past, from three seeds, of a step that may not raise the energy, and of recurrent networks; and in the solver's "
                          "own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
 def sweep_driven() -> None:
@@ -222,12 +241,12 @@ def sweep_driven() -> None:
     variants: dict[str, dict[str, Any]] = {
         "whole": {}, "32 numbers": {"latent": 32}, "16 numbers": {"latent": 16}, "120 runs": {"runs": 120}, "images as data": {"mirror": "data"},
         "no images": {"mirror": None}, "one step ahead": {"stages": [BRIEF[0] | {"epochs": far // BRIEF[0]["updates"]}]},
-        "ten steps at once": {"kind": "strides", "stages": STRIDES["stages"]}, "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
+        "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
         "energy never rises": {"kind": "downhill"},
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
         "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]}}
     stiffness = energy(whole)
-    table: dict[str, Any] = {"settings": {"steps": BRIEF, "ten steps at once": STRIDES, "GRU": SEQUENCES}, "variants": {},
+    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES}, "variants": {},
                              "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], stiffness, whole.mean(axis=(1, 2)))}
     for name, options in variants.items():
         table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, stiffness, data, parts, **options))
@@ -238,7 +257,7 @@ def variant(name: str, readout: np.ndarray, parities: np.ndarray, stiffness: np.
             runs: int | None = None, mirror: str | None = "network", kind: str = "step", stages: list = BRIEF) -> dict[str, Any]:
     """Train a variant: its errors on the test runs, and the CPU seconds that this took.
 
-    mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", "strides", three "seeds" of a step whose rollouts are
+    mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", three "seeds" of a step whose rollouts are
     averaged, a step that knows the "past" too, one that goes "downhill", or a GRU, "pure" or "fed back".
     """
     clock = time.process_time()
@@ -246,11 +265,10 @@ def variant(name: str, readout: np.ndarray, parities: np.ndarray, stiffness: np.
     c, fields, parities, readout, into = c[:runs], fields[:runs], parities[:latent], readout[:latent], folder(_place(name))
     if mirror == "data":
         c, fields = driven.images(c, fields, parities)
-    if kind in ("step", "strides", "seeds"):
-        options = {name: STRIDES[name] for name in ("stride", "widths")} if kind == "strides" else {}
+    if kind in ("step", "seeds"):
         places = [folder(_place("whole")), into / "seed-1", into / "seed-2"] if kind == "seeds" else [into]
-        members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say, seed=seed,
-                                **options)[0] for seed, place in enumerate(places)]
+        members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say,
+                                seed=seed)[0] for seed, place in enumerate(places)]
         one: Dynamics = Ensemble(members) if kind == "seeds" else members[0]
     else:
         if kind == "past":

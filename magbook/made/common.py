@@ -121,9 +121,10 @@ def write_npz(name: str, /, **arrays: Any) -> None:
 
 
 def write_json(name: str, table: dict) -> None:
-    """Write a table to a file of `data/`, whole or not at all."""
+    """Write a table to a file of `data/`, whole or not at all; numbers to seven digits."""
+    short = json.loads(json.dumps(table), parse_float=lambda number: float(f"{float(number):.7g}"))
     with atomic(DATA / name) as file:
-        file.write(json.dumps(table, indent=1).encode())
+        file.write(json.dumps(short).encode())
 
 
 def read_json(name: str) -> dict:
@@ -190,7 +191,7 @@ def sp4_runs() -> list:
 
 
 def film_average(rom: Any, c: np.ndarray) -> np.ndarray:
-    """Film averages (nt, 3) of latent states (nt, latent)."""
+    """Film averages (nt, 3) of decoded latent states (nt, latent): what a readout is held against, see `ReducedOrderModel.read`."""
     return rom.decode(c, unit=True).mean(axis=(1, 2), dtype=float)
 
 

@@ -32,13 +32,17 @@ def _figure(traces, title, **layout):
 # ---------------------------------------------------------------------------- pieces of a film's picture
 
 
-def _image(m, film, wheel, pixels, origin=(0.0, 0.0), bits=8):
-    """A film as an image trace in nm, at most `pixels` along its longer side: every n-th cell, never a mean."""
-    colors = hue_colors(m[_picks(film, pixels)], wheel)
+def _colors(m, film, wheel, pixels):
+    """A film's colours, at most `pixels` along its longer side: every n-th cell, never a mean."""
+    return hue_colors(m[_picks(film, pixels)], wheel)
+
+
+def _image(m, film, wheel, pixels, origin=(0.0, 0.0)):
+    """A film as an image trace in nm."""
+    colors = _colors(m, film, wheel, pixels)
     dx, dy = film.size[0] * 1e9 / colors.shape[1], film.size[1] * 1e9 / colors.shape[0]
-    # plotly puts a picture's top row at y0 and goes on in steps of dy
-    return go.Image(source=png(colors, bits), x0=origin[0] + dx / 2, dx=dx,
-                    y0=origin[1] + film.size[1] * 1e9 - dy / 2, dy=-dy, hoverinfo="skip")
+    # On an axis that goes up plotly.js turns a picture over, whatever the sign of dy: so this one is upside down
+    return go.Image(source=png(colors[::-1]), x0=origin[0] + dx / 2, dx=dx, y0=origin[1] + dy / 2, dy=dy, hoverinfo="skip")
 
 
 def _picks(film, pixels):
@@ -300,7 +304,7 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
     def moving(n):
         m = look.vectors(trajectory.m[picks[n]])
         # an image of the layout: plotly makes an image trace anew for each frame, and it is blank until that is done
-        image = dict(source=_image(m, its, wheel, pixels, bits=6).source, xref="x", yref="y", x=0, sizex=width,
+        image = dict(source=png(_colors(m, its, wheel, pixels), bits=6), xref="x", yref="y", x=0, sizex=width,
                      y=height, sizey=height, sizing="stretch", layer="below")
         return (image, dict(x=its.x[columns] * 1e9, y=its.y[rows] * 1e9, vectors=m[rows, columns], nm_per_px=_nm_per_px(its)),
                 dict(x=[round(t[n], 6)] * 2), dict(x=[round(t[n], 6)] * 3, y=np.round(mean[n], 4).tolist()))
@@ -545,7 +549,7 @@ def grid(pictures: ArrayLike | dict[str, ArrayLike], film: Film = sp4.FILM, *, l
     y = -(np.arange(n) // columns) * (height + 1.1 * line) - line  # the upper edges
 
     def images(given):
-        sources = (_image(one, film, wheel, pixels, bits=6).source if states else
+        sources = (png(_colors(one, film, wheel, pixels), bits=6) if states else
                    png(_signed(one[_picks(film, pixels)])) for one in given)
         return [dict(source=source, xref="x", yref="y", x=left, y=top, sizex=width, sizey=height, sizing="stretch",
                      layer="below") for source, left, top in zip(sources, x, y)]

@@ -15,6 +15,7 @@ import traitlets
 from numpy.typing import ArrayLike
 
 from ... import applied, sp4
+from ..._arguments import array, listed, number
 from .. import look
 
 if TYPE_CHECKING:  # it starts Keras, which takes seconds
@@ -53,13 +54,15 @@ class Explorer(anywidget.AnyWidget):
                  field: ArrayLike | None = None, time: float = 0.3e-9, latent: Sequence[float] = (), **options):
         from .pack import neighbours, pack, start  # it starts Keras, which takes seconds
 
-        self._packed = pack(model)
-        header, weights = self._packed
-        panels = [panels] if isinstance(panels, str) else list(panels)
-        if panels not in (["drive"], ["neighbours"]) and (not panels or not set(panels) <= {"field", "latent"}):
+        panels = [panels] if isinstance(panels, str) else listed("panels", panels, "a list of names")
+        known = all(isinstance(one, str) for one in panels) and (panels in (["drive"], ["neighbours"]) or set(panels) <= {"field", "latent"})
+        if not known or not panels:
             raise ValueError(f"panels: got {panels!r}; 'field', 'latent' or both are needed, or 'drive' or 'neighbours' alone")
         if panels == ["neighbours"] and model != "paper":
             raise ValueError(f"model: got {model!r}; a panel of neighbours shows the fields of 'paper'")
+        time, latent = number("time", time, "a time in s is"), array("latent", latent, "(n,)").tolist()
+        self._packed = pack(model)
+        header, weights = self._packed
         if panels == ["drive"] and header["dynamics"]["kind"] != "driven":
             raise ValueError("panels: this model cannot be driven; 'drive' needs one like 'driven'")
         if "field" in panels and header["dynamics"]["history"] and header["solver"] is None:
@@ -68,7 +71,7 @@ class Explorer(anywidget.AnyWidget):
         name = model if isinstance(model, str) else hashlib.sha256(weights).hexdigest()[:16]
         if field is None:
             field = (0.0, 0.0) if panels == ["drive"] else sp4.FIELD_2
-        super().__init__(model=name, panels=panels, field=field, time=time, latent=[float(c) for c in latent], **options)
+        super().__init__(model=name, panels=panels, field=field, time=time, latent=latent, **options)
         parts = {"model": lambda: self._packed, "start": lambda: start(model), "neighbours": neighbours}
 
         def answer(_, asked, __):  # what a panel asks for

@@ -334,7 +334,7 @@ function stage(memory, out, from, weight, m, slow, [ux, uy, uz], [xo, xx, xy, yo
  * through the new value and those three. How far the new value lies from what was extrapolated is the error that the step obeys.
  */
 export class Solver {
-  static TOLERANCE = 4e-5;  // of a slow step, as an angle in rad, if the extrapolated field were kept
+  static TOLERANCE = 2e-5;  // of a slow step, as an angle in rad, if the extrapolated field were kept
   static LEAST = 3;  // substeps with the corrected field, so that short waves keep their phase
   static JUMP = 1e-3;  // T from one part of `fields` to the next, and more than twice the change before: then the past is forgotten
 

@@ -18,7 +18,7 @@ from ..._keras import keras, layers
 from ...atlas import NEIGHBOURS, Atlas, Hybrid, Spline
 from ...driven import Driven
 from ...dynamics import Dynamics, Ensemble
-from ...files import arrays
+from ...files import arrays, as_path
 from ...rom import ReducedOrderModel, load_rom
 from ...stepper import FIELD_SCALE, Stepper
 
@@ -82,7 +82,7 @@ def pack(model: str | ReducedOrderModel = "atlas") -> tuple[dict, bytes]:
     there is an "encoder". "solver" is what that begins with, see `start`.
     Raises TypeError or ValueError for a model that `model.js` can't run.
     """
-    rom = load_rom(model) if isinstance(model, str) else model
+    rom = load_rom(model) if isinstance(model, str) and as_path(model, "model") else model
     if not isinstance(rom, ReducedOrderModel):
         raise TypeError(f"model: got {type(model).__name__}; 'atlas', 'paper', 'driven' or a ReducedOrderModel is needed")
     if not rom.film.inside.all():
