@@ -138,7 +138,8 @@ def unit(m: np.ndarray) -> np.ndarray:
     m = array("m", m, "(..., 3)")
     m = m if m.dtype.kind == "f" else m.astype(float)
     length = np.sqrt(np.einsum("...c,...c", m, m))[..., None]  # three times as fast as `numpy.linalg.norm`
-    return np.divide(m, length, out=np.zeros_like(m), where=length > 0)
+    length[length == 0] = 1
+    return m / length
 
 
 def check_memory(needed: float, what: str) -> None:

@@ -98,7 +98,7 @@ def scores(folder, name):
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
-    """Three courses with their whole classes graded, two at a time: {number: (folder, assignment, expected points)}."""
+    """Three courses with their whole classes graded at once, since endless answers only wait: {number: (folder, assignment, expected points)}."""
     pytest.importorskip("nbgrader")
 
     def grade(number):
@@ -116,7 +116,7 @@ def classes(tmp_path_factory):
         nbgrader(folder, "autograde", name, "--Run.timeout=30")
         return folder, name, expected
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         return dict(zip((2, 1, 9), pool.map(grade, (2, 1, 9))))
 
 

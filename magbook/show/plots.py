@@ -358,12 +358,13 @@ def play(trajectory: Trajectory, every: int = 1, *, arrows: int = 20, wheel: str
 
 
 def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, name: str = "", outline: dict = applied.FAN,
-        text: Sequence[str] | None = None, customdata: ArrayLike | None = None, title: str | None = None) -> go.Figure:
+        text: Sequence[str] | None = None, customdata: ArrayLike | None = None, rays: dict[str, Sequence[float]] | None = None,
+        title: str | None = None) -> go.Figure:
     """A map of applied fields, one dot a field, with the outline of the fan they are drawn from.
 
     fields: mu0*H in T, (n, 2) or (n, 3). values: None; n numbers, shown by colour with a scale called `name`; or n
     texts such as "train" and "test", shown by colour and symbol. outline: the fan, as the options of `applied.fan`: angle
-    and opening in degrees, strength in T. text: n texts to show on hover. customdata: n rows for your own hover or clicks. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
+    and opening in degrees, strength in T. text: n texts to show on hover. customdata: n rows for your own hover or clicks. rays: lines across the fan, at angles in degrees, by their name in the legend: {"the blade": (179, 193)}. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
     Raises ValueError or TypeError, naming the argument, for anything else.
     """
     fields = _fields(fields)
@@ -372,6 +373,8 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     a0, a1 = (outline["angle"] + side * outline["opening"] / 2 for side in (-1, 1))
     b0, b1 = (1e3 * strength for strength in outline["strength"])
     name = str(name)
+    if not isinstance(rays, (dict, type(None))):
+        raise TypeError(f"rays: got {said(rays)}; a dictionary from names to angles in degrees is needed")
     for label, given in (("values", values), ("text", text), ("customdata", customdata)):
         if given is not None:
             look.one_each(label, given, len(fields), "fields")
@@ -393,6 +396,10 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     named += [(r, a1 + 90 / r, f"{r:g}" if r + step <= b1 else f"{r:g} mT")
               for r in np.arange(np.ceil(b0 / step), np.floor(b1 / step) + 1) * step if r]
     at = np.array([curve(r, a) for r, a, _ in named]).reshape(-1, 2)
+    for label, angles in (rays or {}).items():
+        a = array("rays", angles, "(n,)", finite=True)
+        x, y = curve(np.tile([b0, b1, np.nan], len(a)), np.repeat(a, 3))
+        traces.append(go.Scatter(x=_short(x), y=_short(y), mode="lines", name=label, hoverinfo="skip", line=dict(color=GREY, width=1.5, dash="dash")))
     traces.append(go.Scatter(x=_short(at[:, 0]), y=_short(at[:, 1]), text=[label for *_, label in named], mode="text",
                              textfont_size=11, cliponaxis=False, **quiet))
     mt = fields * 1e3
@@ -448,12 +455,12 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
 
 
 def error_map(fields: ArrayLike, errors: dict[str, ArrayLike], *, known: ArrayLike | None = None,
-              kinds: Sequence[str] | None = None, title: str | None = None) -> go.Figure:
+              kinds: Sequence[str] | None = None, rays: dict[str, Sequence[float]] | None = None, title: str | None = None) -> go.Figure:
     """A map of errors over the fan, one at a time from a menu; point at a field to read them all.
 
     fields: mu0*H in T, (n, 2) or (n, 3). errors: a dictionary from names to n numbers each. known: the training fields,
     (k, 2) or (k, 3), drawn as small dots: do errors grow where there are none? kinds: n texts, such as the kind of
-    reversal, shown by symbol: do errors gather where one kind meets another?
+    reversal, shown by symbol: do errors gather where one kind meets another? rays: as `fan` takes them.
     Raises ValueError or TypeError, naming the argument, for anything else.
     """
     fields = _fields(fields)
@@ -468,7 +475,7 @@ def error_map(fields: ArrayLike, errors: dict[str, ArrayLike], *, known: ArrayLi
     if kinds is not None:
         text = [f"{kind}<br>{line}" for kind, line in zip(kinds, text)]
     first = next(iter(errors))
-    fig = fan(fields, np.asarray(errors[first], float), name=first, text=text, title=title)
+    fig = fan(fields, np.asarray(errors[first], float), name=first, text=text, rays=rays, title=title)
     k = next(k for k, trace in enumerate(fig.data) if trace.marker.coloraxis)
     fig.data[k].update(marker=dict(size=12), hovertemplate="%{text}<extra></extra>")
     if kinds is not None:
