@@ -182,6 +182,15 @@ def test_fan():
     assert len(train.x) == 2 and train.customdata.ravel().tolist() == [1, 3]
 
 
+def test_rays_cross_the_fan_at_their_angles():
+    fig = plots.fan([(-0.03, 0)], rays={"the blade": (179, 193)})
+    line, = (trace for trace in fig.data if trace.name == "the blade")
+    angle, size = np.degrees(np.arctan2(line.y, line.x)) % 360, np.hypot(line.x, line.y)
+    nan = np.nan  # one line does not lead to the next
+    assert angle == pytest.approx([179, 179, nan, 193, 193, nan], abs=0.1, nan_ok=True)
+    assert size == pytest.approx([22, 41, nan, 22, 41, nan], abs=0.1, nan_ok=True)
+
+
 # ---------------------------------------------------------------------------- what is refused
 
 

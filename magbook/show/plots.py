@@ -364,7 +364,9 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
 
     fields: mu0*H in T, (n, 2) or (n, 3). values: None; n numbers, shown by colour with a scale called `name`; or n
     texts such as "train" and "test", shown by colour and symbol. outline: the fan, as the options of `applied.fan`: angle
-    and opening in degrees, strength in T. text: n texts to show on hover. customdata: n rows for your own hover or clicks. rays: lines across the fan, at angles in degrees, by their name in the legend: {"the blade": (179, 193)}. The two fields of standard problem 4 are marked. Look for errors that gather at the fan's edge.
+    and opening in degrees, strength in T. text: n texts to show on hover. customdata: n rows for your own hover or clicks. rays: lines across the fan, their
+    name in the legend and their angles in degrees: {"the blade": (179, 193)}. The two fields of standard problem 4 are marked.
+    Look for errors that gather at the fan's edge.
     Raises ValueError or TypeError, naming the argument, for anything else.
     """
     fields = _fields(fields)
@@ -387,8 +389,8 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     edge = [np.concatenate([i, o[::-1], i[:1]]) for i, o in zip(inner, outer)]
     step = 5.0 if b1 - b0 < 40 else 10.0
     rings = [curve(r, sweep) for r in np.arange(np.floor(b0 / step) + 1, np.ceil(b1 / step)) * step]
-    rays = [curve(np.array([b0, b1]), a) for a in np.arange(np.floor(a0 / 10) + 1, np.ceil(a1 / 10)) * 10]
-    grid = [np.concatenate([[]] + [np.append(line[axis], np.nan) for line in rings + rays]) for axis in (0, 1)]
+    spokes = [curve(np.array([b0, b1]), a) for a in np.arange(np.floor(a0 / 10) + 1, np.ceil(a1 / 10)) * 10]
+    grid = [np.concatenate([[]] + [np.append(line[axis], np.nan) for line in rings + spokes]) for axis in (0, 1)]
     quiet = dict(hoverinfo="skip", showlegend=False)
     traces = [go.Scatter(x=_short(x), y=_short(y), mode="lines", line=line, **quiet) for (x, y), line in (
         (grid, dict(color=fade(GREY, 0.35), width=1)), (edge, dict(color=GREY, width=1.5)))]
