@@ -59,13 +59,14 @@ def origins(site):
 
 @contextlib.contextmanager
 def opened(browser, origins):
-    """A page that notes in `page.complaints` what a reader should never meet."""
+    """A page that notes in `page.complaints` what a reader should never meet, and in `page.asked` all addresses that it asks for."""
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(30_000)
-    page.complaints = complaints = []
+    page.complaints, page.asked = complaints, asked = [], []
 
     def request(event):
+        asked.append(event.url)
         parts = urlsplit(event.url)
         if parts.scheme not in {"file", "data", "blob"} and f"{parts.scheme}://{parts.netloc}" != origins["http"]:
             complaints.append(f"a request to another host: {event.url}")
@@ -87,31 +88,29 @@ def page(browser, origins):
 
 @pytest.fixture(scope="module", params=PAGES)
 def visit(browser, origins, request):
-    """A page of the site, served, for the tests that look at it one after the other, and what it had loaded before they did."""
+    """A page of the site, opened from the disk on a phone, for the tests that look at it one after the other."""
     with opened(browser, origins) as page:
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(f"{origins['http']}/{request.param}", wait_until="load")
-        page.evaluate("() => window.MathJax?.startup?.promise")
-        loaded = page.evaluate("""() => Object.fromEntries(["navigation", "resource"].flatMap(kind => performance
-            .getEntriesByType(kind)).map(entry => [entry.name.split("/").pop(), entry.encodedBodySize]))""")
-        yield page, loaded
-
-
-def test_a_page_is_light_and_soon_there(visit):
-    page, loaded = visit
-    later = re.compile(r"plotly|explore-(?!module)")  # what comes with a figure, and the networks' weights
-    weight = sum(size for file, size in loaded.items() if not later.match(file))
-    assert weight < HEAVIEST, sorted(loaded.items(), key=lambda item: -item[1])[:10]
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")  # on a busy machine after "load"
-    first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    assert first < 3000, f"ms: below 1000 where no other test runs, {first:.0f} here"
+        page.set_viewport_size({"width": 390, "height": 900})
+        page.goto(f"{origins['file']}/{request.param}", wait_until="load")
+        yield page
 
 
 def test_page(visit):
-    page, _ = visit
-    draw(page)
-    whole(page, 1280)
-    cut = page.evaluate("""[...document.querySelectorAll("main table")].filter(table => table.checkVisibility()
+    """Light and soon there, and whole: on a phone, and as wide as a desk."""
+    later = re.compile(r"plotly|explore-(?!module)")  # what comes with a figure, and the networks' weights
+    files = {Path(unquote(urlsplit(url).path)) for url in visit.asked if url.startswith("file:")}
+    loaded = {file.name: file.stat().st_size for file in files if not later.search(file.name)}
+    assert 1e5 < sum(loaded.values()) < HEAVIEST, sorted(loaded.items(), key=lambda item: -item[1])[:10]
+    visit.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")  # on a busy machine after "load"
+    first = visit.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert first < 3000, f"ms: below 1000 where no other test runs, {first:.0f} here"
+    draw(visit)
+    whole(visit, 390)
+    visit.set_viewport_size({"width": 1280, "height": 900})
+    visit.wait_for_function("""() => [...document.querySelectorAll(".magbook-figure")].every(
+        figure => !figure._fullLayout || !figure.clientWidth || Math.abs(figure._fullLayout.width - figure.clientWidth) <= 1)""")
+    whole(visit, 1280)
+    cut = visit.evaluate("""[...document.querySelectorAll("main table")].filter(table => table.checkVisibility()
         && table.parentElement.scrollWidth > table.parentElement.clientWidth + 1).map(table => table.innerText.slice(0, 100))""")
     assert not cut, f"tables wider than their column: {cut}"
 
@@ -128,28 +127,19 @@ EMPTY = """drawn => {
 
 def test_a_page_is_accessible(visit):
     from axe_playwright_python.sync_playwright import Axe
-    page, _ = visit
-    draw(page)
+    draw(visit)
     # Drawings are named by what holds them; code is coloured alike on all pages, and its many words take long
-    drawn = [".main-svg", "mjx-container", *([".highlight"] if PAGES[1] not in page.url else [])]
-    page.evaluate(EMPTY, drawn)
+    drawn = [".main-svg", "mjx-container", *([".highlight"] if PAGES[1] not in visit.url else [])]
+    visit.evaluate(EMPTY, drawn)
     looks = [("light", 1280, {}), ("dark", 390, {"runOnly": ["color-contrast", "scrollable-region-focusable"]})]
     for theme, width, options in looks:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-        page.wait_for_timeout(500)  # after a resize the theme's script makes what scrolls focusable, by and by
+        visit.set_viewport_size({"width": width, "height": 900})
+        visit.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        visit.wait_for_timeout(500)  # after a resize the theme's script makes what scrolls focusable, by and by
         found = [f"{theme}: {rule['id']} ({rule['impact']}): {node['html'][:200]}\n{node['failureSummary']}"
-                 for rule in Axe().run(page, {"exclude": [[one] for one in drawn]}, options | {"resultTypes": ["violations"]}).response["violations"]
+                 for rule in Axe().run(visit, {"exclude": [[one] for one in drawn]}, options | {"resultTypes": ["violations"]}).response["violations"]
                  if rule["impact"] in {"serious", "critical"} for node in rule["nodes"]]
         assert not found, "\n\n".join(found[:20])
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_page_on_a_phone_from_the_disk(page, origins, name):
-    page.set_viewport_size({"width": 390, "height": 900})
-    page.goto(f"{origins['file']}/{name}", wait_until="load")
-    draw(page)
-    whole(page, 390)
 
 
 def whole(page, width):
