@@ -69,7 +69,7 @@ def test_a_course_is_written_once_and_with_its_own_seed(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-# ---------------------------------------------------------------------------- nbgrader
+# ---------------------------------------------------------------------------- nbgrader, in the background
 
 
 def nbgrader(folder, *arguments, code=0):
@@ -97,12 +97,13 @@ def scores(folder, name):
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory):
-    """Three courses with their whole classes graded at once, since endless answers only wait: {number: (folder, assignment, expected points)}."""
+def grading(tmp_path_factory):
+    """Three courses whose classes are graded while other tests run, since endless answers only wait: {number: a future of `classes`' values}."""
     pytest.importorskip("nbgrader")
+    there = tmp_path_factory.mktemp("course")
 
     def grade(number):
-        folder = tmp_path_factory.mktemp("course") / "magbook"
+        folder = there / f"{number}" / "magbook"
         name = course.write(folder, SECRET, [number])[0].stem
         nbgrader(folder, "generate_assignment", name)
         expected = course.rehearse(folder)[name]
@@ -117,7 +118,64 @@ def classes(tmp_path_factory):
         return folder, name, expected
 
     with ThreadPoolExecutor(3) as pool:
-        return dict(zip((2, 1, 9), pool.map(grade, (2, 1, 9))))
+        yield {number: pool.submit(grade, number) for number in (1, 2, 9)}
+
+
+@pytest.fixture(scope="module")
+def classes(grading):
+    """The courses with their classes graded: {number: (folder, assignment, expected points)}."""
+    return {number: course.result() for number, course in grading.items()}
+
+
+# ---------------------------------------------------------------------------- each assignment with its solution, and with a wrong one
+
+
+def wrongs():
+    """{name of an assignment: (answers, points)} that the tests of the checks keep."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("test_checks_*.py")):
+        found |= getattr(importlib.import_module(path.stem), "WRONG", {})
+    return found
+
+
+def run(name, changes):
+    """The points of each check of an assignment, executed with other answers, here: a kernel of its own would take longer to start."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    names, points = {}, {}
+    for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items():
+        source = changes.get(key, "".join(cell["source"]))
+        if key.startswith("check-"):
+            try:
+                points[key] = eval(source, names)
+            except NameError:  # an answer that there is not
+                points[key] = 0.0
+        elif cell["cell_type"] == "code":
+            with contextlib.suppress(Exception if changes else ()):
+                exec(source, names)
+    return points
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_solution_earns_all_points(number, grading, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = NUMBERS[number].stem
+    points = {key: cell["metadata"]["nbgrader"]["points"] for key, cell in cells(NUMBERS[number]).items() if key.startswith("check-")}
+    assert run(name, {}) == points
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_wrong_submission_earns_what_it_should(number, grading, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = NUMBERS[number].stem
+    changes, points = wrongs()[name]
+    assert sum(run(name, changes).values()) == pytest.approx(points)
+
+
+# ---------------------------------------------------------------------------- what nbgrader made of them
 
 
 @pytest.fixture(scope="module")
@@ -179,52 +237,3 @@ def test_downloads_of_learning_management_systems_are_sorted(graded):
     nbgrader(folder, "zip_collect", name, "--force")
     there = {path.parts[-3] for path in (folder / "submitted").glob(f"*/{name}/{name}.ipynb")}
     assert {"Ada Lovelace_1234", "Ada Lovelace_1235", "noetheremmy", "curie", "meitner", "hahn", "Kaiser"} <= there
-
-
-
-# ---------------------------------------------------------------------------- each assignment with its solution, and with a wrong one
-
-
-def wrongs():
-    """{name of an assignment: (answers, points)} that the tests of the checks keep."""
-    found = {}
-    for path in sorted(Path(__file__).parent.glob("test_checks_*.py")):
-        found |= getattr(importlib.import_module(path.stem), "WRONG", {})
-    return found
-
-
-def run(name, changes):
-    """The points of each check of an assignment, executed with other answers, here: a kernel of its own would take longer to start."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    names, points = {}, {}
-    for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items():
-        source = changes.get(key, "".join(cell["source"]))
-        if key.startswith("check-"):
-            try:
-                points[key] = eval(source, names)
-            except NameError:  # an answer that there is not
-                points[key] = 0.0
-        elif cell["cell_type"] == "code":
-            with contextlib.suppress(Exception if changes else ()):
-                exec(source, names)
-    return points
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
-def test_the_solution_earns_all_points(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    name = NUMBERS[number].stem
-    points = {key: cell["metadata"]["nbgrader"]["points"] for key, cell in cells(NUMBERS[number]).items() if key.startswith("check-")}
-    assert run(name, {}) == points
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_wrong_submission_earns_what_it_should(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    name = NUMBERS[number].stem
-    changes, points = wrongs()[name]
-    assert sum(run(name, changes).values()) == pytest.approx(points)
