@@ -284,6 +284,7 @@ def oddities(table):
     return found
 
 
+@pytest.mark.slow
 def test_an_answer_or_an_error_that_names_the_argument(tmp_path, monkeypatch):
     table = calls(tmp_path)
     (tmp_path / "here").mkdir()

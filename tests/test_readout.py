@@ -50,6 +50,7 @@ def linear_off(c, mean, unseen, unseen_mean):
     return np.abs(np.c_[unseen, np.ones(len(unseen))] @ fitted - unseen_mean).mean()
 
 
+@pytest.mark.slow
 def test_few_cells_stand_for_all(networks, known):
     c, mean, unseen, unseen_mean = known
     one, eight = (off(readout.of_cells(networks[1], c, mean, cells), unseen, unseen_mean) for cells in ((1, 1), (2, 4)))
@@ -82,6 +83,7 @@ class Still(Dynamics):
         return np.repeat(first, fields.shape[1], axis=1)
 
 
+@pytest.mark.slow
 def test_a_trained_one_beats_a_linear_map(known, tmp_path):
     c, mean, unseen, unseen_mean = known
     network, history = readout.train(c, mean, (unseen, unseen_mean), tmp_path, **SHORT)
@@ -89,6 +91,7 @@ def test_a_trained_one_beats_a_linear_map(known, tmp_path):
     assert min(row["error"] for row in history) == pytest.approx(off(network, unseen, unseen_mean), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_that_stopped_goes_on_to_the_same(known, tmp_path):
     c, mean, *test = known
     straight, _ = readout.train(c, mean, test, **SHORT | dict(epochs=3))
