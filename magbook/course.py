@@ -198,7 +198,7 @@ files of one student stop it; delete one. That `autograde` warns of a changed ch
 | a file that is empty, cut short or under another name | an error in the list, no points; send it back |
 | a cell copied | the last copy that something was written into counts |
 | cells deleted | checks are put back; what was deleted is missing, and earns nothing |
-| an endless loop | it is stopped (a check after 12 s of computing or 36 s in all, any other cell after 600 s) and earns nothing; what does not need it counts |
+| an endless loop | it is stopped (a check after 12 s of computing or 24 s in all, any other cell after 600 s) and earns nothing; what does not need it counts |
 | `os._exit`, a kernel that dies | the checks from there on earn nothing, those before count |
 | checks edited | the edit is undone |
 | numpy or the checks replaced by something else | 0, and for numpy a sentence: the hidden check imports the checks anew, and looks at numpy |

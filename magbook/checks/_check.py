@@ -27,7 +27,7 @@ from ..film import MU0
 
 CHECK, BALLOT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
-SECONDS, PATIENCE = 12.0, 3
+SECONDS, PATIENCE = 12.0, 2
 """What one property may take: so many s of computing, and so many times as long by the clock. On a server that others use too,
 a right answer waits."""
 _LATE = "Yours did not end within"
