@@ -1,5 +1,7 @@
 """Checks of assignments 7 to 9: right answers in several styles, and wrong ones with the sentence that each gets."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -544,7 +546,7 @@ def changed(predict, asked):
     (lambda ringing: lambda first, field, nt: np.concatenate([first, np.repeat(first[-1:], nt - 4, axis=0)]), 0, "no nearer to the truth than the last known"),
     (lambda ringing: lambda first, field, nt: np.concatenate([first, *([2 * first[-1:] - first[-2:-1]] * (nt - 4))]), 2, "in the opposite field"),
     (lambda ringing: stepped(ringing, products=False), 3, "the nearest field by"),
-    (lambda ringing: stepped(ringing, penalty=1e-7), None, "the nearest field by"),
+    (lambda ringing: stepped(ringing, penalty=1e-7), None, "the nearest field by|not finite"),  # it runs away; rounding decides how far
     (lambda ringing: changed(stepped(ringing), lambda first, field, nt: (first, field, 101)), 3, "has shape"),
     (lambda ringing: changed(stepped(ringing), lambda first, field, nt: (first, field * (nt / 101), nt)), 3, "begins in another way when it is asked for less"),
     (lambda ringing: changed(stepped(ringing), lambda first, field, nt: (first, 0 * field, nt)), 2, "in the opposite field")])
@@ -552,7 +554,7 @@ def test_wrong_predictors(make, points, sentence, ringing, capsys):
     predict = make(ringing)
     got = checks.predictor(predict, points=4)
     assert got == points or points is None and got < 4
-    assert sentence in heard(capsys)
+    assert re.search(sentence, heard(capsys))
 
 
 @pytest.mark.slow
