@@ -47,8 +47,7 @@ MISTAKES = [  # module, what stands there, what is put in its place
     ("metrics", "later = reference.t > 0", "later = reference.t >= 0"),
     ("metrics", "np.max(twist) > 2 * np.pi", "np.max(twist) > np.pi"),
     ("metrics", 'np.diff(energy) > number("tolerance", tolerance) *', 'np.diff(energy) < number("tolerance", tolerance) *'),
-    ("rom", "away = np.maximum.accumulate(~(np.abs(c).max(axis=-1) <= 2 * self.largest), axis=1)",
-     "away = ~(np.abs(c).max(axis=-1) <= 2 * self.largest)"),
+    ("rom", "away = np.maximum.accumulate(away, axis=1)", "away = away.copy()"),
     ("rom", "np.maximum(low - size, size - high)", "np.maximum(low - size, high - size)"),
     ("rom", "m[:len(first)] = first", "m[:len(first) - 1] = first[:-1]"),
     ("rom", "m[..., ~self.film.inside, :] = 0\n", "pass\n"),
@@ -92,11 +91,12 @@ def main() -> None:
     """Make the mistakes, two at a time."""
     chosen = [int(one) for one in sys.argv[1:]] or range(len(MISTAKES))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        found = dict(zip(chosen, pool.map(seen, chosen)))
-    for number, lane in found.items():
-        module, right, wrong = MISTAKES[number]
-        print(f"{number:2d} {lane or 'NOT SEEN':8s} {module}: {' '.join(right.split())[:60]} -> {' '.join(wrong.split())[:60]}")
-    print(f"{sum(lane is not None for lane in found.values())} of {len(found)} seen")
+        found = []
+        for number, lane in zip(chosen, pool.map(seen, chosen)):
+            module, right, wrong = MISTAKES[number]
+            print(f"{number:2d} {lane or 'NOT SEEN':8s} {module}: {' '.join(right.split())[:60]} -> {' '.join(wrong.split())[:60]}", flush=True)
+            found.append(lane is not None)
+    print(f"{sum(found)} of {len(found)} seen")
 
 
 if __name__ == "__main__":
