@@ -69,7 +69,7 @@ def grade(laws: list[Callable[[], str | None]], points: float, *, forbidden: tup
         _say("  ", wrong or "")
         held += not wrong
         if wrong and (k < needs or wrong.startswith(_LATE)):
-            held = held if k >= needs else 0
+            held = 0 if k < needs else held
             if others := len(laws) - k - 1:
                 print(f"  The other {'property waits' if others == 1 else f'{others} properties wait'} until this one holds.")
             break
