@@ -194,6 +194,7 @@ def test_whatever_is_handed_in_earns_nothing_and_stops_nothing(name, capsys):
         assert "\N{BALLOT X}" in heard(capsys), label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_points_and_seeds_are_looked_at(name):
     check = getattr(checks, name)

@@ -242,6 +242,7 @@ def by_newell(m, film, height):
                                     for b in range(3)) for a in range(3)], axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("f", [pair_by_pair, cell_after_cell, by_convolution, by_newell])
 def test_right_stray(f):
     for seed in range(20 if f is by_convolution else 5):
@@ -343,6 +344,7 @@ def by_a_line(film, period):
     return -1 / np.polyfit(heights, np.log(rms), 1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("f", [by_two_heights, by_a_line, lambda film, period: period / (2 * np.pi)])
 def test_right_decay(f):
     for seed in range(20):

@@ -94,6 +94,7 @@ def asymmetry_by_flips(run):
     return max(np.linalg.norm(m - np.flip(m, (0, 1)), axis=2).max() for m in run.m)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measures", [(length, rise, asymmetry), (length_by_squares, rise_by_pairs, asymmetry_by_lists),
                                       (length_by_loops, rise_by_memory, asymmetry_by_flips)])
 def test_right_measures(measures):
@@ -101,6 +102,7 @@ def test_right_measures(measures):
         assert checks.measures(*measures, points=3, seed=seed) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measures, points, sentence", [
     ((lambda run: 0, lambda run: 0, lambda run: 0), 0, "yours says 0"), ((lambda run: 1, lambda run: 1, lambda run: 1), 0, "Yours is 1 where"),
     ((lambda run: (np.linalg.norm(run.m, axis=-1) - 1).max(), rise, asymmetry), 2, "is planted, in one cell of one state"),

@@ -150,6 +150,7 @@ def test_wrong_gradients(slope, loss, points, sentence, capsys):
         assert sentence in heard(capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("descend, loss", [(down(slope_of_squares, 0.04, 200), by_squares), (with_momentum, by_loops), (ever_smaller_steps, by_distance)])
 def test_right_descents(descend, loss):
     for seed in range(20):

@@ -275,6 +275,7 @@ def test_what_is_complete_is_not_computed_again(tmp_path, threads):
     assert len(computed) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("i", [0, 3, 5])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
 def test_damage_is_found_and_mended(tmp_path, threads, i, damage):

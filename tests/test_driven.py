@@ -51,6 +51,7 @@ def firsts(n, latent=6, seed=0):
 # ---------------------------------------------------------------------------- symmetry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x, y", IMAGES)
 def test_the_image_of_a_run_is_a_run(run, x, y):
     other = llg.simulate(mirrored(SIGNAL, x, y), FILM, driven.image(run.m[0], x, y), 2e-10, progress=False)
@@ -164,6 +165,7 @@ def test_film_averages_need_no_decoding(run, basis):
     np.testing.assert_allclose(one.averages(c), np.tensordot(c, whole, axes=1).mean(axis=(1, 2)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_learned_and_nothing_left_out_is_the_solver():
     film = Film((32e-9, 16e-9, 3e-9), (8, 4))
     q = np.linalg.qr(np.random.default_rng(0).standard_normal((96, 96)))[0]

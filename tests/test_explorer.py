@@ -495,6 +495,7 @@ def test_a_stepper_goes_on_from_the_solver_in_the_page(script):
     np.testing.assert_allclose(np.reshape(out, (101, 16)), rom.dynamics.rollout(first[None].astype(np.float32), fields)[0], atol=2e-3 * rom.largest)
 
 
+@pytest.mark.slow
 def test_what_it_cannot_run_is_refused():
     with pytest.raises(TypeError, match="model"):
         packing.pack(None)

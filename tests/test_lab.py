@@ -154,7 +154,7 @@ def lab(browser, root, tmp_path_factory, request):
         "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
     environment = {**os.environ, **own, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "PYTHONPATH": str(root)}
     environment.pop("MAGBOOK_BUILD", None)
-    command = [sys.executable, "-m", "jupyterlab", "book", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
+    command = [sys.executable, root / "tests/forked.py", "jupyterlab", "book", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
                f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"]
     with open(folder / "log", "w+") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -58,6 +58,7 @@ def test_spin_waves_where_exchange_rules():
 # ---------------------------------------------------------------------------- the equation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("film, field", [
     (FILM, (0, 0)), (FILM, (20e-3, 5e-3)), (FILM, (0, 0, 1.5)),
     (Film((80e-9, 80e-9, 5e-9), (12, 12), mask=lambda x, y: np.hypot(x, y) < 40e-9), (50e-3, 0))],
@@ -111,6 +112,7 @@ def test_the_same_modes_each_time(ringing):
 # ---------------------------------------------------------------------------- a film that rings
 
 
+@pytest.mark.slow
 def test_amplitudes_take_a_disturbance_apart(ringing):
     rng = np.random.default_rng(1)
     c = rng.standard_normal(5) + 1j * rng.standard_normal(5)

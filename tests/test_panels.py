@@ -63,6 +63,7 @@ def untrained(film=FILM):
     return ReducedOrderModel(encoder, decoder, stepper.Stepper(stepper.build(3), 1.0), largest=10.0, film=film, fan=fan)
 
 
+@pytest.mark.slow
 def test_compare_panel_shows_both_answers_and_warns_outside_the_fan():
     rom = untrained()
     panel = panels.compare(rom, duration=1e-10)

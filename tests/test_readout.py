@@ -57,6 +57,7 @@ def test_few_cells_stand_for_all(networks, known):
     assert eight < one / 3 and eight < linear_off(*known) / 5 and eight < 0.01
 
 
+@pytest.mark.slow
 def test_what_it_shares_with_the_decoder_is_written_once(networks, known, tmp_path, monkeypatch):
     monkeypatch.setattr(dynamics, "Still", Still, raising=False)  # a file's kinds are in modules of the package
     monkeypatch.setattr(Still, "__module__", "magbook.dynamics")

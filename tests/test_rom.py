@@ -773,6 +773,7 @@ def test_what_does_not_fit_together_is_refused(saved, change):
     refused(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [
     ["files", "atomic"], ["llg", "simulate"], ["film", "Film"], ["rom", "ReducedOrderModel"], ["stepper", "HISTORY"], ["dynamics", "np"],
     ["nowhere", "Stepper"], ["stepper", "Nothing"], ["os.path", "join"], ["..os", "mkdir"], ["", "keras"], ["dynamics", "Dynamics"],
@@ -850,6 +851,7 @@ def test_weights_that_are_not_finite_are_refused_also_without_a_checksum(saved, 
         refused(path, f"{name}: it holds numbers that are not finite")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change, says", [
     ({"class_name": "Lambda"}, "keras.layers.Lambda"), ({"class_name": "BatchNormalization"}, "keras.layers.BatchNormalization"),
     ({"module": "os"}, "os.Dense"), ({"module": "magbook.files"}, "magbook.files.Dense"), ({"class_name": ["Dense"]}, "Dense"),

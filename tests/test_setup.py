@@ -28,6 +28,7 @@ def test_a_range_is_said_once(root):
     assert len(set(names)) == len(names), sorted(names)
 
 
+@pytest.mark.slow
 def test_a_folder_called_like_the_package_does_not_hide_it(tmp_path):
     """As the clone itself does from the folder that it stands in, where students keep their homework."""
     (tmp_path / "magbook").mkdir()

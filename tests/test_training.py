@@ -387,6 +387,7 @@ def test_other_data_are_another_training(tmp_path):
     assert training.fingerprint(a, a[0]) != training.fingerprint(a[0], a)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_what_is_kept_is_noticed(tmp_path):
     train(tmp_path)
     path, rng = tmp_path / "best.npz", np.random.default_rng(0)

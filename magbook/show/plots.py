@@ -398,10 +398,6 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     named += [(r, a1 + 90 / r, f"{r:g}" if r + step <= b1 else f"{r:g} mT")
               for r in np.arange(np.ceil(b0 / step), np.floor(b1 / step) + 1) * step if r]
     at = np.array([curve(r, a) for r, a, _ in named]).reshape(-1, 2)
-    for label, angles in (rays or {}).items():
-        a = array("rays", angles, "(n,)", finite=True)
-        x, y = curve(np.tile([b0, b1, np.nan], len(a)), np.repeat(a, 3))
-        traces.append(go.Scatter(x=_short(x), y=_short(y), mode="lines", name=label, hoverinfo="skip", line=dict(color=GREY, width=1.5, dash="dash")))
     traces.append(go.Scatter(x=_short(at[:, 0]), y=_short(at[:, 1]), text=[label for *_, label in named], mode="text",
                              textfont_size=11, cliponaxis=False, **quiet))
     mt = fields * 1e3
@@ -434,6 +430,11 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
         colors = (PALETTE[1], PALETTE[0], PALETTE[2], *PALETTE[3:])
         traces += [dots(np.flatnonzero(kinds == kind), dict(color=colors[n % 6], symbol=symbols[n % 6]), name=kind)
                    for n, kind in enumerate(categories)]
+    for label, angles in (rays or {}).items():
+        a = array("rays", angles, "(n,)", finite=True)
+        x, y = curve(np.tile([b0, b1, np.nan], len(a)), np.repeat(a, 3))
+        traces.append(go.Scatter(x=_short(x), y=_short(y), mode="lines", name=label, hoverinfo="skip",
+                                 line=dict(color=PALETTE[3], width=3, dash="dash")))
     for n, (field, symbol) in enumerate(((sp4.FIELD_1, "star"), (sp4.FIELD_2, "star-diamond")), 1):
         traces.append(go.Scatter(
             x=[field[0] * 1e3], y=[field[1] * 1e3], mode="markers", name=f"SP4, field {n}",
