@@ -630,16 +630,17 @@ def test_steps_follow_the_field(name):
 
 
 HARD = {"cobalt, 2 nm": (material("cobalt", (32, 16), (2e-9, 2e-9, 2e-9), 0.001), (-0.2, 0.05)),
-        "permalloy, 20 nm thick": (material("permalloy", (48, 24), (2e-9, 2e-9, 20e-9), 0.001), (-0.1, 0.02))}
+        "permalloy, 10 nm thick": (Film((240e-9, 120e-9, 10e-9), (64, 32)), (-0.297, -0.042))}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARD)
 def test_where_to_ask_for_more_accuracy(name):
-    """Strongly driven and hardly damped: stable, right to a few 1e-3 only, which is what single precision leaves."""
+    """Strongly driven: stable at the default, and right to a few 1e-3 only; more accuracy in double precision helps."""
     film, field = HARD[name]
-    a, b = run(field, film, duration=1e-9), run(field, film, duration=1e-9, accuracy=4, precision="double")
-    assert np.abs(a.mean - b.mean).max() < 1e-2
+    default, more, most = (run(field, film, duration=1e-9, **how).mean for how in (
+        {}, {"accuracy": 4, "precision": "double"}, {"accuracy": 8, "precision": "double"}))
+    assert np.abs(default - most).max() < 1e-2 and np.abs(more - most).max() < 3e-4
 
 
 NM = 1e-9
@@ -682,6 +683,7 @@ def test_fields_of_the_fan_are_right():
         assert np.abs(a.m - b.m).max() < 1e-2, field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths, cells, remanence, coercive", [  # widths of the film in exchange lengths
     pytest.param(0.1, (10, 2), (1.0, 0.0), 0.05707, id="limit"),
     pytest.param(10, (100, 20), (0.9989, 0.0), 0.05454, id="10"),
