@@ -43,7 +43,7 @@ def solver(film: Film = Film(), duration: float = 1e-9, accuracy: float = 1.0, r
     options: dict[str, Any] = dict(film=film, start=start, accuracy=accuracy, progress=False)
     llg.simulate(sp4.FIELD_1, duration=1e-11, **options)  # compiles
     total, run = _fastest(lambda: llg.simulate(sp4.FIELD_1, duration=duration, **options), repeats)
-    m, out = np.zeros((3, film.ny + 2, film.nx + 2), np.float32), np.zeros((3, film.ny, film.nx), np.float32)
+    m, out = np.zeros((2, 3, film.ny + 2, film.nx + 2), np.float32)
     prepared = Demag(film, dtype=np.float32).prepared()
     with one_thread():
         once = _fastest(lambda: [convolve(out, m, prepared) for _ in range(20)], 5)[0] / 20

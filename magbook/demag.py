@@ -126,7 +126,7 @@ def near_stencil(n: np.ndarray) -> np.ndarray:
     basis = np.stack([np.ones_like(kx), 2 * np.cos(kx), 2 * np.cos(ky)], axis=-1).reshape(-1, 3)
     spectra = _spectrum(n, (2 * n.shape[1], 2 * n.shape[2]))[:3].reshape(3, -1)
     # lstsq gives the smallest solution where a direction has one cell only and cos(k) tells nothing
-    return np.stack([np.linalg.lstsq(basis * weight[:, None], s * weight, rcond=1e-10)[0] for s in spectra])
+    return np.linalg.lstsq(basis * weight[:, None], (spectra * weight).T, rcond=1e-10)[0].T
 
 
 def _spectrum(n, shape):
@@ -186,62 +186,76 @@ class Demag:
     def prepared(self) -> tuple:
         """What `convolve` takes: spectrum, matrices, and room to work, which belongs to one thread."""
         ny, nx = self.ny, self.nx
-        shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 3 * nx), (2, 2, ny, 3 * nx)
+        shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 2, 3 * nx), (2, ny, 2, 3 * nx)
         return self.spectrum, self.matrices, tuple(np.zeros(shape, self.spectrum.dtype) for shape in shapes)
 
     def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""
         m = array("m", m, "(3, ny, nx)", ny=self.ny, nx=self.nx)
         padded = np.pad(m.astype(self.spectrum.dtype, copy=False), ((0, 0), (1, 1), (1, 1)))
-        h = np.empty((3, self.ny, self.nx), self.spectrum.dtype)
+        h = np.empty_like(padded)
         convolve(h, padded, self.prepared())
-        return h
+        return h[:, 1:-1, 1:-1].copy()
 
 
 @compiled
 def _fold(out, a):
-    """Rows of a, (n, ...), from both ends: out[0] <- their sums, out[1] <- their differences."""
-    n = len(a)
-    for j in range(n // 2):
-        for i in range(a.shape[1]):
-            out[0, j, i], out[1, j, i] = a[j, i] + a[n - 1 - j, i], a[j, i] - a[n - 1 - j, i]
-    if n % 2:
-        out[0, n // 2, :] = a[n // 2, :]
+    """Rows of a, (2, n, ...), from both ends: out[0, :, p] <- their sums, out[1, :, p] <- their differences, for p = 0, 1."""
+    n = a.shape[1]
+    for p in range(2):
+        for j in range(n // 2):
+            for i in range(a.shape[2]):
+                out[0, j, p, i], out[1, j, p, i] = a[p, j, i] + a[p, n - 1 - j, i], a[p, j, i] - a[p, n - 1 - j, i]
+        if n % 2:
+            out[0, n // 2, p, :] = a[p, n // 2, :]
 
 
 @compiled
 def _unfold(out, a):
-    """out, (n, ...), from its even part a[0] and its odd part a[1] about the middle."""
-    n = len(out)
-    for j in range(n // 2):
+    """out, (2, n, ...), from the even parts a[0, :, p] and the odd parts a[1, :, p] about the middle, for p = 0, 1."""
+    n = out.shape[1]
+    for p in range(2):
+        for j in range(n // 2):
+            for i in range(out.shape[2]):
+                out[p, j, i], out[p, n - 1 - j, i] = a[0, j, p, i] + a[1, j, p, i], a[0, j, p, i] - a[1, j, p, i]
+        if n % 2:
+            out[p, n // 2, :] = a[0, n // 2, p, :]
+
+
+@compiled
+def _product(a, b, out):
+    """out <- a b, matrices. Where a is small, BLAS takes longer to begin than these loops to end."""
+    if a.size > 128:
+        np.dot(a, b, out)
+        return
+    for k in range(out.shape[0]):
         for i in range(out.shape[1]):
-            out[j, i], out[n - 1 - j, i] = a[0, j, i] + a[1, j, i], a[0, j, i] - a[1, j, i]
-    if n % 2:
-        out[n // 2, :] = a[0, n // 2, :]
+            out[k, i] = a[k, 0] * b[0, i]
+        for j in range(1, len(b)):
+            for i in range(out.shape[1]):
+                out[k, i] += a[k, j] * b[j, i]
 
 
 @compiled
 def _multiply(f, n):
-    """f <- -N f, f: (2, 2, ny, 3 nx): even and odd along x, along y. The tensor's xy turns even-even into odd-odd."""
-    nx = n.shape[2]
-    for p in range(2):
-        a, b, sign = f[0, p], f[1, 1 - p], 1 - 2 * p
-        for j in range(n.shape[1]):
-            for i in range(nx):
-                xx, yy, zz, xy = n[0, j, i], n[1, j, i], n[2, j, i], sign * n[3, j, i]
-                ax, ay, bx, by = a[j, i], a[j, nx + i], b[j, i], b[j, nx + i]
-                a[j, i], a[j, nx + i] = -(xx * ax + xy * by), -(yy * ay + xy * bx)
-                b[j, i], b[j, nx + i] = -(xx * bx + xy * ay), -(yy * by + xy * ax)
-                a[j, 2 * nx + i] *= -zz
-                b[j, 2 * nx + i] *= -zz
+    """f <- -N f, f: (2, ny, 2, 3, nx), even and odd along y, even and odd along x. The tensor's xy turns even-even into odd-odd."""
+    for j in range(n.shape[1]):
+        for p in range(2):
+            for q in range(2):
+                x, y, z, sign = f[p, j, q, 0], f[1 - p, j, 1 - q, 1], f[p, j, q, 2], n.dtype.type(1 if p == q else -1)
+                for i in range(n.shape[2]):
+                    xx, yy, xy = n[0, j, i], n[1, j, i], sign * n[3, j, i]
+                    x[i], y[i] = -(xx * x[i] + xy * y[i]), -(yy * y[i] + xy * x[i])
+                for i in range(n.shape[2]):
+                    z[i] *= -n[2, j, i]
 
 
 @compiled
 def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
-    """out <- h = H_demag/Ms, (3, ny, nx), of m, (3, ny + 2, nx + 2) with a border of zeros. prepared: see `Demag`."""
+    """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
     spectrum, matrices, (ends, rows, sides, waves) = prepared
     cos_x, sin_x, cos_kx, sin_kx, cos_y, sin_y, cos_ky, sin_ky = matrices
-    ny, nx = out.shape[1], out.shape[2]
+    ny, nx = m.shape[1] - 2, m.shape[2] - 2
     for j in range(ny):
         for c in range(3):
             for i in range(nx // 2):
@@ -251,21 +265,19 @@ def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
                 ends[0, 3 * j + c, nx // 2] = m[c, j + 1, nx // 2 + 1]
     np.dot(ends[0], cos_x, rows[0])
     np.dot(ends[1], sin_x, rows[1])
-    for p in range(2):
-        _fold(sides, rows[p].reshape(ny, 3 * nx))
-        np.dot(cos_ky, sides[0], waves[p, 0])
-        np.dot(sin_ky, sides[1], waves[p, 1])
-    _multiply(waves, spectrum)
-    for p in range(2):
-        np.dot(cos_y, waves[p, 0], sides[0])
-        np.dot(sin_y, waves[p, 1], sides[1])
-        _unfold(rows[p].reshape(ny, 3 * nx), sides)
+    _fold(sides, rows.reshape(2, ny, 3 * nx))
+    _product(cos_ky, sides[0].reshape(-1, 6 * nx), waves[0].reshape(ny, 6 * nx))
+    _product(sin_ky, sides[1].reshape(-1, 6 * nx), waves[1].reshape(ny, 6 * nx))
+    _multiply(waves.reshape(2, ny, 2, 3, nx), spectrum)
+    _product(cos_y, waves[0].reshape(ny, 6 * nx), sides[0].reshape(-1, 6 * nx))
+    _product(sin_y, waves[1].reshape(ny, 6 * nx), sides[1].reshape(-1, 6 * nx))
+    _unfold(rows.reshape(2, ny, 3 * nx), sides)
     np.dot(rows[0], cos_kx, ends[0])
     np.dot(rows[1], sin_kx, ends[1])
     for j in range(ny):
         for c in range(3):
             for i in range(nx // 2):
                 even, odd = ends[0, 3 * j + c, i], ends[1, 3 * j + c, i]
-                out[c, j, i], out[c, j, nx - 1 - i] = even + odd, even - odd
+                out[c, j + 1, i + 1], out[c, j + 1, nx - i] = even + odd, even - odd
             if nx % 2:
-                out[c, j, nx // 2] = ends[0, 3 * j + c, nx // 2]
+                out[c, j + 1, nx // 2 + 1] = ends[0, 3 * j + c, nx // 2]

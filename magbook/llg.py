@@ -178,7 +178,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
                 energy = clockwork.energy(fields)
                 risen |= film.alpha > 0 and energy > lowest + 1e-4
                 lowest = min(lowest, energy)
-            m[i] = np.moveaxis(clockwork.state, 0, -1)
+            m[i] = clockwork.state.transpose(1, 2, 0)
             if not np.isfinite(m[i]).all():
                 raise FloatingPointError(f"the state is no longer finite at t = {t[i]:g} s; try accuracy = {2 * accuracy:g}")
     if risen:

@@ -1,7 +1,10 @@
 """Integration in time: exchange and demagnetizing field at clocks of their own, in one compiled loop. Chapter 1 introduces it.
 
 Units: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). States are (3, ny + 2, nx + 2), with a border of zeros: a missing
-neighbour then adds m = 0 to the sum, and since m x m = 0 that is the free boundary.
+neighbour then adds m = 0 to the sum, and since m x m = 0 that is the free boundary. The slow field has such a border too, so that
+the loops of a substep see (3, cells), one row after the other, and go from the first inner cell to the last without a stop: to
+begin a loop takes as long as many cells do. The border may take part, since m = 0 makes dm/dtau = 0. The loops' numbers are of
+the state's type: numba makes double precision of a single and a whole number, which is half as fast.
 
 Exchange is stiff but local, the demagnetizing field is slow but global. So they get different steps (a multirate
 method). And the demagnetizing field is split once more: the part that a five-point stencil can tell (`near_stencil`)
@@ -44,17 +47,31 @@ RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
 
 
+# Indices are unsigned where they go back by a cell or a row: numba lets negative ones count from the end, and a loop that must look
+# for them works on one cell at a time.
+_index = np.uintp
+_ONE = _index(1)
+
+
 @compiled
-def _rate(m, slow, stencil, alpha, j, i):
-    """dm/dtau in one cell. m: (3, ny + 2, nx + 2). slow: (3, ny, nx). stencil: (3, 3), a row a component: own cell, along x, along y."""
-    y, x = j + 1, i + 1
-    mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-    hx = (slow[0, j, i] + stencil[0, 0] * mx + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1])
-          + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x]))
-    hy = (slow[1, j, i] + stencil[1, 0] * my + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1])
-          + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x]))
-    hz = (slow[2, j, i] + stencil[2, 0] * mz + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1])
-          + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x]))
+def _inner(m, row):
+    """The cells of m, (3, cells), from the first inner one to the last."""
+    return range(row + _ONE, _index(m.shape[1]) - row - _ONE)
+
+
+@compiled
+def _rate(m, slow, stencil, alpha, row, i):
+    """dm/dtau in cell i. m, slow: (3, cells). stencil: (3, 3), a row a component: own cell, along x, along y. row: cells in a row.
+
+    i and row are unsigned, see `_index`.
+    """
+    mx, my, mz = m[0, i], m[1, i], m[2, i]
+    hx = (slow[0, i] + stencil[0, 0] * mx + stencil[0, 1] * (m[0, i - _ONE] + m[0, i + _ONE])
+          + stencil[0, 2] * (m[0, i - row] + m[0, i + row]))
+    hy = (slow[1, i] + stencil[1, 0] * my + stencil[1, 1] * (m[1, i - _ONE] + m[1, i + _ONE])
+          + stencil[1, 2] * (m[1, i - row] + m[1, i + row]))
+    hz = (slow[2, i] + stencil[2, 0] * mz + stencil[2, 1] * (m[2, i - _ONE] + m[2, i + _ONE])
+          + stencil[2, 2] * (m[2, i - row] + m[2, i + row]))
     # m x h + alpha m x (m x h) = m x g with g = h + alpha m x h
     gx = hx + alpha * (my * hz - mz * hy)
     gy = hy + alpha * (mz * hx - mx * hz)
@@ -63,80 +80,75 @@ def _rate(m, slow, stencil, alpha, j, i):
 
 
 @compiled
-def _stage(out, u, weight, m, slow, stencil, alpha):
-    """out = u + weight dm/dtau(m), one stage of a Runge-Kutta step; u, out: (3, ny + 2, nx + 2), the others as in `_rate`.
+def _stage(out, u, weight, m, slow, stencil, alpha, row):
+    """out = u + weight dm/dtau(m), one stage of a Runge-Kutta step; u, out: (3, cells), the others as in `_rate`.
 
     Fast because it is one loop, so that every number is read once, and because out is another array than m and u, so that the
     compiler works on 8 or 16 cells at a time.
     """
-    for j in range(slow.shape[1]):
-        for i in range(slow.shape[2]):
-            rx, ry, rz = _rate(m, slow, stencil, alpha, j, i)
-            out[0, j + 1, i + 1] = u[0, j + 1, i + 1] + weight * rx
-            out[1, j + 1, i + 1] = u[1, j + 1, i + 1] + weight * ry
-            out[2, j + 1, i + 1] = u[2, j + 1, i + 1] + weight * rz
+    for i in _inner(m, row):
+        rx, ry, rz = _rate(m, slow, stencil, alpha, row, i)
+        out[0, i], out[1, i], out[2, i] = u[0, i] + weight * rx, u[1, i] + weight * ry, u[2, i] + weight * rz
 
 
 @compiled
-def _last(m, a, b, c, weight, slow, stencil, alpha):
+def _last(m, a, b, c, weight, slow, stencil, alpha, row):
     """m <- (a + 2 b + c - m)/3 + weight dm/dtau(c), the last stage of the classical Runge-Kutta step.
 
     It adds up differences from m, which rounding spares.
     """
-    third = m.dtype.type(1 / 3)
-    for j in range(slow.shape[1]):
-        for i in range(slow.shape[2]):
-            rx, ry, rz = _rate(c, slow, stencil, alpha, j, i)
-            y, x = j + 1, i + 1
-            mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-            m[0, y, x] = mx + (third * ((a[0, y, x] - mx) + 2 * (b[0, y, x] - mx) + (c[0, y, x] - mx)) + weight * rx)
-            m[1, y, x] = my + (third * ((a[1, y, x] - my) + 2 * (b[1, y, x] - my) + (c[1, y, x] - my)) + weight * ry)
-            m[2, y, x] = mz + (third * ((a[2, y, x] - mz) + 2 * (b[2, y, x] - mz) + (c[2, y, x] - mz)) + weight * rz)
+    third, two = m.dtype.type(1 / 3), m.dtype.type(2)
+    for i in _inner(m, row):
+        rx, ry, rz = _rate(c, slow, stencil, alpha, row, i)
+        mx, my, mz = m[0, i], m[1, i], m[2, i]
+        m[0, i] = mx + (third * ((a[0, i] - mx) + two * (b[0, i] - mx) + (c[0, i] - mx)) + weight * rx)
+        m[1, i] = my + (third * ((a[1, i] - my) + two * (b[1, i] - my) + (c[1, i] - my)) + weight * ry)
+        m[2, i] = mz + (third * ((a[2, i] - mz) + two * (b[2, i] - mz) + (c[2, i] - mz)) + weight * rz)
 
 
 @compiled
 def _mix(out, a, b, c, d, w, uniform):
-    """out = w[0] a + w[1] b + w[2] c + w[3] d + uniform: the slow field at one time."""
+    """out = w[0] a + w[1] b + w[2] c + w[3] d + uniform: the slow field at one time. All are (3, cells)."""
     w0, w1, w2, w3 = w
     for k in range(3):
-        for j in range(out.shape[1]):
-            for i in range(out.shape[2]):
-                out[k, j, i] = w0 * a[k, j, i] + w1 * b[k, j, i] + w2 * c[k, j, i] + w3 * d[k, j, i] + uniform[k]
+        for i in range(out.shape[1]):
+            out[k, i] = w0 * a[k, i] + w1 * b[k, i] + w2 * c[k, i] + w3 * d[k, i] + uniform[k]
 
 
 @compiled
 def _normalize(out, m, tiny):
-    """out <- m/|m| in every cell; tiny keeps the cells outside the mask, which are 0, at 0."""
-    for y in range(m.shape[1]):
-        for x in range(m.shape[2]):
-            mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-            scale = 1 / np.sqrt(mx * mx + my * my + mz * mz + tiny)
-            out[0, y, x], out[1, y, x], out[2, y, x] = mx * scale, my * scale, mz * scale
+    """out <- m/|m| in every cell; tiny keeps those that are 0, outside the mask and in the border, at 0."""
+    one = m.dtype.type(1)
+    for i in range(m.shape[1]):
+        mx, my, mz = m[0, i], m[1, i], m[2, i]
+        scale = one / np.sqrt(mx * mx + my * my + mz * mz + tiny)
+        out[0, i], out[1, i], out[2, i] = mx * scale, my * scale, mz * scale
 
 
 @compiled
-def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, work, slow):
+def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work, slow):
     """out <- the state after one slow step from `start`, in len(zeeman) substeps of tau.
 
-    start, out, work[0..3]: (3, ny + 2, nx + 2), start is left as it is. knots: the slow field at four times, each
-    (3, ny, nx). weights: (n, 3, 4), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`.
-    slow: (3, ny, nx), scratch.
+    start, out, work[0..3]: (3, cells), start is left as it is. knots: the slow field at four times, each (3, cells).
+    weights: (n, 3, 4), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`. slow: (3, cells), scratch.
     Each substep is the classical Runge-Kutta method of fourth order. Where, as here, eigenvalues are nearly imaginary, few
     methods are stable for a larger step a stage: |omega| h < 2.83.
     """
     a, b, c, m = work
     m[:] = start
+    number = m.dtype.type
+    half, whole, sixth = number(tau / 2), number(tau), number(tau / 6)
     moves = len(weights) < MEANS
     for n in range(len(zeeman)):
         _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 0], zeeman[n, 0])
-        _stage(a, m, tau / 2, m, slow, stencil, alpha)
+        _stage(a, m, half, m, slow, stencil, alpha, row)
         if moves:
             _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 1], zeeman[n, 1])
-        _stage(b, m, tau / 2, a, slow, stencil, alpha)
-        _stage(c, m, tau, b, slow, stencil, alpha)
+        _stage(b, m, half, a, slow, stencil, alpha, row)
+        _stage(c, m, whole, b, slow, stencil, alpha, row)
         if moves:
             _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 2], zeeman[n, 2])
-        _last(m, a, b, c, tau / 6, slow, stencil, alpha)
+        _last(m, a, b, c, sixth, slow, stencil, alpha, row)
     _normalize(out, m, m.dtype.type(1e-30))
 
 
@@ -173,6 +185,17 @@ def _weights(out, nodes, count):
 
 
 @compiled
+def _integrals(fields, part):
+    """The integral of a field, from 0 to each multiple of part, (n + 1, 3), and its largest strength. fields: its means between, (n, 3)."""
+    table, square = np.zeros((len(fields) + 1, 3)), 0.0
+    for n in range(len(fields)):
+        for c in range(3):
+            table[n + 1, c] = table[n, c] + fields[n, c] * part
+        square = max(square, fields[n, 0] ** 2 + fields[n, 1] ** 2 + fields[n, 2] ** 2)
+    return table, np.sqrt(square)
+
+
+@compiled
 def _integral(table, at, c):
     i = min(int(at), len(table) - 2)
     return table[i, c] + (at - i) * (table[i + 1, c] - table[i, c])
@@ -195,8 +218,11 @@ def _average(out, table, spacing, t, step):
 
 
 @compiled
-def _surprise(new, a, b, c, nodes):
-    """Root mean square over cells of new less the parabola through a, b, c at `nodes`, one slow step from now."""
+def _surprise(new, a, b, c, nodes, cells):
+    """Root mean square over cells of new less the parabola through a, b, c at `nodes`, one slow step from now.
+
+    new, a, b, c: the slow field, 0 in the border. cells: how many there are without it.
+    """
     number = new.dtype.type
     w = np.ones(3)
     for j in range(3):
@@ -205,25 +231,23 @@ def _surprise(new, a, b, c, nodes):
                 w[j] *= (1 - nodes[i]) / (nodes[j] - nodes[i])
     w0, w1, w2, total = number(w[0]), number(w[1]), number(w[2]), number(0)
     for k in range(3):
-        for j in range(new.shape[1]):
-            for i in range(new.shape[2]):
-                total += (new[k, j, i] - w0 * a[k, j, i] - w1 * b[k, j, i] - w2 * c[k, j, i]) ** 2
-    return np.sqrt(total / (new.shape[1] * new.shape[2]))
+        for i in range(new.shape[1]):
+            total += (new[k, i] - w0 * a[k, i] - w1 * b[k, i] - w2 * c[k, i]) ** 2
+    return np.sqrt(total / cells)
 
 
 @compiled
 def _energy(m, slow, stencil, zeeman):
-    """Energy in mu0 Ms^2 times the volume of a cell, the sum over cells; slow: the slow field of m, (3, ny, nx)."""
+    """Energy in mu0 Ms^2 times the volume of a cell, the sum over cells; m, slow, the slow field of m: (3, ny + 2, nx + 2)."""
     total = 0.0
     for k in range(3):
-        for j in range(slow.shape[1]):
-            for i in range(slow.shape[2]):
-                y, x = j + 1, i + 1
+        for y in range(1, m.shape[1] - 1):
+            for x in range(1, m.shape[2] - 1):
                 own = m[k, y, x]
                 # exchange counts differences, which rounding spares
                 near = (stencil[k, 1] * (m[k, y, x - 1] + m[k, y, x + 1]) + stencil[k, 2] * (m[k, y - 1, x] + m[k, y + 1, x])
                         + stencil[k, 0] * own)
-                total -= own * ((slow[k, j, i] + near) / 2 + zeeman[k])
+                total -= own * ((slow[k, y, x] + near) / 2 + zeeman[k])
     return total
 
 
@@ -232,12 +256,13 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
              weights, zeeman):
     """m <- the state after `duration` in s; table, spacing: see `_average`. Returns the state of the clockwork.
 
-    past: (5, 3, ny, nx), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
+    past: (5, 3, ny + 2, nx + 2), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
     substep, tolerance, and between which slow steps none may lie).
     Returns (known, step, evaluations, steps made anew, sum of the surprises).
     """
     largest, substep, tolerance, low, high = limits
+    state, fields, row, cells = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2]), (m.shape[1] - 2) * (m.shape[2] - 2)
     start, nodes = work[4], np.zeros(4)
     t, evaluations, anew, total = 0.0, 0, 0, 0.0
     while duration - t > 1e-9 * duration:
@@ -245,36 +270,36 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
         while low < (duration - t) / n < high:
             n += 1
         now = (duration - t) / n
-        a, b, c, new = past[order[0]], past[order[1]], past[order[2]], past[order[4]]
+        a, b, c, new = fields[order[0]], fields[order[1]], fields[order[2]], fields[order[4]]
         few = int(np.ceil(now / substep))
         many = max(few, min(LEAST, int(np.ceil(3 * now / substep))))
         if many > len(weights):
             weights, zeeman = np.zeros((many, len(TIMES), 4), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
         tau = stencil.dtype.type(rate * now)
-        start[:] = m
+        start[:] = state
         count = min(known, 3)
         for j in range(count):
             nodes[j] = -when[j] / now
         _weights(weights[:few], nodes, count)
         _average(zeeman[:few], table, spacing, t, now)
-        _substeps(m, start, (a, b, c, c), weights[:few], zeeman[:few], stencil, alpha, tau / few, work[:4], slow)
+        _substeps(state, start, (a, b, c, c), weights[:few], zeeman[:few], stencil, alpha, tau / few, row, work[:4], slow)
         _average(zeeman[:many], table, spacing, t, now)
         surprise = 0.0
         # The first step has no past to predict from, so it is corrected twice
         for _ in range(1 if known > 1 else 2):
-            convolve(new, m, demag)
+            convolve(past[order[4]], m, demag)
             evaluations += 1
             if known > 2:
-                surprise = rate * now * _surprise(new, a, b, c, nodes)
+                surprise = rate * now * _surprise(new, a, b, c, nodes, cells)
                 if surprise > 4 * tolerance:
                     break
             nodes[0], nodes[1], nodes[2], nodes[3] = 1, -when[0] / now, -when[1] / now, -when[2] / now
             _weights(weights[:many], nodes, count + 1)
-            _substeps(m, start, (new, a, b, c), weights[:many], zeeman[:many], stencil, alpha, tau / many, work[:4], slow)
+            _substeps(state, start, (new, a, b, c), weights[:many], zeeman[:many], stencil, alpha, tau / many, row, work[:4], slow)
         # The surprise grows as the third power of the step
         wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
         if surprise > 4 * tolerance:
-            m[:] = start
+            state[:] = start
             anew += 1
             step = wanted
             continue
@@ -327,9 +352,10 @@ class Multirate:
         self.m = np.zeros((3, film.ny + 2, film.nx + 2), dtype)
         self.state[:] = np.moveaxis(start, -1, 0)
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
-        self.work = tuple(np.zeros_like(self.m) for _ in range(5))
-        self.scratch = np.zeros((3, film.ny, film.nx), dtype), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
-        self.past, self.order, self.when = np.zeros((5, 3, film.ny, film.nx), dtype), np.arange(5), np.zeros(4)
+        flat = 3, (film.ny + 2) * (film.nx + 2)
+        self.work = tuple(np.zeros(flat, dtype) for _ in range(5))
+        self.scratch = np.zeros(flat, dtype), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
+        self.past, self.order, self.when = np.zeros((5, *self.m.shape), dtype), np.arange(5), np.zeros(4)
         convolve(self.past[0], self.m, self.demag)
         self.evaluations, self.anew, self.surprises = 1, 0, 0.0
         self.known, self.step = 1, 0.0
@@ -353,7 +379,8 @@ class Multirate:
 
         jumps: whether the field jumps or bends at the beginning; then the past is forgotten.
         """
-        strength = float(np.sqrt(np.einsum("nc,nc->n", fields, fields).max()))
+        spacing = duration / len(fields)
+        table, strength = _integrals(fields, spacing / self.unit)
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
             slow, substep, gap = time_steps(self.film, strength, self.accuracy)
             self.strength, self.limits = strength, (slow, substep, TOLERANCE / self.accuracy**3, *gap)
@@ -361,9 +388,6 @@ class Multirate:
             self.known = 1
         # Without a past it feels its way
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64
-        spacing = duration / len(fields)
-        table = np.zeros((len(fields) + 1, 3))
-        np.cumsum(fields * (spacing / self.unit), axis=0, out=table[1:])
         self.known, self.step, evaluations, anew, surprises = _advance(
             self.m, duration, table, spacing, self.past, self.order, self.when, self.known, step, self.limits, self.stencil,
             self.m.dtype.type(self.film.alpha), self.rate, self.demag, self.work, *self.scratch)
@@ -385,7 +409,7 @@ def _descend(m, field, stencil, demag, slow, before, now, begun, torque, steps):
 
     before, now: (2, 3, ny, nx): m and m x (m x h) at the step before; m x h and m x (m x h). begun: steps taken so far.
     """
-    ny, nx = slow.shape[1], slow.shape[2]
+    ny, nx = m.shape[1] - 2, m.shape[2] - 2
     largest = 0.0
     for n in range(begun, begun + steps):
         convolve(slow, m, demag)
@@ -394,9 +418,9 @@ def _descend(m, field, stencil, demag, slow, before, now, begun, torque, steps):
             for i in range(nx):
                 y, x = j + 1, i + 1
                 mx, my, mz = m[0, y, x], m[1, y, x], m[2, y, x]
-                hx = slow[0, j, i] + field[0] + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1]) + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x])
-                hy = slow[1, j, i] + field[1] + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1]) + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x])
-                hz = slow[2, j, i] + field[2] + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1]) + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x])
+                hx = slow[0, y, x] + field[0] + stencil[0, 1] * (m[0, y, x - 1] + m[0, y, x + 1]) + stencil[0, 2] * (m[0, y - 1, x] + m[0, y + 1, x])
+                hy = slow[1, y, x] + field[1] + stencil[1, 1] * (m[1, y, x - 1] + m[1, y, x + 1]) + stencil[1, 2] * (m[1, y - 1, x] + m[1, y + 1, x])
+                hz = slow[2, y, x] + field[2] + stencil[2, 1] * (m[2, y, x - 1] + m[2, y, x + 1]) + stencil[2, 2] * (m[2, y - 1, x] + m[2, y + 1, x])
                 tx, ty, tz = my * hz - mz * hy, mz * hx - mx * hz, mx * hy - my * hx
                 gx, gy, gz = my * tz - mz * ty, mz * tx - mx * tz, mx * ty - my * tx
                 largest = max(largest, tx * tx + ty * ty + tz * tz)
@@ -432,7 +456,7 @@ class Descent:
         self.stencil = np.zeros((3, 3)) + 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
         self.demag = Demag(film).prepared()
         self.m = np.zeros((3, film.ny + 2, film.nx + 2))
-        self.room = np.zeros((3, film.ny, film.nx)), *np.zeros((2, 2, 3, film.ny, film.nx))
+        self.room = np.zeros_like(self.m), *np.zeros((2, 2, 3, film.ny, film.nx))
         self.begun = 0
 
     @property
