@@ -165,6 +165,10 @@ def assemble(dynamics: driven.Driven, whole: np.ndarray, film: Film, fields: flo
 # ---------------------------------------------------------------------------- what it is judged by
 
 
+ACCURACIES = 0.1, 0.2, 0.5
+"""Of the solver, see `llg.simulate`: what `coarsely` tries before 1."""
+
+
 def coarser(film: Film, n: int) -> Film:
     """The same film in n x n times fewer cells; one is inside where half of the old ones are. Raises ValueError where n does not divide."""
     check_counts(n=n)
@@ -180,12 +184,38 @@ def _rivals(film):
     return {f"solver, {one.nx} x {one.ny}": one for one in found if one.nx * one.ny > 1} | {"one moment": film.replace(cells=(1, 1), mask=None)}
 
 
+def coarsely(film: Film, signals: Sequence, mean: np.ndarray, every: float = 1e-11, progress: bool = True) -> tuple[float, np.ndarray]:
+    """The solver on a film of few cells, in steps as coarse as the cells allow: (accuracy, film averages (n, nt, 3)).
+
+    A rival is not to take smaller steps than it needs. `accuracy` is the smallest of `ACCURACIES` with which the film averages move, in the median,
+    by less than a tenth of what they are off by. signals: n fields, constant or in time. mean: the truth, (n, nt, 3). every: s between two states.
+    """
+    mean = array("mean", mean, "(n, nt, 3)", finite=True, n=len(listed("signals", signals, "a list of fields")))
+    if mean.shape[1] < 2 or not len(mean):
+        raise ValueError(f"mean: got shape {mean.shape}; one run and two times at least are needed")
+    instance("film", film, Film)
+
+    def solved(accuracy):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # where the energy rises the steps are too long, which shows
+            return np.array([llg.simulate(one, film, duration=(mean.shape[1] - 1) * every, every=every, accuracy=accuracy, progress=False).mean
+                             for one in bar(signals, desc=f"{film.nx} x {film.ny} cells", unit="run", show=progress)])
+
+    fine = solved(1.0)
+    allowed = np.median(metrics.film_average_error(fine, mean)) / 10
+    for accuracy in ACCURACIES:
+        found = solved(accuracy)
+        if np.median(metrics.film_average_error(found, fine)) < allowed:
+            return accuracy, found
+    return 1.0, fine
+
+
 def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: np.ndarray, mean: np.ndarray, progress: bool = True) -> dict[str, Any]:
     """Errors of a driven model, of the solver on fewer cells and of a start that is held, on unseen runs from the S-state: plain numbers, for a file.
 
     signals: n of them. c (n, nt, latent), fields (n, nt, 2), mean (n, nt, 3): of these runs, as `latents` gives them.
     Keys: "errors", of the film average over a run, for each kind a list of n; "ends right", the share of runs that end with the moment on the
-    right side along the longer edge; "seconds", CPU time for 1 ns; "run away", how many of the model's leave twice the range of its training,
+    right side along the longer edge; "accuracy", of the solver on fewer cells, see `coarsely`; "seconds", CPU time for 1 ns; "run away", how many of the model's leave twice the range of its training,
     see `ReducedOrderModel.rollout`, which counts as an error of 2 from there on; "runs": the worst and the median one of the model, each with
     t, field, solver and model.
     """
@@ -199,11 +229,10 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
     with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # of runs that run away: they are NaN from there on, and count as wrong
         model = rom.dynamics.averages(rom.rollout(first, fields))
-        costs = seconds(rom, _rivals(film) | {f"solver, {film.nx} x {film.ny}": film})
-    answers = {"the model": model}
-    for name, grid in _rivals(film).items():
-        answers[name] = np.array([llg.simulate(one, grid, duration=(nt - 1) * rom.every, progress=False).mean
-                                  for one in bar(signals, desc=name, unit="run", show=progress)])
+    answers, accuracy, rivals = {"the model": model}, {}, _rivals(film)
+    for name, grid in rivals.items():
+        accuracy[name], answers[name] = coarsely(grid, signals, mean, rom.every, progress)
+    costs = seconds(rom, {f"solver, {film.nx} x {film.ny}": solver(film)} | {name: solver(grid, accuracy[name]) for name, grid in rivals.items()})
     answers["the start, held"] = np.repeat(mean[:, :1], nt, axis=1)
     off = {name: np.nan_to_num(np.abs(one - mean), nan=2.0)[:, 1:] for name, one in answers.items()}
     errors = {name: np.minimum(one, 2.0).mean(axis=(1, 2)) for name, one in off.items()}
@@ -216,27 +245,33 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
         return {"text": repr(signals[i]), **{name: values.tolist() for name, values in drawn.items()}}
 
     return {"errors": {name: one.tolist() for name, one in errors.items()}, "ends right": {name: float(one.mean()) for name, one in sides.items()},
-            "seconds": costs, "run away": int(np.isnan(model).any(axis=(1, 2)).sum()),
+            "accuracy": accuracy, "seconds": costs, "run away": int(np.isnan(model).any(axis=(1, 2)).sum()),
             "runs": {"worst": run(order[-1]), "median": run(order[(len(order) - 1) // 2])}}
 
 
-def seconds(rom: ReducedOrderModel, others: Mapping[str, Film | Callable], name: str = "the model", n: int = 100) -> dict[str, float]:
-    """CPU seconds for 1 ns in a constant field, the best of five: of a model, for the film averages of one field, of each of n at once and for
-    all states; and of others, by their names: of the solver on a film, or of a function of the field. name: the model's. Fields are drawn from what it knows.
+def solver(film: Film, accuracy: float = 1.0) -> Callable:
+    """A function of the field that runs the solver for 1 ns, for `seconds`."""
+    instance("film", film, Film)
+    number("accuracy", accuracy, "a number from 0.001 to 1000 is", 1e-3, 1e3)
+    return lambda b: llg.simulate(b, film, accuracy=accuracy, progress=False)
+
+
+def seconds(rom: ReducedOrderModel, others: Mapping[str, Callable], name: str = "the model", n: int = 100) -> dict[str, float]:
+    """CPU seconds for 1 ns in a constant field, the best of five or more: of a model, for the film averages of one field, of each of n at once and for
+    all states; and of others, functions of the field, by their names. name: the model's. Fields are drawn from what it knows.
     """
-    for one in instance("others", others, Mapping).values():
-        if not callable(one):
-            instance("others", one, Film)
+    if not all(map(callable, instance("others", others, Mapping).values())):
+        raise TypeError(f"others: got {said(others)}; a dictionary of functions of the field is needed")
     many = applied.fan(n, seed=2022, **instance("rom", rom, ReducedOrderModel).fan)
 
-    def best(function, *arguments, **options):
-        times = []
-        for _ in range(5):
+    def best(function, *arguments):
+        times: list[float] = []
+        while len(times) < 5 or sum(times) < 0.3:
             begin = time.process_time()
-            function(*arguments, **options)
+            function(*arguments)
             times.append(time.process_time() - begin)
         return min(times)
 
     found = {f"{name}, averages": best(rom.averages, many[0]), f"{name}, averages of {n} fields": best(rom.averages, many) / n,
              f"{name}, states": best(rom.simulate, many[0])}
-    return found | {of: best(one, many[0]) if callable(one) else best(llg.simulate, many[0], one, progress=False) for of, one in others.items()}
+    return found | {of: best(one, many[0]) for of, one in others.items()}

@@ -81,7 +81,9 @@ def test_it_is_judged_on_a_run_that_no_training_saw(undisturbed):
     found, signal = numbers(folder), applied.driven(10, 0, 2e-10, 30e-3)[9]
     assert dataset.split(10)["test"].tolist() == [9]
     truth = llg.simulate(signal, FILM, duration=2e-10, progress=False).mean[1:]
-    coarse = llg.simulate(signal, FILM.replace(cells=(12, 4)), duration=2e-10, progress=False).mean[1:]
+    accuracy = found["accuracy"]["solver, 12 x 4"]
+    coarse, fine = (llg.simulate(signal, FILM.replace(cells=(12, 4)), duration=2e-10, accuracy=a, progress=False).mean[1:] for a in (accuracy, 1.0))
+    assert accuracy == 1 or np.abs(coarse - fine).mean() < 0.1 * np.abs(fine - truth).mean()
     answers = {"the model": rom.averages(signal, duration=2e-10)[1:], "solver, 12 x 4": coarse, "the start, held": llg.s_state(FILM).mean(axis=(0, 1))}
     for name, answer in answers.items():
         np.testing.assert_allclose(found["errors"][name], [np.nan_to_num(np.abs(answer - truth), nan=2.0).mean()], atol=2e-5)
@@ -103,6 +105,19 @@ def test_a_training_that_was_never_shown_the_last_run(undisturbed, monkeypatch, 
     for a, b in zip(other.dynamics.network.get_weights(), rom.dynamics.network.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert numbers(tmp_path / "film")["errors"]["the start, held"] != numbers(folder)["errors"]["the start, held"]
+
+
+def test_a_rival_steps_as_coarsely_as_its_cells_allow():
+    """Of the accuracies that are tried the lowest that holds; where steps count as much as cells, none does."""
+    signals = applied.driven(2, 5, 2e-10)
+    truth = np.array([llg.simulate(one, Film(cells=(32, 8)), duration=2e-10, progress=False).mean for one in signals])
+    film = Film(cells=(16, 4))
+    accuracy, mean = own.coarsely(film, signals, truth, progress=False)
+    assert accuracy == own.ACCURACIES[0]
+    for one, signal in zip(mean, signals):
+        np.testing.assert_array_equal(one, llg.simulate(signal, film, duration=2e-10, accuracy=accuracy, progress=False).mean)
+    fine = np.array([llg.simulate(one, film, duration=2e-10, progress=False).mean for one in signals])
+    assert own.coarsely(film, signals, fine + 1e-9, progress=False)[0] == 1
 
 
 # ---------------------------------------------------------------------------- stopped and resumed

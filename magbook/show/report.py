@@ -53,13 +53,14 @@ def page(rom: ReducedOrderModel, found: dict[str, Any]) -> str:
     size, settings = _size(instance("rom", rom, ReducedOrderModel).film), rom.info.get("settings", {})
     if "training seconds" not in rom.info:
         raise ValueError("rom: it is not of `own.learn`, and does not say what it was trained on")
-    if missing := {"errors", "ends right", "seconds", "run away", "runs"} - instance("found", found, dict).keys():
+    if missing := {"errors", "ends right", "accuracy", "seconds", "run away", "runs"} - instance("found", found, dict).keys():
         raise ValueError(f"found: got a dictionary without {', '.join(sorted(missing))}; what `own.evaluate` gives is needed")
     body = [
         f"<h1>A driven model of a film of {size}</h1>", f"<p>{_verdict(rom, found)}</p>",
         "<h2>How wrong, beside simpler answers</h2>", _errors(found),
         "<p class=small>Film average: mean of the absolute error of m<sub>x</sub>, m<sub>y</sub>, m<sub>z</sub> over a run. Ends right: with the moment on "
-        "the right side along the longer edge. CPU ms: for the film averages of 1 ns in a constant field, on one core of the machine that made this page.</p>",
+        "the right side along the longer edge. CPU ms: for the film averages of 1 ns in a constant field, on one core of the machine that made this page. "
+        f"The solvers on fewer cells take steps as coarse as their cells allow, at accuracy {', '.join(f'{one:g}' for one in found['accuracy'].values())}.</p>",
         "<h2>The worst unseen run</h2>", _run(found["runs"]["worst"]),
         "<h2>The median one</h2>", _run(found["runs"]["median"]),
         "<h2>Error against cost</h2>", _price(found), f"<p>{_words(rom, found)}</p>",
