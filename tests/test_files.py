@@ -1,6 +1,8 @@
 """Files: whole or not at all, and what ships is what the manifest says."""
 
+import contextlib
 import errno
+import io
 import json
 import os
 import shutil
@@ -253,8 +255,9 @@ def test_users_who_put_channels_first(tmp_path):
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first", "backend": "tensorflow", "floatx": "float32"}))
     code = "import magbook as mb, numpy as np; rom = mb.load_rom('paper'); m = mb.s_state()[None].astype('f4'); "
     code += "c = rom.encode(m); print(*np.round(c[0].astype(float), 3), rom.decode(c).shape)"
-    first = elsewhere(code, tmp_path, HOME=str(tmp_path))
-    assert first.endswith("(1, 64, 256, 3)\n") and first == elsewhere(code, tmp_path, HOME=str(tmp_path / "work"))
+    with contextlib.redirect_stdout(io.StringIO()) as here:
+        exec(code, {})
+    assert here.getvalue().endswith("(1, 64, 256, 3)\n") and elsewhere(code, tmp_path, HOME=str(tmp_path)) == here.getvalue()
 
 
 @pytest.mark.slow

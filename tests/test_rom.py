@@ -991,6 +991,15 @@ def test_onnx_of_a_residual_predictor(networks, tmp_path):
 
 
 @pytest.mark.slow
+def test_onnx_of_a_driven_model(tmp_path):
+    rom = load_rom("driven")
+    functions, first = exported(rom, tmp_path), 0.3 * random(5, rom.latent)
+    steps = hold(*[FIELD] * 5, nt=2)
+    assert_close(functions["predictor"](first, steps[:, 1]), rom.dynamics.rollout(first[:, None], steps)[:, 1])
+    assert_close(functions["decoder"](first), rom.decode(first))
+
+
+@pytest.mark.slow
 def test_onnx_of_field_and_time(hybrid, tmp_path):
     """Also the layers that only this model has: gelu, sine, a film made of its half, and a grid made finer."""
     functions = exported(hybrid, tmp_path)
