@@ -13,7 +13,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]
 
 # Fixtures that take more than a second or two: all tests that use them are left to `make test`, as those marked `slow` are.
-SLOW_FIXTURES = {"browser", "onnx", "solved", "sp4_double", "sp4_runs", "stepless", "stepped", "trained", "undisturbed"}
+SLOW_FIXTURES = {"browser", "known", "onnx", "ringing", "solved", "sp4_double", "sp4_runs", "stepless", "stepped", "trained", "undisturbed"}
 # The longest, so that no worker is left with one of them in the end.
 FIRST = ["test_lab", "test_site", "test_course", "test_explorer", "test_dataset", "test_arguments", "test_checks_learning", "test_files"]
 
