@@ -6,6 +6,7 @@ menus, panels are moved by mouse and keys.
 """
 
 import ast
+import contextlib
 import json
 import os
 import secrets
@@ -175,7 +176,9 @@ def lab(browser, root, tmp_path_factory, request):
             page.close()
         finally:
             server.terminate()
-            server.wait(60)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a thread that has just saved a file may wait for more to do
+                server.wait(10)
+            server.kill()
 
 
 # ---------------------------------------------------------------------------- what a panel must do
