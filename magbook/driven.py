@@ -1,6 +1,6 @@
 """A film that can be driven: a latent state that steps in any field, from any start. Chapter 8 introduces it.
 
-A state of an even film is written in principal components that are even or odd in its mirror images, so that an image of a
+A state of an even film is written in principal components that are even or odd in its images, so that an image of a
 state is the same numbers with other signs. A network, trained on its own rollouts, gives the change in 10 ps from the state
 and the mean of the applied field over them. It needs no state of the solver but the start.
 """
@@ -48,13 +48,13 @@ ABOVE = tuple(np.float32(v) for v in (-2.76076847742355e-16, 2.00018790482477e-1
 BELOW = tuple(np.float32(v) for v in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03))
 
 IMAGES = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-"""The signs of the applied field's x and y in the four images of a run: itself, mirrored up-down, left-right, and both."""
+"""The signs of the applied field's x and y in the four images of a run: itself, turned about the long axis, the short one, and both."""
 
 
 def image(m: np.ndarray, x: int, y: int) -> np.ndarray:
     """The image of states (..., ny, nx, 3) that moves in the field (x hx, y hy) as the states do in (hx, hy); x and y are 1 or -1.
 
-    A magnetization is turned like a current loop: mirrored at a plane, what lies in the plane changes its sign.
+    The film is turned by half a turn about its long axis, which reverses hy, about its short one, which reverses hx, or both.
     """
     m = array("m", m, "(..., ny, nx, 3)")
     for name, sign in (("x", x), ("y", y)):
@@ -70,7 +70,7 @@ def image(m: np.ndarray, x: int, y: int) -> np.ndarray:
 def components(states: np.ndarray, k: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """The first k principal components (k, ny, nx, 3) of states (n, ny, nx, 3) and of their images, without a mean, and their parities.
 
-    The components of such a set are even or odd in each mirror image: its parities (k, 2) are the signs that a coefficient
+    The components of such a set are even or odd in each image: its parities (k, 2) are the signs that a coefficient
     takes where the field's x, and where its y, changes sign. They are found for each pair of signs alone, on a quarter of the film.
     """
     states = array("states", states, "(n, ny, nx, 3)", finite=True)
@@ -109,7 +109,7 @@ class Driven(Dynamics):
     """A dynamics that steps in any field, from any latent state: a network gives the change from one state to the next.
 
     It is asked about one image of each state only, that in which the film's mean points to the upper right, and answers for all
-    four: mirror images are exact. network: `keras.Model` from (n, latent + 2), a latent state and the mean of mu0*H in T over
+    four: images are exact. network: `keras.Model` from (n, latent + 2), a latent state and the mean of mu0*H in T over
     the interval, to (n, latent), the change. parities: (latent, 2), as `components` gives them; None for a network that is asked
     about all states as they are, and knows no symmetry. readout: (latent, 3), whose
     product with a latent state is its film average. every: s between two states. Raises ValueError where they do not fit.
