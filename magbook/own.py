@@ -184,16 +184,24 @@ def _rivals(film):
     return {f"solver, {one.nx} x {one.ny}": one for one in found if one.nx * one.ny > 1} | {"one moment": film.replace(cells=(1, 1), mask=None)}
 
 
+def _signals(given):
+    signals = listed("signals", given, "a list of signals")
+    if not signals or not all(map(callable, signals)):
+        raise TypeError(f"signals: got {said(signals)}; a list of signals of `applied` is needed")
+    return signals
+
+
 def coarsely(film: Film, signals: Sequence, mean: np.ndarray, every: float = 1e-11, progress: bool = True) -> tuple[float, np.ndarray]:
     """The solver on a film of few cells, in steps as coarse as the cells allow: (accuracy, film averages (n, nt, 3)).
 
     A rival is not to take smaller steps than it needs. `accuracy` is the smallest of `ACCURACIES` with which the film averages move, in the median,
-    by less than a tenth of what they are off by. signals: n fields, constant or in time. mean: the truth, (n, nt, 3). every: s between two states.
+    by less than a tenth of what they are off by. signals: n of `applied`. mean: the truth, (n, nt, 3). every: s between two states.
     """
-    mean = array("mean", mean, "(n, nt, 3)", finite=True, n=len(listed("signals", signals, "a list of fields")))
-    if mean.shape[1] < 2 or not len(mean):
-        raise ValueError(f"mean: got shape {mean.shape}; one run and two times at least are needed")
+    mean = array("mean", mean, "(n, nt, 3)", finite=True, n=len(_signals(signals)))
+    if mean.shape[1] < 2:
+        raise ValueError(f"mean: got shape {mean.shape}; two times at least are needed")
     instance("film", film, Film)
+    number("every", every, "s between two states is", 1e-18, 1e-3)
 
     def solved(accuracy):
         with warnings.catch_warnings():
@@ -219,9 +227,7 @@ def evaluate(rom: ReducedOrderModel, signals: Sequence, c: np.ndarray, fields: n
     see `ReducedOrderModel.rollout`, which counts as an error of 2 from there on; "runs": the worst and the median one of the model, each with
     t, field, solver and model.
     """
-    film, signals = instance("rom", rom, ReducedOrderModel).film, listed("signals", signals, "a list of signals")
-    if not signals or not all(map(callable, signals)):
-        raise TypeError(f"signals: got {said(signals)}; a list of signals of `applied` is needed")
+    film, signals = instance("rom", rom, ReducedOrderModel).film, _signals(signals)
     mean = array("mean", mean, "(n, nt, 3)", n=len(signals))
     nt = mean.shape[1]
     first = array("c", c, "(n, nt, latent)", n=len(signals), latent=rom.latent)[:, :1]
