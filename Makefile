@@ -86,7 +86,7 @@ lock:
 	_build/lock/bin/python -m pip install --quiet uv
 	_build/lock/bin/uv pip compile pyproject.toml --all-extras --output-file requirements.lock --upgrade --quiet \
 	    --no-config --universal --python-version 3.11 \
-	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+	    --generate-hashes --no-emit-index-url --no-strip-extras --custom-compile-command "make lock"
 	rm -rf _build/lock
 
 clean:
