@@ -80,7 +80,8 @@ hosted:
 	    sed -i.part 's|\(MAGBOOK_REPOSITORY\\", \\"\)[^\\]*|\1'"$$url|" book/*.ipynb && rm book/*.part
 
 # uv resolves for every platform and Python >= 3.11 at once, with the hashes of all files that PyPI lists.
-# It runs in an environment of its own, and no configuration file of this machine reaches the lock file.
+# It runs in an environment of its own, and no configuration file of this machine reaches the lock file. Extras stay: without them
+# pip looks for another jsonschema than the one that is locked.
 lock:
 	$(PYTHON) -m venv --clear _build/lock
 	_build/lock/bin/python -m pip install --quiet uv
