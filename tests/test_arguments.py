@@ -413,6 +413,7 @@ def networks(folder):
     from magbook._keras import keras
     from magbook.show.explorer import Explorer
 
+    llg.simulate((0, 0), FILM, duration=1e-11, progress=False)  # compiles it before a clock runs
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
     t = np.arange(1, 13) * 1e-11

@@ -43,7 +43,7 @@ def test_the_version_to_cite_is_the_package_s(root):
 def test_the_lock_file_satisfies_the_requirements(root):
     text = (root / "requirements.lock").read_text()
     pins = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.M):
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.M):
         pins.setdefault(canonicalize_name(name), set()).add(version)
     for requirement in requirements(root):
         versions = pins.get(canonicalize_name(requirement.name))
