@@ -139,6 +139,7 @@ def test_an_endless_loop_ends(monkeypatch, capsys, wait):
     assert "did not end within 0.2 s" in said and "The other 2 properties wait" in said
 
 
+@pytest.mark.slow
 def test_a_right_answer_that_had_to_wait_for_its_core_is_right(monkeypatch):
     monkeypatch.setattr(_check, "SECONDS", 1.0)
 

@@ -169,6 +169,7 @@ def test_the_seed_decides_a_dense_network():
         assert not any(np.array_equal(a, b) for a, b in zip(first[::2], other[::2]))
 
 
+@pytest.mark.slow
 def test_a_bare_network_has_forgotten_how_it_was_trained():
     model, _ = train()
     bare = training.bare(model)
