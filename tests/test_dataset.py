@@ -294,6 +294,17 @@ def test_damage_is_found_and_mended(tmp_path, threads, i, damage):
     assert stamps(tmp_path / "set", others) == before and file.read_bytes() == whole
 
 
+def test_runs_that_changed_places_are_found(tmp_path, threads):
+    """Also where their checksums went with them: these are of the fields too."""
+    make(tmp_path / "set", threads, n=3)
+    for folder in ("m", "checksum"):
+        one, other = (chunk(tmp_path / "set", i) if folder == "m" else tmp_path / "set" / folder / "c" / str(i) for i in (0, 1))
+        whole = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(whole)
+    assert check(tmp_path / "set") == {"complete": [2], "missing": [], "damaged": [0, 1]}
+
+
 @pytest.mark.slow
 def test_any_flipped_bit_is_found(tmp_path, threads):
     make(tmp_path / "set", threads, n=1)
