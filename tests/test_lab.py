@@ -292,6 +292,7 @@ def test_chapter(lab, chapter):
             assert cell.execution_count, f"it did not run: {cell.source}"
             wrong = [o for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
             assert not wrong or "stderr" in cell.metadata.get("tags", []), wrong
+            assert not [o for o in cell.outputs if o.get("data", {}).get("text/plain", "").startswith("Figure({") and len(o.data) == 1], "a figure as text"
 
 
 FOUR = ["import plotly.graph_objects as go\nimport magbook as mb\nmb.panels.Figure"] + [

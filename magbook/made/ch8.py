@@ -1,6 +1,5 @@
 """Chapter 8: the driven model, and what it is judged by."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from .._progress import bar
 from ..applied import Field
 from ..dataset import COARSE
 from ..dynamics import Dynamics, Ensemble
-from ..files import DATA, arrays, keep, shipped
+from ..files import DATA, arrays, keep
 from ..film import Film
 from ..multirate import one_thread
 from ..rom import load_rom
-from .common import command, folder, half, hold, kept, round_weights, say, write_json, write_npz
+from .common import command, folder, half, hold, kept, read_json, round_weights, say, write_json, write_npz
 
 LATENT = 64
 """Numbers of a latent state."""
@@ -205,7 +204,7 @@ def price_driven() -> None:
     known = keep(folder("large-averages.npz"), lambda: {"mean": _averages(dataset.load("large"), train)})["mean"]
     answers = {name: baselines.METHODS[name](applied.fan(**dataset.SETS["large"])[train], known) for name in ("spline", "nearest field")}
     errors = kept("driven-price", partial(_errors_in_the_fan, answers))
-    accuracy = json.loads(shipped("driven_solvers.json").read_text())["accuracy"]
+    accuracy = read_json("driven_solvers.json")["accuracy"]
     others: dict[str, Any] = {name: partial(lambda one, b: one(b[None]), one) for name, one in answers.items()}
     rom, table = load_rom("driven"), lookup.load("driven")
     thousand = applied.fan(1000, seed=2022, **rom.fan)
