@@ -10,10 +10,11 @@ Exchange is stiff but local, the demagnetizing field is slow but global. So they
 method). And the demagnetizing field is split once more: the part that a five-point stencil can tell (`near_stencil`)
 joins the exchange, which costs nothing, and what is left, the slow field, is slower still.
 
-A slow step is made twice. First the slow field is extrapolated through its last three values: that predicts the state at
+A slow step is made twice. First the slow field is extrapolated through its last four values: that predicts the state at
 the end, and the slow field there is computed. Then the step is repeated from the same start with the cubic through the new
 value and the last three. So there is one evaluation a step. Extrapolation alone, at half of the price, lets the fast modes
-grow. How far the new value lies from what was extrapolated says how large the error is, for nothing: the step follows it.
+grow. How far the new value lies from the parabola through the last three says how large the error is, for nothing: the step
+follows it.
 """
 
 import threading
@@ -31,7 +32,13 @@ from .film import MU0, Film
 TOLERANCE = 2e-5
 """Largest root mean square, over the film, of what a slow step may be wrong by, as an angle in rad, at accuracy 1.
 
-It is counted as if the extrapolated field had been used, so what is kept is better by far: see `Multirate.estimate`.
+It is counted as if that parabola had been used, so what is kept is better by far: see `Multirate.estimate`.
+"""
+
+STRONG = 0.08
+"""In applied fields stronger than this part of Ms, 80 mT for permalloy, the tolerance falls with the square of the field.
+
+Such a field can make what a step leaves grow a thousand times, while it drives the film out of an unstable equilibrium.
 """
 
 TIMES = np.array([0, 1 / 2, 1])
@@ -40,8 +47,8 @@ TIMES = np.array([0, 1 / 2, 1])
 LEAST = 3
 """Enough substeps to correct a slow step, however short the waves: they keep their phase. To predict it, what is stable will do."""
 
-MEANS = 5
-"""From so many substeps in a slow step on, the slow field is its mean in each: to look it up for every stage would cost more."""
+FINEST = 8
+"""No substep needs to be shorter than one in so many of the largest that is stable: the classical method is exact enough there."""
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
@@ -138,25 +145,23 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work
     m[:] = start
     number = m.dtype.type
     half, whole, sixth = number(tau / 2), number(tau), number(tau / 6)
-    moves = len(weights) < MEANS
     for n in range(len(zeeman)):
-        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 0], zeeman[n, 0])
+        if n == 0 or (zeeman[n, 0] != zeeman[n - 1, 2]).any():  # else it is what the substep before ended with
+            _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 0], zeeman[n, 0])
         _stage(a, m, half, m, slow, stencil, alpha, row)
-        if moves:
-            _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 1], zeeman[n, 1])
+        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 1], zeeman[n, 1])
         _stage(b, m, half, a, slow, stencil, alpha, row)
         _stage(c, m, whole, b, slow, stencil, alpha, row)
-        if moves:
-            _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 2], zeeman[n, 2])
+        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 2], zeeman[n, 2])
         _last(m, a, b, c, sixth, slow, stencil, alpha, row)
     _normalize(out, m, m.dtype.type(1e-30))
 
 
 @compiled
 def _weights(out, nodes, count):
-    """out[n, :, j] <- weight of the value at nodes[j] in the polynomial through `count` values: its mean over substep n, or at each of `TIMES`.
+    """out[n, :, j] <- weight of the value at nodes[j] in the polynomial through `count` values, at each of `TIMES` in substep n.
 
-    nodes: times in slow steps from now. out: (n, 1 or 3, 4); weights of no value are 0.
+    nodes: times in slow steps from now. out: (n, 3, 4); weights of no value are 0.
     """
     out[:] = 0
     substeps = len(out)
@@ -171,17 +176,11 @@ def _weights(out, nodes, count):
                 degree += 1
                 scale *= nodes[j] - nodes[i]
         for n in range(substeps):
-            if substeps >= MEANS:
-                total, low, high = 0.0, n / substeps, (n + 1) / substeps
-                for q in range(degree + 1):
-                    total += lagrange[q] / (q + 1) * (high ** (q + 1) - low ** (q + 1))
-                out[n, 0, j] = total * substeps / scale
-            else:
-                for k in range(len(TIMES)):
-                    total, at = 0.0, (n + TIMES[k]) / substeps
-                    for q in range(degree, -1, -1):
-                        total = total * at + lagrange[q]
-                    out[n, k, j] = total / scale
+            for k in range(len(TIMES)):
+                total, at = 0.0, (n + TIMES[k]) / substeps
+                for q in range(degree, -1, -1):
+                    total = total * at + lagrange[q]
+                out[n, k, j] = total / scale
 
 
 @compiled
@@ -203,7 +202,7 @@ def _integral(table, at, c):
 
 @compiled
 def _average(out, table, spacing, t, step):
-    """out[n, 0] <- mean of the applied field over substep n, or out[n, :] <- the line through the means of its halves, at `TIMES`.
+    """out[n] <- the applied field at each of `TIMES` in substep n: on the line through its means over both halves.
 
     table: the field's integral from 0 to each multiple of spacing, (n, 3). So a pulse has its area, however short.
     """
@@ -213,8 +212,8 @@ def _average(out, table, spacing, t, step):
         for c in range(3):
             begin, middle, end = _integral(table, low, c), _integral(table, low + half, c), _integral(table, low + 2 * half, c)
             mean, slope = (end - begin) / (2 * half * spacing), 2 * (end - 2 * middle + begin) / (half * spacing)
-            for k in range(out.shape[1]):
-                out[n, k, c] = mean + (slope * (TIMES[k] - 0.5) if len(out) < MEANS else 0.0)
+            for k in range(len(TIMES)):
+                out[n, k, c] = mean + slope * (TIMES[k] - 0.5)
 
 
 @compiled
@@ -270,19 +269,17 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
         while low < (duration - t) / n < high:
             n += 1
         now = (duration - t) / n
-        a, b, c, new = fields[order[0]], fields[order[1]], fields[order[2]], fields[order[4]]
+        a, b, c, d, new = fields[order[0]], fields[order[1]], fields[order[2]], fields[order[3]], fields[order[4]]
         few = int(np.ceil(now / substep))
-        many = max(few, min(LEAST, int(np.ceil(3 * now / substep))))
+        many = max(few, min(LEAST, int(np.ceil(FINEST * now / substep))))
         if many > len(weights):
             weights, zeeman = np.zeros((many, len(TIMES), 4), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
         tau = stencil.dtype.type(rate * now)
         start[:] = state
-        count = min(known, 3)
-        for j in range(count):
-            nodes[j] = -when[j] / now
-        _weights(weights[:few], nodes, count)
+        nodes[:known] = -when[:known] / now
+        _weights(weights[:few], nodes, known)
         _average(zeeman[:few], table, spacing, t, now)
-        _substeps(state, start, (a, b, c, c), weights[:few], zeeman[:few], stencil, alpha, tau / few, row, work[:4], slow)
+        _substeps(state, start, (a, b, c, d), weights[:few], zeeman[:few], stencil, alpha, tau / few, row, work[:4], slow)
         _average(zeeman[:many], table, spacing, t, now)
         surprise = 0.0
         # The first step has no past to predict from, so it is corrected twice
@@ -293,8 +290,8 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
                 surprise = rate * now * _surprise(new, a, b, c, nodes, cells)
                 if surprise > 4 * tolerance:
                     break
-            nodes[0], nodes[1], nodes[2], nodes[3] = 1, -when[0] / now, -when[1] / now, -when[2] / now
-            _weights(weights[:many], nodes, count + 1)
+            nodes[0], nodes[1:] = 1, -when[:3] / now
+            _weights(weights[:many], nodes, min(known, 3) + 1)
             _substeps(state, start, (new, a, b, c), weights[:many], zeeman[:many], stencil, alpha, tau / many, row, work[:4], slow)
         # The surprise grows as the third power of the step
         wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
@@ -306,7 +303,7 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
         order[1:], order[0] = order[:4].copy(), order[4]
         when[1:] = when[:3] + now
         when[0] = 0
-        known = min(known + 1, 3)
+        known = min(known + 1, 4)
         t += now
         total += surprise
         step = min(largest, wanted if wanted < now else max(step, wanted))
@@ -383,7 +380,8 @@ class Multirate:
         table, strength = _integrals(fields, spacing / self.unit)
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
             slow, substep, gap = time_steps(self.film, strength, self.accuracy)
-            self.strength, self.limits = strength, (slow, substep, TOLERANCE / self.accuracy**3, *gap)
+            tolerance = TOLERANCE / self.accuracy**3 / max(1.0, strength / self.unit / STRONG) ** 2
+            self.strength, self.limits = strength, (slow, substep, tolerance, *gap)
         if jumps:
             self.known = 1
         # Without a past it feels its way

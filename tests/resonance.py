@@ -4,8 +4,8 @@ python tests/resonance.py writes book/_assets/resonance.svg, in a minute.
 
 Near a uniform state along x a plane wave is a pair z = (my, mz) with dz/dtau = F z + S p, where F holds exchange and the near
 part of the demagnetizing field, p(t) = -R z is the slow field, and S = ((alpha, 1), (-1, alpha)). A slow step predicts with
-the parabola through p now, one and two steps ago, and corrects with the cubic through these and the predicted value. So it
-maps (z, p, p one step ago, p two steps ago) by a matrix, and the wave grows by the largest of its eigenvalues a step.
+the cubic through p now, one, two and three steps ago, and corrects with the cubic through the predicted value and the last
+three. So it maps (z, p, p one, two and three steps ago) by a matrix, and the wave grows by the largest of its eigenvalues a step.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from magbook import Film, multirate
 from magbook.demag import near_stencil, tensor
 from magbook.film import MU0
 
-PREDICTED, CORRECTED = (0, -1, -2), (1, 0, -1, -2)
+PREDICTED, CORRECTED = (0, -1, -2, -3), (1, 0, -1, -2)
 
 
 def waves(film, n=16):
@@ -55,7 +55,8 @@ def growth(film, step, stiff, rest):
     R[..., 0, 0], R[..., 1, 1] = -rest[0], -rest[1]
     E, first = integrals(F, PREDICTED)
     _, second = integrals(F, CORRECTED)
-    z = np.zeros((*F.shape[:-2], 2, 8))
+    n = 2 + 2 * len(PREDICTED)
+    z = np.zeros((*F.shape[:-2], 2, n))
     z[..., :2] = E
     predicted, corrected = z.copy(), z.copy()
     for weight, node in zip(first, PREDICTED):
@@ -66,9 +67,9 @@ def growth(film, step, stiff, rest):
             corrected += weight @ S @ new
         else:
             corrected[..., 2 - 2 * node:4 - 2 * node] += weight @ S
-    matrix = np.zeros((*F.shape[:-2], 8, 8))
+    matrix = np.zeros((*F.shape[:-2], n, n))
     matrix[..., :2, :], matrix[..., 2:4, :] = corrected, new
-    matrix[..., 4:6, 2:4], matrix[..., 6:8, 4:6] = np.eye(2), np.eye(2)
+    matrix[..., 4:, 2:n - 2] = np.eye(n - 4)
     return np.log(np.abs(np.linalg.eigvals(matrix)).max(axis=-1)).flat[1:].max()  # not the uniform one, which is no wave
 
 
