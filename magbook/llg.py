@@ -162,7 +162,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
         raise ValueError(f"film: its cells, Ms and A ask for steps of {substep:.0e} s, which makes {duration / substep:.0e} in a duration of "
                          f"{duration:g} s; at most 1e9 can be taken. Are size, Ms and A in m, A/m and J/m?")
     dtype = {"single": np.float32, "double": np.float64}[precision]
-    strong = np.linalg.norm(np.atleast_2d(fields), axis=-1).max() > STRONG * MU0 * film.Ms
+    strong = np.linalg.norm(np.atleast_2d(fields), axis=-1).max() > 2 * STRONG * MU0 * film.Ms
     clock = time.perf_counter()
     clockwork = Multirate(film, start, accuracy, np.float64 if strong else dtype)
     spacing = 0.05 / (film.gamma0 * film.Ms * accuracy)  # of the times at which a field in time is asked for

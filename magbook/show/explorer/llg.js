@@ -330,12 +330,14 @@ function stage(memory, out, from, weight, m, slow, [ux, uy, uz], [xo, xx, xy, yo
 /**
  * A film in time. Exchange is stiff but local: with the near part of the demagnetizing field it is stepped in short substeps, of the
  * classical Runge-Kutta method. The rest, the slow field, is computed once in a slow step. It is first extrapolated through its
- * last three values, which predicts the state at the end and the slow field there; then the step is made again with the cubic
- * through the new value and those three. How far the new value lies from what was extrapolated is the error that the step obeys.
+ * last four values, which predicts the state at the end and the slow field there; then the step is made again with the cubic
+ * through the new value and the last three. How far the new value lies from the parabola through these is the error that the step obeys.
  */
 export class Solver {
-  static TOLERANCE = 2e-5;  // of a slow step, as an angle in rad, if the extrapolated field were kept
+  static TOLERANCE = 8e-5;  // of a slow step, as an angle in rad, if the parabola were kept
+  static STRONG = 0.04;  // Ms: in stronger applied fields the tolerance falls with the square of the field
   static LEAST = 3;  // substeps with the corrected field, so that short waves keep their phase
+  static FINEST = 8;  // no substep needs to be a smaller part of the largest that is stable
   static JUMP = 1e-3;  // T from one part of `fields` to the next, and more than twice the change before: then the past is forgotten
 
   /** film: {nx, ny, size: [lx, ly, thickness] in m, Ms, A, alpha, gamma0}, nx and ny powers of two. start: (ny, nx, 3). */
@@ -415,39 +417,40 @@ export class Solver {
       for (let c = 0; c < 3; c++) integral[3 * i + 3 + c] = integral[3 * i + c] + fields[3 * i + c] / this.unit;
     }
     this.applied = { integral, part: duration / n, n };
-    const { alpha, past, when, memory, begin, size } = this, { TOLERANCE, LEAST } = Solver, rate = this.rate / (1 + alpha * alpha);
+    const { alpha, past, when, memory, begin, size } = this, { TOLERANCE, STRONG, LEAST, FINEST } = Solver, rate = this.rate / (1 + alpha * alpha);
     // The Runge-Kutta method is stable up to 2.83 rad of the fastest mode in a substep. Half a turn of it in a slow step is a resonance
     const fastest = this.rate * (this.fastest + strongest) / Math.sqrt(1 + alpha * alpha), substep = 2.63 / fastest;
     const low = 0.8 * Math.PI / fastest, high = 1.4 * Math.PI / fastest;
     let longest = 0.32 / (this.rate * (1 + strongest)) * Math.max(0.2, Math.min(1, Math.sqrt(50 * alpha)));
     if (low < longest && longest < high) longest = low;
+    const tolerance = TOLERANCE / Math.max(1, strongest / STRONG) ** 2;
     let t = 0, step = this.known > 1 ? Math.min(this.step, longest) : longest / 64;  // without a past it feels its way
     while (duration - t > 1e-9 * duration) {
       let steps = Math.max(1, Math.ceil((duration - t) / step - 1e-6));
       while (low < (duration - t) / steps && (duration - t) / steps < high) steps++;
       const now = (duration - t) / steps, few = Math.ceil(now / substep);
-      const many = Math.max(few, Math.min(LEAST, Math.ceil(3 * now / substep)));
-      const count = this.known, [a, b, c, , next] = past, ago = Array.from(when.subarray(0, count), (s) => -s / now);
+      const many = Math.max(few, Math.min(LEAST, Math.ceil(FINEST * now / substep)));
+      const count = this.known, [a, b, c, d, next] = past, ago = Array.from(when.subarray(0, count), (s) => -s / now);
       memory.copyWithin(begin, 0, size);
-      this.substeps(few, t, now, [a, b, c, c], ago);
+      this.substeps(few, t, now, [a, b, c, d], ago);
       let surprise = 0;
       // The first step has no past to predict from, so it is corrected twice
       for (let times = count > 1 ? 1 : 2; times > 0; times--) {
         this.slowField(next);
-        if (count > 2) surprise = rate * now * this.off(next, ago);
-        if (surprise > 4 * TOLERANCE) break;
-        this.substeps(many, t, now, [next, a, b, c], [1, ...ago]);
+        if (count > 2) surprise = rate * now * this.off(next, ago.slice(0, 3));
+        if (surprise > 4 * tolerance) break;
+        this.substeps(many, t, now, [next, a, b, c], [1, ...ago.slice(0, 3)]);
       }
       // The surprise grows as the third power of the step
-      const wanted = now * Math.min(2, Math.max(0.3, 0.9 * Math.cbrt(TOLERANCE / Math.max(surprise, 1e-30))));
-      if (surprise > 4 * TOLERANCE) {
+      const wanted = now * Math.min(2, Math.max(0.3, 0.9 * Math.cbrt(tolerance / Math.max(surprise, 1e-30))));
+      if (surprise > 4 * tolerance) {
         memory.copyWithin(0, begin, begin + size);
         step = wanted;
         continue;
       }
       past.unshift(past.pop());
       for (let i = 3; i > 0; i--) when[i] = when[i - 1] + now;
-      this.known = Math.min(count + 1, 3);
+      this.known = Math.min(count + 1, 4);
       t += now;
       step = Math.min(longest, wanted < now ? wanted : Math.max(step, wanted));
     }
