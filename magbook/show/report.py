@@ -60,7 +60,7 @@ def page(rom: ReducedOrderModel, found: dict[str, Any]) -> str:
         "<h2>How wrong, beside simpler answers</h2>", _errors(found),
         "<p class=small>Film average: mean of the absolute error of m<sub>x</sub>, m<sub>y</sub>, m<sub>z</sub> over a run. Ends right: with the moment on "
         "the right side along the longer edge. CPU ms: for the film averages of 1 ns in a constant field, on one core of the machine that made this page. "
-        f"The solvers on fewer cells take steps as coarse as their cells allow, at accuracy {', '.join(f'{one:g}' for one in found['accuracy'].values())}.</p>",
+        f"The solvers on fewer cells take steps as coarse as their cells allow, at accuracy {', '.join(dict.fromkeys(f'{one:g}' for one in found['accuracy'].values()))}.</p>",
         "<h2>The worst unseen run</h2>", _run(found["runs"]["worst"]),
         "<h2>The median one</h2>", _run(found["runs"]["median"]),
         "<h2>Error against cost</h2>", _price(found), f"<p>{_words(rom, found)}</p>",
@@ -141,7 +141,7 @@ def _words(rom, found):
     spent = 1e9 * settings["runs"] * settings["duration"]
     cpu = spent * seconds[truth] + rom.info["training seconds"]
     gain = f"{theirs / ours:.2g} times as long" if theirs > ours else "no more than the model"
-    back = f"paid back after {rounded(cpu / (theirs - ours))} ns" if theirs > ours else "never paid back: ask the solver"
+    back = f"paid back after {float(f'{cpu / (theirs - ours):.2g}'):,.0f} ns" if theirs > ours else "never paid back: ask the solver"
     return (f"For 1 ns the model takes {rounded(1e3 * ours)} ms, and {rounded(1e3 * many)} ms each for many fields at once. The cheapest answer that is at "
             f"least as good in the median, {html.escape(equal)}, takes {rounded(1e3 * theirs)} ms, {gain}. Before the first answer the solver ran for "
             f"{spent:,.0f} ns, and with the training that took about {cpu:,.0f} CPU s. One field at a time, that is {back}.")
@@ -212,9 +212,13 @@ def _price(found):
     marks = lambda low, high: [s * 10.0**k for k in range(-9, 3) for s in (1, 3) if low <= math.log10(s * 10.0**k) <= high]
     parts = [*(_rule(py(v), f"{v:g}") for v in marks(y0, y1)), *(_text(px(v), top + height + 20, f"{1e3 * v:g}") for v in marks(x0, x1)),
              _text(LEFT, top - 7, "film average off by, median", "start"), _text(WIDTH - RIGHT, top + height + 42, "CPU ms for 1 ns", "end")]
+    # The model's marks are in a row. Labels of solvers point away from it, and its own away from the nearest solver
+    line = medians["the model"]
     for a, b, text in solver:
-        parts += [f'<circle cx="{px(a):.1f}" cy="{py(b):.1f}" r="5" fill="{GREY}"/>', _text(px(a), py(b) - 10, text)]
+        parts += [f'<circle cx="{px(a):.1f}" cy="{py(b):.1f}" r="5" fill="{GREY}"/>', _text(px(a), py(b) + (22 if b < line else -10), text)]
+    nearest = min(solver, key=lambda one: abs(py(one[1]) - py(line)))[1]
     for k, (a, b, text) in enumerate(model):  # the labels of neighbours would touch
-        parts += [f'<path d="M{px(a):.1f},{py(b) - 7:.1f}l7,7l-7,7l-7,-7z" fill="{PALETTE[0]}"/>', _text(px(a), py(b) + (46 if k % 2 else 24), text)]
+        away = (-14, -36) if nearest < line else (24, 46)
+        parts += [f'<path d="M{px(a):.1f},{py(b) - 7:.1f}l7,7l-7,7l-7,-7z" fill="{PALETTE[0]}"/>', _text(px(a), py(b) + away[k % 2], text)]
     return (f"<figure>{_svg(332, parts, 'Median error against CPU time of the model and of the solver on fewer cells')}<figcaption>Lower left is better. "
             "Grey: the solver on so many cells. Orange diamonds: the model. Both axes are logarithmic.</figcaption></figure>")
