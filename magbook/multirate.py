@@ -134,6 +134,12 @@ def _normalize(out, m, tiny):
 
 
 @compiled
+def _apart(a, b):
+    """The largest difference of two vectors, (3,)."""
+    return max(abs(a[0] - b[0]), abs(a[1] - b[1]), abs(a[2] - b[2]))
+
+
+@compiled
 def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work, slow):
     """out <- the state after one slow step from `start`, in len(zeeman) substeps of tau.
 
@@ -147,7 +153,7 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work
     number = m.dtype.type
     half, whole, sixth = number(tau / 2), number(tau), number(tau / 6)
     for n in range(len(zeeman)):
-        if n == 0 or (zeeman[n, 0] != zeeman[n - 1, 2]).any():  # else it is what the substep before ended with
+        if n == 0 or _apart(zeeman[n, 0], zeeman[n - 1, 2]) > 1e-9:  # else it is what the substep before ended with
             _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 0], zeeman[n, 0])
         _stage(a, m, half, m, slow, stencil, alpha, row)
         _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 1], zeeman[n, 1])
