@@ -150,7 +150,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
         and of fields that jump, to some 2e-4. No setting helps from a random start, where rounding alone changes the end.
         `info["estimate"]` adds up what the steps were wrong by; it does not know how the film goes on from there.
     precision: of the states that are returned, "single", which is exact enough for every figure in this book, or "double". It is that
-        of the computation too, but where the field is stronger than 0.08 Ms in a state: then all is computed in double precision.
+        of the computation too, unless the field at the time of a state is stronger than 0.08 Ms: then all is computed in double.
     progress: show a bar if the run takes over two seconds.
     Raises ValueError or TypeError naming the argument, MemoryError before allocating too much, and
     FloatingPointError if the state is no longer finite. Warns if the energy rises in a constant field.

@@ -32,7 +32,7 @@ from .film import MU0, Film
 TOLERANCE = 8e-5
 """Largest root mean square, over the film, of what a slow step may be wrong by, as an angle in rad, at accuracy 1.
 
-It is counted as if that parabola had been used, so what is kept is better by far: see `Multirate.estimate`.
+It is counted as if the parabola through the last three values had been used, so what is kept is better by far: see `Multirate.estimate`.
 """
 
 STRONG = 0.04
