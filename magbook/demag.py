@@ -252,10 +252,10 @@ def _multiply(f, n):
 
 @compiled
 def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
-    """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
+    """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2 or more), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
     spectrum, matrices, (ends, rows, sides, waves) = prepared
     cos_x, sin_x, cos_kx, sin_kx, cos_y, sin_y, cos_ky, sin_ky = matrices
-    ny, nx = m.shape[1] - 2, m.shape[2] - 2
+    ny, nx = spectrum.shape[1:]
     for j in range(ny):
         for c in range(3):
             for i in range(nx // 2):

@@ -1,6 +1,6 @@
 """Integration in time: exchange and demagnetizing field at clocks of their own, in one compiled loop. Chapter 1 introduces it.
 
-Units: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). States are (3, ny + 2, nx + 2), with a border of zeros: a missing
+Units: h = H/Ms and tau = gamma0 Ms t/(1 + alpha^2). States are (3, ny + 2, row), row >= nx + 2, with a border of zeros: a missing
 neighbour then adds m = 0 to the sum, and since m x m = 0 that is the free boundary. The slow field has such a border too, so that
 the loops of a substep see (3, cells), one row after the other, and go from the first inner cell to the last without a stop: to
 begin a loop takes as long as many cells do. The border may take part, since m = 0 makes dm/dtau = 0. The loops' numbers are of
@@ -244,7 +244,7 @@ def _surprise(new, a, b, c, nodes, cells):
 
 @compiled
 def _energy(m, slow, stencil, zeeman):
-    """Energy in mu0 Ms^2 times the volume of a cell, the sum over cells; m, slow, the slow field of m: (3, ny + 2, nx + 2)."""
+    """Energy in mu0 Ms^2 times the volume of a cell, the sum over cells; m, slow, the slow field of m: (3, ny + 2, row)."""
     total = 0.0
     for k in range(3):
         for y in range(1, m.shape[1] - 1):
@@ -262,13 +262,13 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
              weights, zeeman):
     """m <- the state after `duration` in s; table, spacing: see `_average`. Returns the state of the clockwork.
 
-    past: (5, 3, ny + 2, nx + 2), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
+    past: (5, 3, ny + 2, row), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
     substep, tolerance, and between which slow steps none may lie).
     Returns (known, step, evaluations, steps made anew, sum of the surprises).
     """
     largest, substep, tolerance, low, high = limits
-    state, fields, row, cells = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2]), (m.shape[1] - 2) * (m.shape[2] - 2)
+    state, fields, row, cells = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2]), demag[0][0].size
     start, nodes = work[4], np.zeros(4)
     t, evaluations, anew, total = 0.0, 0, 0, 0.0
     while duration - t > 1e-9 * duration:
@@ -317,10 +317,26 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
     return known, step, evaluations, anew, total
 
 
+@compiled
+def _record(states, energies, field, m, every, table, spacing, past, order, when, known, step, limits, stencil, *rest):
+    """states[i], energies[i] <- the state (ny, nx, 3) and its energy after i + 1 times `every`, in a constant field. The others: see `_advance`.
+
+    One call for many states: a call from Python takes as long as a film of few cells takes for 10 ps.
+    """
+    evaluations, anew, total = 0, 0, 0.0
+    for i in range(len(states)):
+        known, step, more, again, surprises = _advance(m, every, table, spacing, past, order, when, known, step, limits, stencil, *rest)
+        evaluations, anew, total = evaluations + more, anew + again, total + surprises
+        for k in range(3):
+            states[i, :, :, k] = m[k, 1:-1, 1:states.shape[2] + 1]
+        energies[i] = _energy(m, past[order[0]], stencil, field)
+    return known, step, evaluations, anew, total
+
+
 def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[float, float, tuple[float, float]]:
     """The largest steps that the integrator takes, in s: (slow step, substep, slow steps that are left out, from and to).
 
-    The slow step is at most 0.32/(gamma0 (Ms + H)), 1.8 ps for permalloy: a third of a radian of the fastest precession that
+    The slow step is at most 0.37/(gamma0 (Ms + H)), 2.1 ps for permalloy: a third of a radian of the fastest precession that
     demagnetizing and applied field can drive. It shrinks as the root of the damping below alpha = 0.02.
     The substep obeys the stability limit of the Runge-Kutta method, with a margin, |omega| h < 2.63, at the fastest mode that
     the grid can hold: omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
@@ -332,12 +348,30 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     applied = number("field", field, "a strength in T, at least 0, is", 0) / MU0
     accuracy = number("accuracy", accuracy, "a number from 0.001 to 1000 is", 1e-3, 1e3)
     instance("film", film, Film)
-    slow = 0.32 / (film.gamma0 * (film.Ms + applied)) * np.clip(np.sqrt(50 * film.alpha), 0.2, 1)
+    slow = 0.37 / (film.gamma0 * (film.Ms + applied)) * np.clip(np.sqrt(50 * film.alpha), 0.2, 1)
     exchange = 2 * film.A / (MU0 * film.Ms) * 4 * ((film.nx > 1) / film.dx**2 + (film.ny > 1) / film.dy**2)
     fastest = film.gamma0 * (exchange + film.Ms + applied) / np.sqrt(1 + film.alpha**2)
     low, high = (k * np.pi / fastest for k in RESONANCE)
     slow = slow / accuracy
     return (low if low < slow < high else slow), 2.63 / fastest / max(1.0, accuracy), (low, high)
+
+
+def _zeros(shape, dtype):
+    """Zeros, the second of them at a multiple of 32 bytes, from where the processor reads them faster: it is the first inner cell of a row."""
+    size, many = int(np.prod(shape)), 32 // np.dtype(dtype).itemsize
+    room = np.zeros(size + many, dtype)
+    begin = (-1 - room.ctypes.data // room.itemsize) % many
+    return room[begin:begin + size].reshape(shape)
+
+
+@lru_cache(maxsize=8)
+def _split(film, dtype):
+    """The stencil of the fast field, (3, 3), and the `Demag` of the slow one. Kept: to make them takes as long as 100 steps of few cells."""
+    exchange = 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
+    near = near_stencil(tensor(film.cells, (film.dx, film.dy, film.thickness)))
+    stencil = (exchange - near).astype(dtype)
+    # What rounding took from the stencil goes into the convolution, so that nothing is lost
+    return stencil, Demag(film, exchange - stencil.astype(float), dtype)
 
 
 class Multirate:
@@ -348,18 +382,16 @@ class Multirate:
 
     def __init__(self, film: Film, start: np.ndarray, accuracy: float, dtype: type):
         self.film, self.accuracy, self.unit = film, accuracy, MU0 * film.Ms  # the unit of mu0*H, in T
-        exchange = 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
-        near = near_stencil(tensor(film.cells, (film.dx, film.dy, film.thickness)))
-        self.stencil = (exchange - near).astype(dtype)
-        # What rounding took from the stencil goes into the convolution, so that nothing is lost
-        self.demag = Demag(film, exchange - self.stencil.astype(float), dtype).prepared()
-        self.m = np.zeros((3, film.ny + 2, film.nx + 2), dtype)
+        self.stencil, demag = _split(film, dtype)
+        self.demag = demag.prepared()
+        row = film.nx + 2 + (-2 - film.nx) % 8 * (film.nx > 64)  # more of the border, so that all rows begin as the first does
+        self.m = _zeros((3, film.ny + 2, row), dtype)
         self.state[:] = np.moveaxis(start, -1, 0)
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
-        flat = 3, (film.ny + 2) * (film.nx + 2)
-        self.work = tuple(np.zeros(flat, dtype) for _ in range(5))
-        self.scratch = np.zeros(flat, dtype), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
-        self.past, self.order, self.when = np.zeros((5, *self.m.shape), dtype), np.arange(5), np.zeros(4)
+        flat = 3, (film.ny + 2) * row
+        self.work = tuple(_zeros(flat, dtype) for _ in range(5))
+        self.scratch = _zeros(flat, dtype), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
+        self.past, self.order, self.when = _zeros((5, *self.m.shape), dtype), np.arange(5), np.zeros(4)
         convolve(self.past[0], self.m, self.demag)
         self.evaluations, self.anew, self.surprises = 1, 0, 0.0
         self.known, self.step = 1, 0.0
@@ -368,7 +400,7 @@ class Multirate:
 
     @property
     def state(self) -> np.ndarray:
-        return self.m[:, 1:-1, 1:-1]
+        return self.m[:, 1:-1, 1:self.film.nx + 1]
 
     @property
     def estimate(self) -> float:
@@ -383,26 +415,37 @@ class Multirate:
 
         jumps: whether the field jumps or bends at the beginning; then the past is forgotten.
         """
+        if jumps:
+            self.known = 1
+        self._count(_advance(self.m, *self._arguments(duration, fields)))
+
+    def record(self, states: np.ndarray, every: float, field: np.ndarray) -> np.ndarray:
+        """On by len(states) times `every` in s, in the constant field mu0*H in T, (3,): states (n, ny, nx, 3) is filled with what comes.
+
+        Returns the energies of these states in mu0 Ms^2, means over the film, (n,).
+        """
+        energies = np.empty(len(states))
+        self._count(_record(states, energies, field / self.unit, self.m, every, *self._arguments(every, field[None])[1:]))
+        return energies / self.cells
+
+    def _arguments(self, duration, fields):
+        """Those of `_advance`, but for m."""
         spacing = duration / len(fields)
         table, strength = _integrals(fields, spacing / self.unit)
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
             slow, substep, gap = time_steps(self.film, strength, self.accuracy)
             tolerance = TOLERANCE / self.accuracy**3 / max(1.0, strength / self.unit / STRONG) ** 2
             self.strength, self.limits = strength, (slow, substep, tolerance, *gap)
-        if jumps:
-            self.known = 1
         # Without a past it feels its way
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64
-        self.known, self.step, evaluations, anew, surprises = _advance(
-            self.m, duration, table, spacing, self.past, self.order, self.when, self.known, step, self.limits, self.stencil,
-            self.m.dtype.type(self.film.alpha), self.rate, self.demag, self.work, *self.scratch)
+        return (duration, table, spacing, self.past, self.order, self.when, self.known, step, self.limits, self.stencil,
+                self.m.dtype.type(self.film.alpha), self.rate, self.demag, self.work, *self.scratch)
+
+    def _count(self, result):
+        self.known, self.step, evaluations, anew, surprises = result
         self.evaluations += evaluations
         self.anew += anew
         self.surprises += surprises
-
-    def energy(self, field: np.ndarray) -> float:
-        """Energy in mu0 Ms^2, a mean over the film, in the field mu0*H in T, (3,)."""
-        return _energy(self.m, self.past[self.order[0]], self.stencil, field / self.unit) / self.cells
 
 
 # ---------------------------------------------------------------------------- downhill: `llg.relax`

@@ -421,7 +421,7 @@ export class Solver {
     // The Runge-Kutta method is stable up to 2.83 rad of the fastest mode in a substep. Half a turn of it in a slow step is a resonance
     const fastest = this.rate * (this.fastest + strongest) / Math.sqrt(1 + alpha * alpha), substep = 2.63 / fastest;
     const low = 0.8 * Math.PI / fastest, high = 1.4 * Math.PI / fastest;
-    let longest = 0.32 / (this.rate * (1 + strongest)) * Math.max(0.2, Math.min(1, Math.sqrt(50 * alpha)));
+    let longest = 0.37 / (this.rate * (1 + strongest)) * Math.max(0.2, Math.min(1, Math.sqrt(50 * alpha)));
     if (low < longest && longest < high) longest = low;
     const tolerance = TOLERANCE / Math.max(1, strongest / STRONG) ** 2;
     let t = 0, step = this.known > 1 ? Math.min(this.step, longest) : longest / 64;  // without a past it feels its way
