@@ -207,7 +207,8 @@ def _fold(out, a):
             for i in range(a.shape[2]):
                 out[0, j, p, i], out[1, j, p, i] = a[p, j, i] + a[p, n - 1 - j, i], a[p, j, i] - a[p, n - 1 - j, i]
         if n % 2:
-            out[0, n // 2, p, :] = a[p, n // 2, :]
+            for i in range(a.shape[2]):
+                out[0, n // 2, p, i] = a[p, n // 2, i]
 
 
 @compiled
@@ -219,7 +220,8 @@ def _unfold(out, a):
             for i in range(out.shape[2]):
                 out[p, j, i], out[p, n - 1 - j, i] = a[0, j, p, i] + a[1, j, p, i], a[0, j, p, i] - a[1, j, p, i]
         if n % 2:
-            out[p, n // 2, :] = a[0, n // 2, p, :]
+            for i in range(out.shape[2]):
+                out[p, n // 2, i] = a[0, n // 2, p, i]
 
 
 @compiled

@@ -169,23 +169,24 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     m = np.empty((len(t), film.ny, film.nx, 3), dtype)
     m[0] = start
     lowest, risen, i = np.inf, False, 1
-    # of a film of few cells many states in a call, but no more than some 20 ms of computing: the bar moves, and Ctrl-C is heard
-    at_once = 1 if callable(field) else max(1, int(7e5 * spacing / (film.nx * film.ny * every)))
+    # Of a film of few cells many states in a call, but no more than some 20 ms of computing: the bar moves, and Ctrl-C is heard
+    at_once = max(1, int(7e5 * spacing / (film.nx * film.ny * every)))
     with one_thread(), bar(total=len(t) - 1, desc="LLG", unit="state", show=progress) as done:
         while i < len(t):
-            states = m[i:i + at_once]
             if callable(field):
                 for piece in _pieces(field, field_at, t[i - 1], t[i], spacing):
                     clockwork.advance(*piece)
-                states[0] = clockwork.state.transpose(1, 2, 0)
+                states = clockwork.state.transpose(1, 2, 0)[None]
             else:
-                for energy in clockwork.record(states, every, fields):
+                states, energies = clockwork.record(min(at_once, len(t) - i), every, fields)
+                for energy in energies:
                     risen |= film.alpha > 0 and energy > lowest + 1e-4
                     lowest = min(lowest, energy)
-            if not np.isfinite(states).all():
-                i += int(np.argmin(np.isfinite(states).all(axis=(1, 2, 3))))
-                raise FloatingPointError(f"the state is no longer finite at t = {t[i]:g} s; try accuracy = {2 * accuracy:g}")
-            i += len(states)
+            for state in states:
+                m[i] = state
+                if not np.isfinite(m[i]).all():
+                    raise FloatingPointError(f"the state is no longer finite at t = {t[i]:g} s; try accuracy = {2 * accuracy:g}")
+                i += 1
             done.update(len(states))
     if risen:
         warnings.warn(f"the energy rises in a constant field, which damping forbids: the time step is too long; "

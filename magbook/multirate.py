@@ -115,6 +115,14 @@ def _last(m, a, b, c, weight, slow, stencil, alpha, row):
 
 
 @compiled
+def _copy(out, m):
+    """out <- m, both (3, cells)."""
+    for k in range(3):
+        for i in range(m.shape[1]):
+            out[k, i] = m[k, i]
+
+
+@compiled
 def _mix(out, a, b, c, d, w, uniform):
     """out = w[0] a + w[1] b + w[2] c + w[3] d + uniform: the slow field at one time. All are (3, cells)."""
     w0, w1, w2, w3 = w
@@ -149,7 +157,7 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work
     methods are stable for a larger step a stage: |omega| h < 2.83.
     """
     a, b, c, m = work
-    m[:] = start
+    _copy(m, start)
     number = m.dtype.type
     half, whole, sixth = number(tau / 2), number(tau), number(tau / 6)
     for n in range(len(zeeman)):
@@ -258,10 +266,12 @@ def _energy(m, slow, stencil, zeeman):
 
 
 @compiled
-def _advance(m, duration, table, spacing, past, order, when, known, step, limits, stencil, alpha, rate, demag, work, slow,
-             weights, zeeman):
+def _advance(states, energies, field, m, duration, table, spacing, past, order, when, known, step, limits, stencil, alpha, rate,
+             demag, work, slow, weights, zeeman):
     """m <- the state after `duration` in s; table, spacing: see `_average`. Returns the state of the clockwork.
 
+    states: (n, ny, nx, 3). Where n > 0 it goes on for n times the duration, in a constant field, (3,), and the state after each goes
+    there, and its energy into `energies`: a call from Python takes as long as a film of few cells takes for 10 ps.
     past: (5, 3, ny + 2, row), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
     substep, tolerance, and between which slow steps none may lie).
@@ -270,66 +280,62 @@ def _advance(m, duration, table, spacing, past, order, when, known, step, limits
     largest, substep, tolerance, low, high = limits
     state, fields, row, cells = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2]), demag[0][0].size
     start, nodes = work[4], np.zeros(4)
-    t, evaluations, anew, total = 0.0, 0, 0, 0.0
-    while duration - t > 1e-9 * duration:
-        n = max(1, int(np.ceil((duration - t) / step - 1e-6)))
-        while low < (duration - t) / n < high:
-            n += 1
-        now = (duration - t) / n
-        a, b, c, d, new = fields[order[0]], fields[order[1]], fields[order[2]], fields[order[3]], fields[order[4]]
-        few = int(np.ceil(now / substep))
-        many = max(few, min(LEAST, int(np.ceil(FINEST * now / substep))))
-        if many > len(weights):
-            weights, zeeman = np.zeros((many, len(TIMES), 4), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
-        tau = stencil.dtype.type(rate * now)
-        start[:] = state
-        nodes[:known] = -when[:known] / now
-        _weights(weights[:few], nodes, known)
-        _average(zeeman[:few], table, spacing, t, now)
-        _substeps(state, start, (a, b, c, d), weights[:few], zeeman[:few], stencil, alpha, tau / few, row, work[:4], slow)
-        _average(zeeman[:many], table, spacing, t, now)
-        surprise = 0.0
-        # The first step has no past to predict from, so it is corrected twice
-        for _ in range(1 if known > 1 else 2):
-            convolve(past[order[4]], m, demag)
-            evaluations += 1
-            if known > 2:
-                surprise = rate * now * _surprise(new, a, b, c, nodes, cells)
-                if surprise > 4 * tolerance:
-                    break
-            nodes[0], nodes[1:] = 1, -when[:3] / now
-            _weights(weights[:many], nodes, min(known, 3) + 1)
-            _substeps(state, start, (new, a, b, c), weights[:many], zeeman[:many], stencil, alpha, tau / many, row, work[:4], slow)
-        # The surprise grows as the third power of the step
-        wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
-        if surprise > 4 * tolerance:
-            state[:] = start
-            anew += 1
-            step = wanted
-            continue
-        order[1:], order[0] = order[:4].copy(), order[4]
-        when[1:] = when[:3] + now
-        when[0] = 0
-        known = min(known + 1, 4)
-        t += now
-        total += surprise
-        step = min(largest, wanted if wanted < now else max(step, wanted))
-    return known, step, evaluations, anew, total
-
-
-@compiled
-def _record(states, energies, field, m, every, table, spacing, past, order, when, known, step, limits, stencil, *rest):
-    """states[i], energies[i] <- the state (ny, nx, 3) and its energy after i + 1 times `every`, in a constant field. The others: see `_advance`.
-
-    One call for many states: a call from Python takes as long as a film of few cells takes for 10 ps.
-    """
     evaluations, anew, total = 0, 0, 0.0
-    for i in range(len(states)):
-        known, step, more, again, surprises = _advance(m, every, table, spacing, past, order, when, known, step, limits, stencil, *rest)
-        evaluations, anew, total = evaluations + more, anew + again, total + surprises
-        for k in range(3):
-            states[i, :, :, k] = m[k, 1:-1, 1:states.shape[2] + 1]
-        energies[i] = _energy(m, past[order[0]], stencil, field)
+    for sample in range(max(1, len(states))):
+        t = 0.0
+        while duration - t > 1e-9 * duration:
+            n = max(1, int(np.ceil((duration - t) / step - 1e-6)))
+            while low < (duration - t) / n < high:
+                n += 1
+            now = (duration - t) / n
+            few = int(np.ceil(now / substep))
+            many = max(few, min(LEAST, int(np.ceil(FINEST * now / substep))))
+            if many > len(weights):
+                weights, zeeman = np.zeros((many, len(TIMES), 4), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
+            _copy(start, state)
+            surprise = 0.0
+            # To predict, and to correct. The first step has no past to predict from, so it is corrected twice
+            for turn in range(2 if known > 1 else 3):
+                ahead, substeps, count = 0, few, known
+                if turn:
+                    convolve(past[order[4]], m, demag)
+                    evaluations += 1
+                    if known > 2:
+                        surprise = rate * now * _surprise(fields[order[4]], fields[order[0]], fields[order[1]], fields[order[2]], nodes, cells)
+                        if surprise > 4 * tolerance:
+                            break
+                    ahead, substeps, count = 1, many, min(known, 3) + 1
+                    nodes[0] = 1
+                for j in range(ahead, count):
+                    nodes[j] = -when[j - ahead] / now
+                _weights(weights[:substeps], nodes, count)
+                _average(zeeman[:substeps], table, spacing, t, now)
+                _substeps(state, start, (fields[order[-ahead]], fields[order[1 - ahead]], fields[order[2 - ahead]], fields[order[3 - ahead]]),
+                          weights[:substeps], zeeman[:substeps], stencil, alpha, stencil.dtype.type(rate * now / substeps), row, work[:4], slow)
+            # The surprise grows as the third power of the step
+            wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
+            if surprise > 4 * tolerance:
+                _copy(state, start)
+                anew += 1
+                step = wanted
+                continue
+            last = order[4]
+            for j in range(4, 0, -1):
+                order[j] = order[j - 1]
+            order[0] = last
+            for j in range(3, 0, -1):
+                when[j] = when[j - 1] + now
+            when[0] = 0
+            known = min(known + 1, 4)
+            t += now
+            total += surprise
+            step = min(largest, wanted if wanted < now else max(step, wanted))
+        if len(states):
+            for k in range(3):
+                for y in range(states.shape[1]):
+                    for x in range(states.shape[2]):
+                        states[sample, y, x, k] = m[k, y + 1, x + 1]
+            energies[sample] = _energy(m, past[order[0]], stencil, field)
     return known, step, evaluations, anew, total
 
 
@@ -417,19 +423,18 @@ class Multirate:
         """
         if jumps:
             self.known = 1
-        self._count(_advance(self.m, *self._arguments(duration, fields)))
+        self._run(np.empty((0, 1, 1, 3), self.m.dtype), np.empty(0), duration, fields)
 
-    def record(self, states: np.ndarray, every: float, field: np.ndarray) -> np.ndarray:
-        """On by len(states) times `every` in s, in the constant field mu0*H in T, (3,): states (n, ny, nx, 3) is filled with what comes.
+    def record(self, n: int, every: float, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """On by n times `every` in s, in the constant field mu0*H in T, (3,).
 
-        Returns the energies of these states in mu0 Ms^2, means over the film, (n,).
+        Returns the states that come, (n, ny, nx, 3), and their energies in mu0 Ms^2, means over the film, (n,).
         """
-        energies = np.empty(len(states))
-        self._count(_record(states, energies, field / self.unit, self.m, every, *self._arguments(every, field[None])[1:]))
-        return energies / self.cells
+        states, energies = np.empty((n, self.film.ny, self.film.nx, 3), self.m.dtype), np.empty(n)
+        self._run(states, energies, every, field[None])
+        return states, energies / self.cells
 
-    def _arguments(self, duration, fields):
-        """Those of `_advance`, but for m."""
+    def _run(self, states, energies, duration, fields):
         spacing = duration / len(fields)
         table, strength = _integrals(fields, spacing / self.unit)
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
@@ -438,11 +443,9 @@ class Multirate:
             self.strength, self.limits = strength, (slow, substep, tolerance, *gap)
         # Without a past it feels its way
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64
-        return (duration, table, spacing, self.past, self.order, self.when, self.known, step, self.limits, self.stencil,
-                self.m.dtype.type(self.film.alpha), self.rate, self.demag, self.work, *self.scratch)
-
-    def _count(self, result):
-        self.known, self.step, evaluations, anew, surprises = result
+        self.known, self.step, evaluations, anew, surprises = _advance(
+            states, energies, fields[0] / self.unit, self.m, duration, table, spacing, self.past, self.order, self.when, self.known, step,
+            self.limits, self.stencil, self.m.dtype.type(self.film.alpha), self.rate, self.demag, self.work, *self.scratch)
         self.evaluations += evaluations
         self.anew += anew
         self.surprises += surprises
