@@ -35,7 +35,7 @@ MISTAKES = [  # module, what stands there, what is put in its place
     ("multirate", "gy = hy + alpha * (mz * hx - mx * hz)", "gy = hy - alpha * (mz * hx - mx * hz)"),
     ("multirate", "stencil[2, 2] * (m[2, i - row] + m[2, i + row]))", "stencil[2, 2] * (m[2, i - row] + m[2, i - row]))"),
     ("multirate", "film.gamma0 * film.Ms / (1 + film.alpha**2)\n", "film.gamma0 * film.Ms\n"),
-    ("multirate", "nodes[1:] = 1, -when[:3] / now", "nodes[1:] = 1, -when[1:] / now"),
+    ("multirate", "nodes[j] = -when[j - ahead] / now", "nodes[j] = -when[j] / now"),
     ("multirate", "at = 0.0, (n + TIMES[k]) / substeps", "at = 0.0, n / substeps"),
     ("multirate", "- 4 * length * now[1, k, j, i]) / (4 + s)", "- 4 * length * now[1, k, j, i]) / 4"),
     ("llg", "return film.Ms * np.moveaxis(h, 0, -1) * film.inside[..., None]", "return film.Ms * np.moveaxis(h, 0, -1)"),
