@@ -71,6 +71,12 @@ def fault(function, arguments, bad):
     return None
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """The solver, before a clock runs."""
+    llg.simulate((0, 0), FILM, llg.relax(FILM, (0, 0), (1, 0.1, 0), progress=False), duration=1e-11, progress=False)
+
+
 def example(nt=3):
     m = np.random.default_rng(1).standard_normal((nt, FILM.ny, FILM.nx, 3))
     return Trajectory(np.arange(nt) * 1e-11, unit(m).astype(np.float32), (-0.02, 0.01), FILM)
@@ -432,7 +438,6 @@ def networks(folder):
     from magbook._keras import keras
     from magbook.show.explorer import Explorer
 
-    llg.simulate((0, 0), FILM, duration=1e-11, progress=False)  # compiles it before a clock runs
     rng = np.random.default_rng(3)
     latents = rng.standard_normal((6, 12, 3)).astype(np.float32)
     t = np.arange(1, 13) * 1e-11
