@@ -473,11 +473,10 @@ def stepped(ringing, products=True, penalty=0.03, k=12):
     """A step of the four last states, the field and products."""
     fields, states = ringing
     space = Components(states, k)
-    size = space.c.std()
+    size, (i, j) = space.c.std(), np.triu_indices(k + 2)
 
     def features(past, b):
         z = np.concatenate([past[:, -1] / size, b / 5e-3], axis=1)
-        i, j = np.triu_indices(z.shape[1])
         return np.concatenate([np.ones((len(z), 1)), past.reshape(len(z), -1) / size, b / 5e-3, *([z[:, i] * z[:, j]] if products else [])], axis=1)
 
     past = np.concatenate([space.c[:, j:j + 4] for j in range(97)])
