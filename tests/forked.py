@@ -1,19 +1,26 @@
-"""Runs a Jupyter program whose kernels start at once: `python tests/forked.py nbgrader autograde 02_exchange`.
+"""Runs a Jupyter program whose kernels start at once: `python tests/forked.py jupyterlab book --no-browser`.
 
 Most of a kernel's start is imports: three seconds of them in a course, whose tests start forty-five kernels, and ten where there are
 networks. Here each kernel is a fork of a process that has imported what all need, and has done nothing else. What follows is the kernel's
 own program, and Jupyter watches, interrupts and kills it as ever.
+
+nbgrader takes as long to start, and its commands are forks of that process too: `python tests/forked.py nbgrader '{"folder": [["autograde", "02_exchange"]]}'`
+runs the commands of each folder one after the other, beside those of the other folders, until one fails.
 """
 
+import json
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 
 IMPORTED = {
-    "nbgrader": ["ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks", "scipy.interpolate", "scipy.spatial"],
+    "nbgrader": ["nbgrader.apps.nbgraderapp", "ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks",
+                 "scipy.interpolate", "scipy.spatial"],
     "jupyterlab": ["ipykernel.kernelapp", "keras", "magbook", "nbformat", "pandas"],  # not plotly: it looks for a notebook when it is imported
 }
 
@@ -53,10 +60,37 @@ def run(arguments, cwd, env):
     launch_new_instance()
 
 
-if __name__ == "__main__":
+def program(name, arguments, cwd="."):
+    """A Jupyter program with such kernels, in this process."""
     from jupyter_client.provisioning import local_provisioner
 
     local_provisioner.launch_kernel = Kernel
-    sys.argv[:2] = sys.argv[1:2]
-    multiprocessing.set_forkserver_preload(IMPORTED[sys.argv[0]])
-    runpy.run_module(sys.argv[0], run_name="__main__")
+    os.chdir(cwd)
+    sys.argv[:] = [name, *arguments]
+    runpy.run_module(name, run_name="__main__")
+
+
+def command(folder, arguments):
+    """A command of nbgrader, in a process of the fork server, which serves its kernels too."""
+    forkserver._forkserver.ensure_running = lambda: None  # else it begins another
+    program("nbgrader", arguments, folder)
+
+
+def commands(folder, all_arguments):
+    for arguments in all_arguments:
+        process = multiprocessing.get_context("forkserver").Process(target=command, args=(folder, arguments))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"nbgrader {arguments} ended with {process.exitcode}")
+
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    multiprocessing.set_forkserver_preload(IMPORTED[name])
+    if name == "nbgrader":
+        folders = json.loads(arguments[0])
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(commands, folders, folders.values()))
+    else:
+        program(name, arguments)

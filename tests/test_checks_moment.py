@@ -23,24 +23,30 @@ WRONG = {"01_current": ({
 current makes is not damped, no moment ever turns over, and a film's shape costs nothing."""
 
 
+def cross(a, b):
+    """np.cross, which takes ten times as long for few vectors."""
+    after = lambda v: v.take([1, 2, 0], axis=-1)
+    return after(a * after(b) - after(a) * b)
+
+
 def by_crosses(m, H, alpha, p, a):
-    undamped = -GAMMA * (np.cross(m, H) + a[:, None] * np.cross(m, np.cross(m, p)))
-    return (undamped + alpha * np.cross(m, undamped)) / (1 + alpha**2)
+    undamped = -GAMMA * (cross(m, H) + a[:, None] * cross(m, cross(m, p)))
+    return (undamped + alpha * cross(m, undamped)) / (1 + alpha**2)
 
 
 def by_dots(m, H, alpha, p, a):
     """No cross product of a cross product."""
     a, along = a[:, None], lambda v: np.sum(m * v, axis=-1, keepdims=True)
     inwards, towards = H - along(H) * m, p - along(p) * m
-    return GAMMA / (1 + alpha**2) * (-np.cross(m, H) + alpha * inwards + a * towards + alpha * a * np.cross(m, p))
+    return GAMMA / (1 + alpha**2) * (-cross(m, H) + alpha * inwards + a * towards + alpha * a * cross(m, p))
 
 
 def by_linear_equations(m, H, alpha, p, a):
     """Gilbert's equation as it stands, solved for each moment."""
     out = np.empty(m.shape)
     for i, (x, y, z) in enumerate(m):
-        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-        out[i] = np.linalg.solve(np.eye(3) - alpha * cross, -GAMMA * cross @ (H[i] + a[i] * cross @ p))
+        times = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        out[i] = np.linalg.solve(np.eye(3) - alpha * times, -GAMMA * times @ (H[i] + a[i] * times @ p))
     return out
 
 
@@ -103,13 +109,13 @@ def by_scipy(a, alpha, Hk, Ms):
 
 
 def by_midpoint(a, alpha, Hk, Ms):
-    """A method of second order, with steps of 2 ps, and from the other rate."""
+    """A method of second order, with steps of 4 ps, and from the other rate."""
     def go(m):
         return by_dots(m, m * [Hk, 0, -Ms], alpha, PINNED, a)
 
     m = np.tile([np.cos(np.pi / 36), np.sin(np.pi / 36), 0], (len(a), 1))
-    for _ in range(10_000):
-        m = m + 2e-12 * go(m + 1e-12 * go(m))
+    for _ in range(5000):
+        m = m + 4e-12 * go(m + 2e-12 * go(m))
         m /= np.linalg.norm(m, axis=-1, keepdims=True)
     return m
 

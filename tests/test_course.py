@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -19,6 +18,8 @@ from magbook import course
 
 NUMBERS = course.assignments()
 SECRET = 20261128
+DOWNLOADED = ["Ada Lovelace_1234_assignsubmission_file_{}.ipynb", "noetheremmy_77_889_{}.ipynb", "curie_LATE_5_6_{}-1.ipynb", "meitner_{}.ipynb",
+              "Ada Lovelace_1235_assignsubmission_file_{}.ipynb", "hahn_{} (1).ipynb", "Kaiser_{}-Copy1.ipynb"]
 
 
 def cells(path):
@@ -72,15 +73,6 @@ def test_a_course_is_written_once_and_with_its_own_seed(tmp_path):
 # ---------------------------------------------------------------------------- nbgrader, in the background
 
 
-def nbgrader(folder, *arguments, code=0):
-    # it calls alembic by its name, as in an environment that is activated
-    there = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    program = Path(__file__).with_name("forked.py")
-    done = subprocess.run([sys.executable, program, "nbgrader", *arguments], cwd=folder, capture_output=True, text=True, timeout=900, env=there)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def solutions(name):
     """{cell: source} of the answers, with what stands between the solution marks."""
     return {key: course.solved(cell) for key, cell in cells(course.ASSIGNMENTS / f"{name}.ipynb").items()
@@ -98,27 +90,38 @@ def scores(folder, name):
 
 @pytest.fixture(scope="module")
 def grading(tmp_path_factory):
-    """Three courses whose classes are graded while other tests run, since endless answers only wait: {number: a future of `classes`' values}."""
-    pytest.importorskip("nbgrader")
-    there = tmp_path_factory.mktemp("course")
+    """Three courses whose classes are graded while other tests run, since endless answers only wait; of the second all else is done too.
 
-    def grade(number):
+    Gives the process that does it, its log, and {number: (folder, assignment, expected points)}.
+    """
+    pytest.importorskip("nbgrader")
+    there, courses, commands = tmp_path_factory.mktemp("course"), {}, {}
+    for number in (1, 2, 9):
         folder = there / f"{number}" / "magbook"
         name = course.write(folder, SECRET, [number])[0].stem
-        nbgrader(folder, "generate_assignment", name)
-        expected = course.rehearse(folder)[name]
-        if number == 2:  # one that a rehearsal would wait ten minutes for: its kernel answers no more, not to an interrupt either
-            lost = folder / "submitted" / "lost" / name
-            shutil.copytree(folder / "submitted" / "silent" / name, lost)
-            text = (lost / f"{name}.ipynb").read_text()
-            assert "displayhook.quiet = lambda: True" in text
-            (lost / f"{name}.ipynb").write_text(text.replace("displayhook.quiet = lambda: True", "displayhook = lambda *_: None"))
-            expected["lost"] = expected["silent"]
-        nbgrader(folder, "autograde", name, "--Run.timeout=60")
-        return folder, name, expected
+        courses[number] = folder, name, course.rehearse(folder)[name]
+        commands[str(folder)] = [["generate_assignment", name], ["autograde", name, "--Run.timeout=60"]]
+    folder, name, expected = courses[2]
+    # one that a rehearsal would wait ten minutes for: its kernel answers no more, not to an interrupt either
+    lost = folder / "submitted" / "lost" / name
+    shutil.copytree(folder / "submitted" / "silent" / name, lost)
+    text = (lost / f"{name}.ipynb").read_text()
+    assert "displayhook.quiet = lambda: True" in text
+    (lost / f"{name}.ipynb").write_text(text.replace("displayhook.quiet = lambda: True", "displayhook = lambda *_: None"))
+    expected["lost"] = expected["silent"]
+    archive = folder / "downloaded" / name / "archive"
+    archive.mkdir(parents=True)
+    for file in DOWNLOADED:
+        shutil.copy(course.ASSIGNMENTS / f"{name}.ipynb", archive / file.format(name))
+    commands[str(folder)] += [["generate_feedback", name], ["export"], ["zip_collect", name, "--force"]]
 
-    with ThreadPoolExecutor(3) as pool:
-        yield {number: pool.submit(grade, number) for number in (1, 2, 9)}
+    # it calls alembic by its name, as in an environment that is activated
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with open(there / "log", "w") as log:
+        process = subprocess.Popen([sys.executable, Path(__file__).with_name("forked.py"), "nbgrader", json.dumps(commands)],
+                                   env=environment, stdout=log, stderr=log)
+    yield process, there / "log", courses
+    process.kill()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,7 +134,9 @@ def begin(request):
 @pytest.fixture(scope="module")
 def classes(grading):
     """The courses with their classes graded: {number: (folder, assignment, expected points)}."""
-    return {number: course.result() for number, course in grading.items()}
+    process, log, courses = grading
+    assert process.wait(900) == 0, log.read_text()
+    return courses
 
 
 # ---------------------------------------------------------------------------- each assignment with its solution, and with a wrong one
@@ -185,18 +190,9 @@ def test_a_wrong_submission_earns_what_it_should(number, tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------- what nbgrader made of them
 
 
-@pytest.fixture(scope="module")
-def graded(classes):
-    """The course of assignment 2, with feedback and a table."""
-    folder, name, expected = classes[2]
-    nbgrader(folder, "generate_feedback", name)
-    nbgrader(folder, "export")
-    return folder, name, expected
-
-
 @pytest.mark.slow
-def test_what_is_handed_out_holds_no_solution_no_hidden_check_and_no_seed(graded):
-    folder, name, _ = graded
+def test_what_is_handed_out_holds_no_solution_no_hidden_check_and_no_seed(classes):
+    folder, name, _ = classes[2]
     files = [path for path in (folder / "release").rglob("*") if path.is_file()]
     text = "".join(path.read_text() for path in files)
     assert [path.name for path in files] == [f"{name}.ipynb"]
@@ -216,14 +212,14 @@ def test_each_gets_the_points_that_the_readme_promises(classes, number):
 
 
 @pytest.mark.slow
-def test_grades_are_exported(graded):
-    folder, _, expected = graded
+def test_grades_are_exported(classes):
+    folder, _, expected = classes[2]
     assert {row["student_id"] for row in csv.DictReader((folder / "grades.csv").open())} == set(expected)
 
 
 @pytest.mark.slow
-def test_feedback_reads_by_itself_and_keeps_the_seed(graded):
-    folder, name, expected = graded
+def test_feedback_reads_by_itself_and_keeps_the_seed(classes):
+    folder, name, expected = classes[2]
     hidden = re.findall(r"seed=(\d+)", (folder / "source" / name / f"{name}.ipynb").read_text())
     for student in expected:
         page = (folder / "feedback" / student / name / f"{name}.html").read_text()
@@ -234,13 +230,7 @@ def test_feedback_reads_by_itself_and_keeps_the_seed(graded):
 
 
 @pytest.mark.slow
-def test_downloads_of_learning_management_systems_are_sorted(graded):
-    folder, name, _ = graded
-    archive = folder / "downloaded" / name / "archive"
-    archive.mkdir(parents=True)
-    for file in (f"Ada Lovelace_1234_assignsubmission_file_{name}.ipynb", f"noetheremmy_77_889_{name}.ipynb", f"curie_LATE_5_6_{name}-1.ipynb",
-                 f"meitner_{name}.ipynb", f"Ada Lovelace_1235_assignsubmission_file_{name}.ipynb", f"hahn_{name} (1).ipynb", f"Kaiser_{name}-Copy1.ipynb"):
-        shutil.copy(folder / "release" / name / f"{name}.ipynb", archive / file)
-    nbgrader(folder, "zip_collect", name, "--force")
+def test_downloads_of_learning_management_systems_are_sorted(classes):
+    folder, name, _ = classes[2]
     there = {path.parts[-3] for path in (folder / "submitted").glob(f"*/{name}/{name}.ipynb")}
     assert {"Ada Lovelace_1234", "Ada Lovelace_1235", "noetheremmy", "curie", "meitner", "hahn", "Kaiser"} <= there

@@ -52,8 +52,8 @@ def _draw_moment(rng):
 def _turning(alpha):
     """The rate of a damped moment in a field of size one along z, in units in which it turns by one radian."""
     def rate(t, m):
-        across = np.cross(m, [0, 0, 1.0])
-        return -(across + alpha * np.cross(m, across))
+        x, y, z = np.asarray(m).T  # np.cross takes ten times as long for one vector
+        return np.array([-y - alpha * x * z, x - alpha * y * z, alpha * (x * x + y * y)]).T
 
     return rate
 
