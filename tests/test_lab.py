@@ -1,8 +1,8 @@
 """The chapters in JupyterLab: panels answer hand and keyboard, solutions are folded, and a chapter saves and closes.
 
-The server works on a copy. The first chapter runs whole. Of the others, which run whole for the site, the copy has the cells
-with a panel, those that they rest on, and the solutions. One page shows all chapters. Notebooks are opened, run, saved and
-closed by the commands behind the menus, panels are moved by mouse and keys.
+The server works on copies. Chapters run whole for the site; a copy has the cells with a panel, those that they rest on, and the
+solutions. One page shows all chapters. Notebooks are opened, run, saved and closed by the commands behind the menus, panels are
+moved by mouse and keys.
 """
 
 import ast
@@ -24,7 +24,6 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-WHOLE = "01_llg_and_sp4.ipynb"
 EPOCHS = 3  # of a training in the copy
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question in the corner, no other host
 SECONDS = 300  # for a chapter, while other tests run
@@ -144,8 +143,7 @@ def lab(browser, root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(root / "book", folder / "book")
     for chapter in (folder / "book").glob("*.ipynb"):
-        if chapter.name != WHOLE:
-            nbformat.write(shortened(nbformat.read(chapter, as_version=4)), chapter)
+        nbformat.write(shortened(nbformat.read(chapter, as_version=4)), chapter)
     settings = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(QUIET))
