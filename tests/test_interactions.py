@@ -15,13 +15,20 @@ from magbook.show.page import PageRenderer
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def turned(browser, root, tmp_path, monkeypatch):
-    """A function that draws the figure of a chapter's cell, and gives the page with it, and its weight."""
-    monkeypatch.setattr(mb, "say", lambda **_: None)
+@pytest.fixture(scope="module")
+def page(browser):
+    """One for all, which has compiled plotly.js when the second figure comes."""
     page = browser.new_page(viewport={"width": 760, "height": 900})
     page.complaints = []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def turned(page, root, tmp_path, monkeypatch):
+    """A function that draws the figure of a chapter's cell, and gives the page with it, and its weight."""
+    monkeypatch.setattr(mb, "say", lambda **_: None)
 
     def draw(chapter, name):
         cells = json.loads((root / f"book/{chapter}.ipynb").read_text())["cells"]
@@ -42,8 +49,7 @@ def turned(browser, root, tmp_path, monkeypatch):
         page.wait_for_timeout(500)
         return page, len(figure)
 
-    yield draw
-    page.close()
+    return draw
 
 
 def drag_slider(page, share):

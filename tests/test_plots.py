@@ -56,24 +56,34 @@ def test_film_row_0_is_at_the_bottom():
     assert image.x0 - image.dx / 2 == pytest.approx(0) and image.x0 + 63.5 * image.dx == pytest.approx(500)
 
 
-@pytest.mark.parametrize("draw", [plots.film, lambda m, film: plots.states(still(m, film), 0), lambda m, film: plots.play(still(m, film)),
-                                  lambda m, film: plots.grid([m], film)], ids=["film", "states", "play", "grid"])
-def test_a_browser_draws_row_0_at_the_bottom(browser, tmp_path, draw):
-    """The lower half of the film points along x, red; the upper along y, yellow-green; arrows lie on their colour."""
+DRAWN = {"film": plots.film, "states": lambda m, film: plots.states(still(m, film), 0),
+         "play": lambda m, film: plots.play(still(m, film)), "grid": lambda m, film: plots.grid([m], film)}
+
+
+@pytest.fixture(scope="module")
+def drawn(browser, tmp_path_factory):
+    """What a browser draws of a film, all on one page. Its lower half points along x, red; the upper along y, yellow-green."""
     film = Film((200e-9, 100e-9, 5e-9), (32, 16))
     m = np.broadcast_to(X, (16, 32, 3)).copy()
     m[8:] = Y
-    draw(m, film).write_html(tmp_path / "film.html")
+    path = tmp_path_factory.mktemp("drawn") / "films.html"
+    path.write_text("<!doctype html><meta charset=utf-8>" + "".join(
+        draw(m, film).to_html(full_html=False, include_plotlyjs=name == "film") for name, draw in DRAWN.items()))
     page = browser.new_page(viewport={"width": 900, "height": 700})
-    page.goto((tmp_path / "film.html").as_uri())
-    page.wait_for_selector("image")
+    page.goto(path.as_uri())
+    page.wait_for_function("n => document.querySelectorAll('.plotly-graph-div:has(image)').length === n", arg=len(DRAWN))
     page.wait_for_timeout(500)
-    box = page.locator("image").first.bounding_box()
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    films = [figure.locator("image").first.screenshot() for figure in page.locator(".plotly-graph-div").all()]
     page.close()
+    return {name: Image.open(io.BytesIO(film)).convert("RGB") for name, film in zip(DRAWN, films)}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_browser_draws_row_0_at_the_bottom(drawn, name):
+    """Arrows lie on their colour."""
+    picture = drawn[name]
     for share, color in ((0.25, (128, 255, 0)), (0.75, (255, 0, 0))):  # from the upper edge
-        y = round(box["y"] + share * box["height"])
-        seen = [picture.getpixel((round(box["x"] + k / 40 * box["width"]), y)) for k in range(1, 40)]
+        seen = [picture.getpixel((k * picture.width // 40, round(share * picture.height))) for k in range(1, 40)]
         assert np.median(np.abs(np.subtract(seen, color)).max(axis=1)) < 8
 
 

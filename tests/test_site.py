@@ -59,7 +59,7 @@ def origins(site):
 
 @contextlib.contextmanager
 def opened(browser, origins):
-    """A page that notes in `page.complaints` what a reader should never meet, and in `page.asked` all addresses that it asks for."""
+    """A tab that notes in `page.complaints` what a reader should never meet, and in `page.asked` all addresses that it asks for."""
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -72,7 +72,8 @@ def opened(browser, origins):
             complaints.append(f"a request to another host: {event.url}")
 
     page.on("request", request)
-    page.on("requestfailed", lambda event: complaints.append(f"failed: {event.url}"))
+    # What a page was about to load when the next one is opened is aborted
+    page.on("requestfailed", lambda event: "ERR_ABORTED" in event.failure or complaints.append(f"failed: {event.url}"))
     page.on("response", lambda event: event.status >= 400 and complaints.append(f"{event.status}: {event.url}"))
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
@@ -80,19 +81,32 @@ def opened(browser, origins):
     context.close()
 
 
-@pytest.fixture
-def page(browser, origins):
-    with opened(browser, origins) as page:
-        yield page
+@pytest.fixture(scope="module")
+def tabs(browser, origins):
+    """One tab for each origin, since a browser has compiled the scripts of one page when it opens the next."""
+    with contextlib.ExitStack() as stack:
+        yield {origin: stack.enter_context(opened(browser, origins)) for origin in origins}
+
+
+@pytest.fixture(scope="module")
+def go(tabs, origins):
+    """A function that opens a page of the site, and returns the tab with it. From 900 pixels on all figures would be drawn, for paper."""
+    def go(origin, name, width=800, height=720):
+        page = tabs[origin]
+        page.complaints.clear()
+        page.asked.clear()
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{origins[origin]}/{name}", wait_until="load")
+        return page
+
+    return go
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def visit(browser, origins, request):
+def visit(go, request):
     """A page of the site, opened from the disk on a phone, for the tests that look at it one after the other."""
-    with opened(browser, origins) as page:
-        page.set_viewport_size({"width": 390, "height": 900})
-        page.goto(f"{origins['file']}/{request.param}", wait_until="load")
-        yield page
+    return go("file", request.param, 390, 900)
 
 
 def test_page(visit):
@@ -115,6 +129,24 @@ def test_page(visit):
     assert not cut, f"tables wider than their column: {cut}"
 
 
+# A contrast takes long to find. Text in the same colours and letters, with the same name and on the same grounds, has the same: the first will do
+LOOKS = """() => {
+    const named = node => `${node?.localName}.${node?.getAttribute("class")}`, grounds = new Map([[null, ""]]), seen = new Set();
+    const ground = node => {
+        if (!grounds.has(node)) {
+            const { backgroundColor, backgroundImage, opacity } = getComputedStyle(node);
+            grounds.set(node, [ground(node.parentElement), backgroundColor, backgroundImage, opacity].join("|"));
+        }
+        return grounds.get(node);
+    };
+    for (const node of document.body.querySelectorAll("*")) {
+        const text = node.matches("input, select, textarea") || [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim());
+        const { color, fontSize, fontWeight } = getComputedStyle(node);
+        const look = [named(node), named(node.parentElement), color, fontSize, fontWeight, ground(node)].join();
+        node.toggleAttribute("data-look", text && node.checkVisibility({ visibilityProperty: true }) && !seen.has(look));
+        if (node.hasAttribute("data-look")) seen.add(look);
+    }
+}"""
 # axe walks through what it leaves out too, most of a page: that goes, but not the room it takes. A copy of a figure draws itself no more
 EMPTY = """drawn => {
     const nodes = [...document.querySelectorAll(drawn)], boxes = nodes.map(node => node.getBoundingClientRect());
@@ -128,7 +160,9 @@ EMPTY = """drawn => {
 
 
 def test_a_page_is_accessible(visit):
+    from axe_playwright_python.base import AXE_SCRIPT
     from axe_playwright_python.sync_playwright import Axe
+    axe = Axe(AXE_SCRIPT + 'axe.configure({rules: [{id: "color-contrast", selector: "[data-look]"}]});')
     draw(visit)
     # Drawings are named by what holds them. Code is coloured alike on all pages, and entries of the package are made alike:
     # each section's first will do, since their many words take long
@@ -139,10 +173,14 @@ def test_a_page_is_accessible(visit):
         visit.set_viewport_size({"width": width, "height": 900})
         visit.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
         visit.wait_for_timeout(500)  # after a resize the theme's script makes what scrolls focusable, by and by
+        visit.evaluate(LOOKS)
         found = [f"{theme}: {rule['id']} ({rule['impact']}): {node['html'][:200]}\n{node['failureSummary']}"
-                 for rule in Axe().run(visit, {"exclude": [[one] for one in drawn]}, options | {"resultTypes": ["violations"]}).response["violations"]
+                 for rule in axe.run(visit, {"exclude": [[one] for one in drawn]}, options | {"resultTypes": ["violations"]}).response["violations"]
                  if rule["impact"] in {"serious", "critical"} for node in rule["nodes"]]
         assert not found, "\n\n".join(found[:20])
+
+
+WOKEN = {}  # the options of explorers, and the page that woke them
 
 
 def whole(page, width):
@@ -161,9 +199,11 @@ def whole(page, width):
 
 
 def draw(page):
-    """Wait until formulas, figures and explorers are drawn."""
+    """Wait until formulas, figures and explorers are drawn; of explorers with the same networks one page's."""
     page.evaluate("() => window.MathJax?.startup?.promise")
-    for explorer in page.query_selector_all(".magbook-explorer"):
+    for explorer in page.query_selector_all(".magbook-explorer:not(:has(canvas))"):
+        if WOKEN.setdefault(explorer.get_attribute("data-options"), page.url) != page.url:
+            continue
         explorer.scroll_into_view_if_needed()
         if button := explorer.query_selector(".magbook-wake"):
             button.click()
@@ -171,38 +211,22 @@ def draw(page):
         if explorer.query_selector(".mbx-pad, .mbx-hold"):  # the networks compute for seconds, and the page's other scripts wait
             page.wait_for_function("node => /Mean absolute error|is off by|Move the field/.test(node.querySelector('.mbx-said').textContent)",
                                    arg=explorer, timeout=60_000)
-    for figure in page.query_selector_all(".magbook-figure"):
+    while figure := page.query_selector(".magbook-figure:not(:has(.main-svg))"):
         figure.scroll_into_view_if_needed()
         figure.wait_for_selector(".main-svg", state="attached")
 
 
 @pytest.mark.parametrize("origin", ["http", "file"])
-def test_the_letters_are_there(page, origins, origin):
-    page.goto(f"{origins[origin]}/{PAGES[1]}", wait_until="load")
+def test_the_letters_are_there(go, origin):
+    page = go(origin, "book/references.html")
     faces = page.evaluate("document.fonts.ready.then(fonts => [...fonts].filter(face => face.status === 'loaded')"
                           ".map(face => `${face.family} ${face.style}`))")
     assert {"Literata normal", "Literata italic"} <= set(name.replace('"', "") for name in faces), faces
 
 
-def test_figures_follow_the_theme(page, site, origins):
-    name = next(name for name in PAGES if 'class="magbook-figure"' in (site / name).read_text())
-    page.goto(f"{origins['http']}/{name}", wait_until="load")
-    figure = page.query_selector(".magbook-figure")
-    figure.scroll_into_view_if_needed()
-    figure.wait_for_selector(".main-svg", state="attached")
-    for theme in ["dark", "light"]:
-        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-        page.wait_for_function("""() => {
-            const wanted = getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base");
-            return document.querySelector(".magbook-figure")._fullLayout.font.color === wanted.trim();
-        }""")
-    assert not page.complaints, "\n".join(page.complaints)
-
-
 @pytest.mark.parametrize("name", ["book/02_data_generation.html", "book/05_errors.html"])
-def test_paper_shows_figures_that_were_not_scrolled_to(page, origins, name):
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.goto(f"{origins['file']}/{name}", wait_until="load")
+def test_paper_shows_figures_that_were_not_scrolled_to(go, name):
+    page = go("file", name, 1280, 900)
     figures = page.locator(".magbook-figure:visible")
     blank = figures.count() - figures.locator(":scope > .plot-container").count()
     assert blank > 3, "most are out of sight"
@@ -215,16 +239,55 @@ def test_paper_shows_figures_that_were_not_scrolled_to(page, origins, name):
     assert not page.complaints, "\n".join(page.complaints)
 
 
-def test_a_film_stays_in_sight_while_it_plays(page, site, origins):
+@pytest.fixture(scope="module")
+def film(go, site):
+    """A page with a film that plays, and the film."""
     source = next(path.name for path in (site / "_static/figures").iterdir() if '"frames":[' in path.read_text())
-    name = next(name for name in PAGES if source in (site / name).read_text())
-    page.goto(f"{origins['http']}/{name}", wait_until="load")
-    for figure in page.query_selector_all(f'.magbook-figure[data-source*="{source}"]'):
-        figure.scroll_into_view_if_needed()
-        figure.wait_for_selector(".main-svg", state="attached")
-        if button := figure.query_selector(".updatemenu-button"):
-            break
-    button.dispatch_event("click")
+    page = go("http", next(name for name in PAGES if source in (site / name).read_text()))
+    figure = page.query_selector(f'.magbook-figure[data-source*="{source}"]')
+    figure.scroll_into_view_if_needed()
+    figure.wait_for_selector(".updatemenu-button", state="attached")
+    return page, figure
+
+
+def test_figures_follow_the_theme(film):
+    page, figure = film
+    for theme in ["dark", "light"]:
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        page.wait_for_function("""figure => {
+            const wanted = getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base");
+            return figure._fullLayout.font.color === wanted.trim();
+        }""", arg=figure)
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+def test_a_film_is_moved_by_keys(film):
+    page, figure = film
+    figure.focus()
+    active = "figure => figure.layout.sliders[0].active"
+    rest = figure.evaluate(active)
+    assert rest > 3, "it rests where the film turns over"
+    for key, place in [("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)]:
+        page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        assert figure.evaluate(active) == rest + place
+    for _ in range(rest + 1):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(300)
+    assert figure.evaluate(active) == 0, "there is nothing before the first"
+    page.keyboard.press(" ")
+    page.wait_for_function("figure => figure.layout.sliders[0].active > 2", arg=figure)
+    page.keyboard.press(" ")
+    page.wait_for_timeout(300)
+    stopped = figure.evaluate(active)
+    page.wait_for_timeout(500)
+    assert figure.evaluate(active) == stopped
+    assert not page.complaints, "\n".join(page.complaints)
+
+
+def test_a_film_stays_in_sight_while_it_plays(film):
+    page, figure = film
+    figure.query_selector(".updatemenu-button").dispatch_event("click")
     pictures = []
     for _ in range(10):
         page.wait_for_timeout(100)
@@ -241,9 +304,9 @@ def pixels(page, name):
 
 
 @pytest.fixture
-def explorer(page, origins, request):
+def explorer(go, request):
     """Chapter 7, with its explorer awake."""
-    page.goto(f"{origins[request.param]}/book/07_better.html", wait_until="load")
+    page = go(request.param, "book/07_better.html")
     page.get_by_role("button", name="Load the networks").click()
     page.wait_for_selector(".mbx-pad", timeout=60_000)
     page.wait_for_function("document.querySelector('.mbx-said').textContent.includes('Mean absolute error')", timeout=60_000)
@@ -293,10 +356,9 @@ def test_the_explorer_obeys_the_keyboard(explorer):
 
 
 @pytest.mark.parametrize("origin", ["http", "file"])
-def test_the_first_page_has_a_film_under_the_hand(page, site, origins, origin):
+def test_the_first_page_has_a_film_under_the_hand(go, site, origin):
     """The field is held by touch on a phone's screen; the equation answers, and the network when it is asked for."""
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{origins[origin]}/book/index.html", wait_until="load")
+    page = go(origin, "book/index.html", 390, 844)
     page.wait_for_selector(".mbx-hold")
     sizes = page.evaluate("performance.getEntriesByType('resource').map((one) => [one.name, one.encodedBodySize])")
     assert not any("-model.js" in name for name, _ in sizes)
@@ -325,8 +387,8 @@ def test_the_first_page_has_a_film_under_the_hand(page, site, origins, origin):
     assert not page.complaints, "\n".join(page.complaints)
 
 
-def test_a_neuron_can_be_lit_on_the_page(page, origins):
-    page.goto(f"{origins['file']}/book/06_neurons.html", wait_until="load")
+def test_a_neuron_can_be_lit_on_the_page(go):
+    page = go("file", "book/06_neurons.html")
     page.get_by_role("button", name="Load the networks").click()
     page.wait_for_selector(".mbx-sliders", timeout=60_000)
     first = pixels(page, "film")
@@ -350,38 +412,9 @@ def test_without_scripts_the_explorer_is_a_picture(browser, origins):
     context.close()
 
 
-def test_a_film_is_moved_by_keys(page, site, origins):
-    source = next(path.name for path in (site / "_static/figures").iterdir() if '"frames":[' in path.read_text())
-    name = next(name for name in PAGES if source in (site / name).read_text())
-    page.goto(f"{origins['http']}/{name}", wait_until="load")
-    figure = page.query_selector(f'.magbook-figure[data-source*="{source}"]')
-    figure.scroll_into_view_if_needed()
-    figure.wait_for_selector(".updatemenu-button", state="attached")
-    figure.focus()
-    active = "figure => figure.layout.sliders[0].active"
-    rest = figure.evaluate(active)
-    assert rest > 3, "it rests where the film turns over"
-    for key, place in [("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)]:
-        page.keyboard.press(key)
-        page.wait_for_timeout(300)
-        assert figure.evaluate(active) == rest + place
-    for _ in range(rest + 1):
-        page.keyboard.press("ArrowLeft")
-    page.wait_for_timeout(300)
-    assert figure.evaluate(active) == 0, "there is nothing before the first"
-    page.keyboard.press(" ")
-    page.wait_for_function("figure => figure.layout.sliders[0].active > 2", arg=figure)
-    page.keyboard.press(" ")
-    page.wait_for_timeout(300)
-    stopped = figure.evaluate(active)
-    page.wait_for_timeout(500)
-    assert figure.evaluate(active) == stopped
-    assert not page.complaints, "\n".join(page.complaints)
-
-
 @pytest.mark.parametrize("origin", ["http", "file"])
-def test_search_finds(page, origins, origin):
-    page.goto(f"{origins[origin]}/search.html?q=magnetization", wait_until="load")
+def test_search_finds(go, origin):
+    page = go(origin, "search.html?q=magnetization")
     page.wait_for_selector("#search-results li .context")
     assert all("magneti" in text.lower() for text in page.locator("#search-results li .context").all_text_contents())
     icon, box = (page.locator(f"main form.bd-search {part}, article form.bd-search {part}").first for part in ("i", "input"))
