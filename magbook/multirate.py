@@ -344,7 +344,7 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
 
     The slow step is at most 0.37/(gamma0 (Ms + H)), 2.1 ps for permalloy: a third of a radian of the fastest precession that
     demagnetizing and applied field can drive. It shrinks as the root of the damping below alpha = 0.02.
-    The substep obeys the stability limit of the Runge-Kutta method, with a margin, |omega| h < 2.63, at the fastest mode that
+    The substep obeys the stability limit of the Runge-Kutta method, with a margin, |omega| h < 2.75, at the fastest mode that
     the grid can hold: omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
     A mode that turns by half a turn in a slow step is driven by its own slow field, with a sign that changes from step to step:
     a resonance, which damping must hold down. The mode that the five-point stencil tells worst is the grid's fastest, so
@@ -359,7 +359,7 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     fastest = film.gamma0 * (exchange + film.Ms + applied) / np.sqrt(1 + film.alpha**2)
     low, high = (k * np.pi / fastest for k in RESONANCE)
     slow = slow / accuracy
-    return (low if low < slow < high else slow), 2.63 / fastest / max(1.0, accuracy), (low, high)
+    return (low if low < slow < high else slow), 2.75 / fastest / max(1.0, accuracy), (low, high)
 
 
 def _zeros(shape, dtype):

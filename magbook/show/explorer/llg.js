@@ -419,7 +419,7 @@ export class Solver {
     this.applied = { integral, part: duration / n, n };
     const { alpha, past, when, memory, begin, size } = this, { TOLERANCE, STRONG, LEAST, FINEST } = Solver, rate = this.rate / (1 + alpha * alpha);
     // The Runge-Kutta method is stable up to 2.83 rad of the fastest mode in a substep. Half a turn of it in a slow step is a resonance
-    const fastest = this.rate * (this.fastest + strongest) / Math.sqrt(1 + alpha * alpha), substep = 2.63 / fastest;
+    const fastest = this.rate * (this.fastest + strongest) / Math.sqrt(1 + alpha * alpha), substep = 2.75 / fastest;
     const low = 0.8 * Math.PI / fastest, high = 1.4 * Math.PI / fastest;
     let longest = 0.37 / (this.rate * (1 + strongest)) * Math.max(0.2, Math.min(1, Math.sqrt(50 * alpha)));
     if (low < longest && longest < high) longest = low;
