@@ -123,12 +123,15 @@ def _copy(out, m):
 
 
 @compiled
-def _mix(out, a, b, c, d, w, uniform):
-    """out = w[0] a + w[1] b + w[2] c + w[3] d + uniform: the slow field at one time. All are (3, cells)."""
-    w0, w1, w2, w3 = w
+def _mix(early, late, knots, w, uniform):
+    """early, late = w[n, 0] a + w[n, 1] b + w[n, 2] c + w[n, 3] d + uniform[n]: the slow field at two times, n = 0, 1, of its values a, b, c, d
+    at the knots. All are (3, cells). Both at once, since to read the values takes longer than to add them up."""
+    a, b, c, d = knots
+    (p0, p1, p2, p3), (q0, q1, q2, q3) = w[0], w[1]
     for k in range(3):
-        for i in range(out.shape[1]):
-            out[k, i] = w0 * a[k, i] + w1 * b[k, i] + w2 * c[k, i] + w3 * d[k, i] + uniform[k]
+        for i in range(early.shape[1]):
+            early[k, i] = p0 * a[k, i] + p1 * b[k, i] + p2 * c[k, i] + p3 * d[k, i] + uniform[0, k]
+            late[k, i] = q0 * a[k, i] + q1 * b[k, i] + q2 * c[k, i] + q3 * d[k, i] + uniform[1, k]
 
 
 @compiled
@@ -152,23 +155,23 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work
     """out <- the state after one slow step from `start`, in len(zeeman) substeps of tau.
 
     start, out, work[0..3]: (3, cells), start is left as it is. knots: the slow field at four times, each (3, cells).
-    weights: (n, 3, 4), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`. slow: (3, cells), scratch.
+    weights: (n, 3, 4), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`. slow: (2, 3, cells), scratch.
     Each substep is the classical Runge-Kutta method of fourth order. Where, as here, eigenvalues are nearly imaginary, few
     methods are stable for a larger step a stage: |omega| h < 2.83.
     """
     a, b, c, m = work
+    early, late = slow
     _copy(m, start)
     number = m.dtype.type
     half, whole, sixth = number(tau / 2), number(tau), number(tau / 6)
     for n in range(len(zeeman)):
         if n == 0 or _apart(zeeman[n, 0], zeeman[n - 1, 2]) > 1e-9:  # else it is what the substep before ended with
-            _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 0], zeeman[n, 0])
-        _stage(a, m, half, m, slow, stencil, alpha, row)
-        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 1], zeeman[n, 1])
-        _stage(b, m, half, a, slow, stencil, alpha, row)
-        _stage(c, m, whole, b, slow, stencil, alpha, row)
-        _mix(slow, knots[0], knots[1], knots[2], knots[3], weights[n, 2], zeeman[n, 2])
-        _last(m, a, b, c, sixth, slow, stencil, alpha, row)
+            _mix(late, early, knots, weights[n], zeeman[n])
+        _stage(a, m, half, m, late, stencil, alpha, row)
+        _mix(early, late, knots, weights[n, 1:], zeeman[n, 1:])
+        _stage(b, m, half, a, early, stencil, alpha, row)
+        _stage(c, m, whole, b, early, stencil, alpha, row)
+        _last(m, a, b, c, sixth, late, stencil, alpha, row)
     _normalize(out, m, m.dtype.type(1e-30))
 
 
@@ -396,7 +399,7 @@ class Multirate:
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
         flat = 3, (film.ny + 2) * row
         self.work = tuple(_zeros(flat, dtype) for _ in range(5))
-        self.scratch = _zeros(flat, dtype), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
+        self.scratch = (_zeros(flat, dtype), _zeros(flat, dtype)), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
         self.past, self.order, self.when = _zeros((5, *self.m.shape), dtype), np.arange(5), np.zeros(4)
         convolve(self.past[0], self.m, self.demag)
         self.evaluations, self.anew, self.surprises = 1, 0, 0.0
