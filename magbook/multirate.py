@@ -533,7 +533,14 @@ class Descent:
 # ---------------------------------------------------------------------------- one core
 
 
-_controller = lru_cache(maxsize=1)(ThreadpoolController)
+@lru_cache(maxsize=1)
+def _controller():
+    """Of all libraries of matrix products that are loaded by then: numba's, which is SciPy's, must be, or it would go unlimited."""
+    import scipy.linalg.cython_blas  # noqa: F401
+
+    return ThreadpoolController()
+
+
 _running, _lock, _limit = 0, threading.Lock(), []
 
 

@@ -1,6 +1,9 @@
 """The solver: against fidimag and the published solutions of standard problem 4, against closed forms, against an
 integrator of another kind, and the properties that the equation has whatever solves it."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -743,6 +746,21 @@ def test_energy_that_rises_is_said(monkeypatch):
     film = Film((320 * NM, 160 * NM, 10 * NM), (64, 32))
     with pytest.warns(RuntimeWarning, match="the energy rises in a constant field.*accuracy = 2"):
         run((-0.06, 0.005), film, TILTED, 1e-9)
+
+
+@pytest.mark.slow
+def test_a_run_takes_one_core_whatever_came_first():
+    """A process that began by relaxing a film once let products of matrices have all cores from then on."""
+    script = """if True:
+        import magbook as mb
+        from magbook.multirate import one_thread
+        from threadpoolctl import threadpool_info
+        mb.llg.relax(mb.Film((40e-9, 20e-9, 3e-9), (8, 4)), (0, 0), (1, 0.1, 0), progress=False)
+        with one_thread():
+            print(*[library["num_threads"] for library in threadpool_info()])"""
+    several = {name: "2" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    told = subprocess.run([sys.executable, "-c", script], env=os.environ | several, capture_output=True, text=True, check=True).stdout
+    assert set(told.split()) == {"1"}
 
 
 def test_threads_give_the_same():
