@@ -170,7 +170,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     m[0] = start
     lowest, risen, i = np.inf, False, 1
     # Of a film of few cells many states in a call, but no more than some 20 ms of computing: the bar moves, and Ctrl-C is heard
-    at_once = max(1, int(7e5 * spacing / (film.nx * film.ny * every)))
+    at_once = max(1, int(7e5 / (film.nx * film.ny * max(every / spacing, 7))))  # a slow step, seven times the spacing, is the least
     with one_thread(), bar(total=len(t) - 1, desc="LLG", unit="state", show=progress) as done:
         while i < len(t):
             if callable(field):

@@ -929,6 +929,17 @@ def test_memory_of_double_precision_is_counted_as_double(monkeypatch):
     assert asked[1] - asked[0] == pytest.approx(1001 * 16 * 8 * 3 * 4)
 
 
+@pytest.mark.parametrize("cells", [(32, 8), (256, 64)])
+@pytest.mark.parametrize("every", [1e-11, 1e-16])
+def test_no_call_keeps_ctrl_c_waiting(cells, every, monkeypatch):
+    """Many states of few cells in a call, so that calling costs nothing, but no more than a twentieth of a second takes."""
+    film, asked = Film(cells=cells), []
+    monkeypatch.setattr(llg.Multirate, "record", lambda self, n, *_: (asked.append(n) or np.zeros((n, 1, 1, 1)), np.zeros(n)))
+    run((0, 0), film, (1, 0, 0), 1000 * every, every=every)
+    steps = max(every / multirate.time_steps(film)[0], 1)
+    assert sum(asked) == 1000 and max(asked) * steps < 0.05 / (1e-7 * film.nx * film.ny) and (cells[0] > 32 or len(asked) < 50)
+
+
 def test_not_finite_is_an_error(monkeypatch):
     monkeypatch.setattr(llg.Multirate, "record", lambda *_: (np.array([1, 1, np.nan])[:, None, None, None], np.zeros(3)))
     with pytest.raises(FloatingPointError, match="no longer finite at t = 3e-11 s; try accuracy = 2"):
