@@ -378,7 +378,7 @@ def _split(film, dtype):
     """The stencil of the fast field, (3, 3), and the `Demag` of the slow one. Kept: to make them takes as long as 100 steps of few cells."""
     exchange = 2 * film.A / (MU0 * film.Ms**2) * np.array([0, 1 / film.dx**2, 1 / film.dy**2])
     near = near_stencil(tensor(film.cells, (film.dx, film.dy, film.thickness)))
-    stencil = (exchange - near).astype(dtype)
+    stencil = np.ascontiguousarray(exchange - near, dtype)
     # What rounding took from the stencil goes into the convolution, so that nothing is lost
     return stencil, Demag(film, exchange - stencil.astype(float), dtype)
 
