@@ -169,8 +169,9 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     m = np.empty((len(t), film.ny, film.nx, 3), dtype)
     m[0] = start
     lowest, risen, i = np.inf, False, 1
-    # Of a film of few cells many states in a call, but no more than some 20 ms of computing: the bar moves, and Ctrl-C is heard
-    at_once = max(1, int(7e5 / (film.nx * film.ny * max(every / spacing, 7))))  # a slow step, seven times the spacing, is the least
+    # Of a film of few cells many states in a call, but no more than some 20 ms of computing: the bar moves, and Ctrl-C is heard.
+    # A state takes a slow step at least, which is seven times the spacing
+    at_once = max(1, int(7e5 / (film.nx * film.ny * max(every / spacing, 7))))
     with one_thread(), bar(total=len(t) - 1, desc="LLG", unit="state", show=progress) as done:
         while i < len(t):
             if callable(field):

@@ -116,7 +116,7 @@ def _last(m, a, b, c, weight, slow, stencil, alpha, row):
 
 @compiled
 def _copy(out, m):
-    """out <- m, both (3, cells)."""
+    """out <- m, both (3, cells). A loop, as elsewhere in place of `out[:] = m`, which takes numba seconds to compile."""
     for k in range(3):
         for i in range(m.shape[1]):
             out[k, i] = m[k, i]
@@ -438,6 +438,7 @@ class Multirate:
         return states, energies / self.cells
 
     def _run(self, states, energies, duration, fields):
+        """`_advance`, with the steps that this field allows."""
         spacing = duration / len(fields)
         table, strength = _integrals(fields, spacing / self.unit)
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
