@@ -9,8 +9,8 @@ SELF_KEY := $(shell cat pyproject.toml requirements.txt magbook/__init__.py | ck
 LOCK_STAMP := .venv/.lock-$(LOCK_KEY)
 SELF_STAMP := .venv/.magbook-$(SELF_KEY)
 
-# Two pytest workers have a core each: threads that wait for another's core would burn their own. What Python compiles is kept.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest -n 2
+# pytest's workers share the cores: threads that wait for another's core would burn their own. What Python compiles is kept.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -53,14 +53,15 @@ book: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -m "not slow" --dist loadfile
+	$(PYTEST) -n 2 -m "not slow"
 
-# The chapters are executed for the site first. The tests in a browser begin, and the others run beside them.
+# The chapters are executed for the site first. The tests in a browser begin, and the others run beside them: three at once, since
+# many wait, for a browser or another process.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) book
-	$(PYTEST) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --no-loadscope-reorder
 
 lab: setup
 	$(BIN)/jupyter lab book

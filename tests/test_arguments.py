@@ -275,7 +275,7 @@ def arrays(draw):
 
 ODD = SCALARS | arrays() | st.recursive(SCALARS | arrays(), lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner)
                                        | st.dictionaries(st.text(LETTERS, max_size=2) | st.integers(0, 3), inner, max_size=3), max_leaves=4)
-EXAMPLES = 20 * int(os.environ.get("MAGBOOK_EXAMPLES", 1))  # a row
+EXAMPLES = 12 * int(os.environ.get("MAGBOOK_EXAMPLES", 1))  # a row
 
 
 def oddities(table):

@@ -98,7 +98,7 @@ def asymmetry_by_flips(run):
 @pytest.mark.parametrize("measures", [(length, rise, asymmetry), (length_by_squares, rise_by_pairs, asymmetry_by_lists),
                                       (length_by_loops, rise_by_memory, asymmetry_by_flips)])
 def test_right_measures(measures):
-    for seed in range(20 if measures[0] is length else 2):
+    for seed in range(8 if measures[0] is length else 2):
         assert checks.measures(*measures, points=3, seed=seed) == 3
 
 
@@ -174,7 +174,7 @@ def judge_by_states(simulate):
 @pytest.mark.slow
 @pytest.mark.parametrize("one", [judge, judge_by_the_first_zero, judge_by_states])
 def test_right_judges(one):
-    for seed in range(20 if one is judge else 2):
+    for seed in range(8 if one is judge else 2):
         assert checks.verdict(one, points=6, seed=seed) == 6
 
 

@@ -280,7 +280,7 @@ def test_it_hears_python_and_tells_it(script):
     script.evaluate("() => { leave(); panel.remove(); }")
 
 
-SOAK = float(os.environ.get("MAGBOOK_SOAK", 16))  # seconds that the film runs in the test of that
+SOAK = float(os.environ.get("MAGBOOK_SOAK", 8))  # seconds that the film runs in the test of that
 STYLE = Path(explorer.__file__).with_name("explorer.css")
 WIDGET = """async ([source, values, answers]) => {  // a widget that has these values; `answers` are what Python would send of each part that it asks for
     const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"}))), heard = new Map();
