@@ -1,6 +1,7 @@
 """What the tests of the book share."""
 
 import contextlib
+import gc
 import os
 import shutil
 import subprocess
@@ -16,6 +17,15 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 SLOW_FIXTURES = {"browser", "known", "onnx", "ringing", "solved", "sp4_double", "sp4_runs", "stepless", "stepped", "trained", "undisturbed"}
 # The longest, so that no worker is left with one of them in the end.
 FIRST = ["test_lab", "test_site", "test_course", "test_explorer", "test_dataset", "test_arguments", "test_checks_learning", "test_files"]
+
+
+gc.disable()  # what is imported stays
+
+
+def pytest_collection_finish():
+    """What is there by now is looked at for garbage no more, which would take a sixth of all time."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
