@@ -437,13 +437,15 @@ class Projected(Dynamics):
     $$\dot c = \tfrac1N P^\mathsf{T} \dot m(P c,\; \mathbf H(P) c + \mathbf h)$$
 
     whole: components (k, ny, nx, 3). film: the `Film`. substeps: of the classical Runge-Kutta method between two states.
-    The effective field is linear in m, so that of each component is computed once. It costs as many cells as the film has.
+    weights: (ny, nx), how many cells each stands for in the sum over cells; None for one each. Those of weight 0 are left out.
+    The effective field is linear in m, so that of each component is computed once. It costs as many cells as the sum has.
     """
 
     whole: np.ndarray
     film: Film
     every: float = 1e-11
     substeps: int = 5
+    weights: np.ndarray | None = None
 
     means = True
 
@@ -451,22 +453,29 @@ class Projected(Dynamics):
         check_counts(substeps=self.substeps)
         self.whole = array("whole", self.whole, "(k, ny, nx, 3)", ny=instance("film", self.film, Film).ny, nx=self.film.nx).astype(np.float32)
         self.latent = len(self.whole)
-        self._forces = np.array([llg.exchange_field(one, self.film) + llg.demag_field(one, self.film) for one in self.whole], np.float32)
+        weights = np.ones(self.whole.shape[1:3]) if self.weights is None else self.weights
+        weights = array("weights", weights, "(ny, nx)", finite=True, ny=self.film.ny, nx=self.film.nx).astype(np.float32).reshape(-1)
+        forces = np.array([llg.exchange_field(one, self.film) + llg.demag_field(one, self.film) for one in self.whole], np.float32)
+        self._states, self._forces = (np.ascontiguousarray(np.moveaxis(x, -1, 0).reshape(3, self.latent, -1)[..., weights != 0])
+                                      for x in (self.whole, forces))  # (3, k, cells)
+        self._tests = self._states * (weights[weights != 0] / len(weights))
+
+    def _rates(self, c, h):
+        """dm/dt in 1/s, (3, n, cells), in the cells of the sum, of latent states (n, k) in fields (n, 2) in A/m."""
+        def cross(u, v):
+            return np.stack([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]])
+
+        m, torque = c @ self._states, c @ self._forces
+        torque[:2] += h.T[..., None]
+        torque = cross(m, torque)
+        return (torque + np.float32(self.film.alpha) * cross(m, torque)) * np.float32(-self.film.gamma0 / (1 + self.film.alpha**2))
 
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`."""
         first, fields = self.checked(first, fields)
-        states, forces = (np.ascontiguousarray(np.moveaxis(x, -1, 0).reshape(3, self.latent, -1)) for x in (self.whole, self._forces))
-        a, rate, cells = self.film.alpha, -self.film.gamma0 / (1 + self.film.alpha**2), states.shape[2]
-
-        def cross(u, v):
-            return np.stack([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]])
 
         def slope(c, h):
-            m, torque = c @ states, c @ forces  # (3, n, cells)
-            torque[:2] += h.T[..., None]
-            torque = cross(m, torque)
-            return np.einsum("cnx,ckx->nk", torque + np.float32(a) * cross(m, torque), states, optimize=True) * np.float32(rate / cells)
+            return np.einsum("cnx,ckx->nk", self._rates(c, h), self._tests, optimize=True)
 
         c = np.empty((*fields.shape[:2], self.latent), np.float32)
         c[:, :1], dt = first, np.float32(self.every / self.substeps)

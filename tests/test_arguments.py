@@ -479,7 +479,7 @@ def networks(folder):
         "look far ahead": (driven.look_ahead, dict(one=driven.step(stepping, parities), steps=2)),
         "images": (driven.images, in_time | dict(parities=parities)),
         "Driven": (driven.Driven, dict(network=stepping, parities=parities, readout=linear, every=1e-11)),
-        "Projected": (driven.Projected, dict(whole=whole, film=FILM, every=1e-11, substeps=1)),
+        "Projected": (driven.Projected, dict(whole=whole, film=FILM, every=1e-11, substeps=1, weights=np.ones((4, 8)))),
         "networks that are driven": (driven.networks, dict(whole=whole)),
         "rollout_errors": (driven.rollout_errors, in_time | dict(dynamics=driven.Driven(stepping, parities, linear), nt=5)),
         "train a step": (driven.train, in_time | dict(validation=(latents, np.zeros((6, 12, 2))), parities=parities, readout=linear, folder=None,

@@ -170,7 +170,7 @@ def test_nothing_learned_and_nothing_left_out_is_the_solver():
     film = Film((32e-9, 16e-9, 3e-9), (8, 4))
     q = np.linalg.qr(np.random.default_rng(0).standard_normal((96, 96)))[0]
     whole = q.reshape(96, 4, 8, 3) * np.sqrt(32)
-    one = Projected(whole, film, every=1e-12, substeps=20)
+    one = Projected(whole, film, every=1e-12, substeps=40)
     start, signal = llg.s_state(film), applied.rotating(60e-3, 5e9)
     want = llg.simulate(signal, film, start, 3e-11, 1e-12, progress=False)
     first = np.tensordot(start, whole, axes=([0, 1, 2], [1, 2, 3]))[None, None] / 32
@@ -291,6 +291,70 @@ def test_the_energy_of_latent_states_is_the_films():
     ours = np.einsum("ni,ij,nj->n", c, ch8.energy(whole), c) / 2 - np.tensordot(c, whole, 1).mean(axis=(1, 2))[:, :2] @ b
     theirs = [llg.energies(m, film, b)["total"] for m in np.tensordot(c, whole, 1)]
     np.testing.assert_allclose(ours, np.array(theirs) / (film.Ms * film.cell_volume * film.nx * film.ny), rtol=1e-5)
+
+
+def test_an_affine_step_is_affine_in_the_field_and_moves_images_as_images():
+    step = ch8.step_affine(np.array([1, 0.5, 0.2]), PARITIES)
+    c, b = firsts(50, 3)[:, 0], fields(50, 2)
+    zero, one, other, between = (step.predict_on_batch([c, x]) for x in (0 * b[:, 0], b[:, 0], b[:, 1], b[:, 0] / 4 + b[:, 1] / 2))
+    np.testing.assert_allclose(between, zero / 4 + one / 4 + other / 2, atol=1e-5)
+    assert np.abs(one - zero).min(axis=0).max() > 1e-4 and np.abs((one - zero)[1:] - (one - zero)[:-1]).max() > 1e-2
+    for x, y in IMAGES:
+        flips = np.float32(np.where(PARITIES[:, 0] < 0, x, 1) * np.where(PARITIES[:, 1] < 0, y, 1))
+        np.testing.assert_allclose(step.predict_on_batch([c * flips, b[:, 0] * np.float32([x, y])]), one * flips, atol=1e-6)
+
+
+def test_a_polynomial_finds_the_rule_that_is_one():
+    """`turning` steps by a product of two numbers: of degree 2. It moves images as images, and no state becomes longer than one."""
+    (c, b), validation = turning(40, 0), turning(8, 1)
+    c, validation = c / 4, (validation[0] / 4, validation[1])  # so that no state is longer than one
+    one, ridge = ch8.fitted(c, b, validation, PARITIES, READOUT, 2)
+    assert ridge <= 1e-6 and one.coefficients.shape == (21, 3)
+    np.testing.assert_allclose(one.rollout(validation[0][:, :1], validation[1]), validation[0], atol=1e-3)
+    first, driving = firsts(5, 3) / 4, fields(5, 12)
+    for x, y in IMAGES:
+        flips = np.float32(np.where(PARITIES[:, 0] < 0, x, 1) * np.where(PARITIES[:, 1] < 0, y, 1))
+        np.testing.assert_allclose(one.rollout(first * flips, driving * np.float32([x, y])), one.rollout(first, driving) * flips, atol=1e-6)
+    assert np.linalg.norm(one.rollout(first, 100 * driving)[:, 1:], axis=-1).max() <= 1 + 1e-5
+
+
+def test_products_are_those_of_up_to_so_many_numbers():
+    x = np.array([[2.0, 3.0], [5.0, 7.0]])
+    np.testing.assert_array_equal(ch8.products(x, ch8.factors(2, 2)), [[1, 2, 3, 4, 6, 9], [1, 5, 7, 25, 35, 49]])
+    assert len(ch8.factors(4, 3)) == 35
+
+
+def test_a_sum_over_few_cells_comes_near_to_that_over_all(run, basis):
+    """A cell's weight is how many it stands for: ones are the whole sum. Those chosen are positive, and more of them do better."""
+    whole, parities = basis
+    c = np.tensordot(run.m[1:], whole, axes=([1, 2, 3], [1, 2, 3])).astype(np.float32) / 256
+    b, first = fields(1, 21), c[None, :1]
+    every = Projected(whole, FILM).rollout(first, b)
+    np.testing.assert_array_equal(Projected(whole, FILM, weights=np.ones((8, 32))).rollout(first, b), every)
+    off = []
+    for n in (4, 20):
+        weights = ch8.few_cells(whole, FILM, c, fields(len(c), 1)[:, 0], parities, n)
+        assert weights.min() == 0 and (weights > 0).sum() == n
+        off.append(np.abs(Projected(whole, FILM, weights=weights).rollout(first, b) - every).max())
+    assert off[1] < 0.1 * off[0] and weights.sum() == pytest.approx(256, rel=0.1)
+
+
+def test_the_solver_on_few_cells_is_the_solver_until_it_is_corrected(run, basis):
+    """Then its vectors still have length one, and images are images."""
+    whole, parities = basis
+    cell = ch8.CorrectedCell(FILM, whole, parities, np.linspace(1, 0.3, 6), substeps=40)
+    model = ch8.corrected(cell)
+    b = applied.means(SIGNAL, run.t)[None, :, :2].astype(np.float32)
+    first = ch8.as_numbers(run.m[:1].astype(np.float32))
+    np.testing.assert_allclose(model.predict_on_batch([first, b])[0], ch8.as_numbers(run.m[1:]), atol=1e-3)
+    cell.change.trainable_weights[-2].assign(0.1 * np.random.default_rng(0).standard_normal(cell.change.trainable_weights[-2].shape))
+    moved = model.predict_on_batch([first, b])[0]
+    assert np.abs(moved - ch8.as_numbers(run.m[1:])).max() > 5e-3
+    np.testing.assert_allclose((16 * moved.reshape(-1, 3, 256)**2).sum(axis=1), 1 / 16, rtol=1e-4)
+    for x, y in IMAGES[1:]:
+        other = model.predict_on_batch([ch8.as_numbers(driven.image(run.m[:1], x, y).astype(np.float32)), b * np.float32([x, y])])[0]
+        there = np.moveaxis(moved.reshape(-1, 3, 8, 32), 1, -1)
+        np.testing.assert_allclose(other, np.moveaxis(driven.image(there, x, y), -1, 1).reshape(len(other), -1), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, applied, baselines, dataset, driven, llg, lookup, metrics, own, sp4
-from .._keras import keras, layers, ops
+from .. import __version__, applied, baselines, dataset, driven, llg, lookup, metrics, own, sp4, training
+from .._keras import gelu, keras, layers, ops
 from .._progress import bar
 from ..applied import Field
 from ..dataset import COARSE
@@ -18,7 +19,7 @@ from ..files import DATA, arrays, keep
 from ..film import Film
 from ..multirate import one_thread
 from ..rom import load_rom
-from .common import command, folder, half, hold, kept, read_json, round_weights, say, write_json, write_npz
+from .common import coarser, command, folder, half, hold, kept, read_json, round_weights, say, write_json, write_npz
 
 LATENT = 64
 """Numbers of a latent state."""
@@ -40,6 +41,18 @@ SEQUENCES: list[dict[str, Any]] = [
     {"steps": 64, "epochs": 8, "updates": 100, "batch": 64, "learning_rate": 1e-3},
     {"steps": 200, "epochs": 6, "updates": 50, "batch": 64, "learning_rate": 1e-3}]
 """Trainings of recurrent networks, which learn from sequences and not from steps: twice as long as BRIEF, by the clock."""
+
+CORRECTIONS: list[dict[str, Any]] = [
+    {"steps": 1, "epochs": 2, "updates": 150, "batch": 128, "learning_rate": 2e-3},
+    {"steps": 4, "epochs": 2, "updates": 120, "batch": 64, "learning_rate": 1.5e-3},
+    {"steps": 16, "epochs": 3, "updates": 70, "batch": 32, "learning_rate": 1e-3}]
+"""The training of what corrects the solver's field on few cells."""
+
+CELLS = 32, 8
+"""Those of the solver whose field a network may correct."""
+
+SUMS = ((64, 256), (64, 128), (64, 64), (16, 64), (16, 32))
+"""Numbers on which the projected equation is solved, and the cells over which it is summed."""
 
 GRIDS = ((64, 16), (32, 8), (16, 4))
 """The rivals: the solver on fewer cells."""
@@ -262,10 +275,11 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
 @command(reads=["set/driven"], seed=0, writes={
     "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, and seconds of training, of driven models that were trained "
                          "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, "
-                         "with their past, from three seeds, of a step that may not raise the energy, and of recurrent networks; and in the solver's "
-                         "own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
+                         "with their past, from three seeds, of a step that may not raise the energy, of recurrent networks, and of a step that is affine in the field; "
+                         "of polynomials that are fitted, of the solver on 32 x 8 cells, and of the projected equation summed over few cells (of the first 20 "
+                         "runs), with the CPU seconds of 1 ns, for one run and for each of 100; and in the solver's own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
 def sweep_driven() -> None:
-    """Compare the parts of the driven model, and other networks in its place, in shorter trainings (an hour on one core); it resumes."""
+    """Compare the parts of the driven model, and rivals in its place, in shorter trainings (two hours on one core); it resumes."""
     whole, parities = components()
     data, parts = latents(), dataset.split(dataset.SETS["driven"]["n"])
     far = sum(stage["epochs"] * stage["updates"] for stage in BRIEF)
@@ -275,25 +289,37 @@ def sweep_driven() -> None:
         "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
         "energy never rises": {"kind": "downhill"},
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
-        "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]}}
-    stiffness = energy(whole)
-    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES}, "variants": {},
-                             "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], stiffness, whole.mean(axis=(1, 2)))}
+        "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]},
+        "affine in the field": {"kind": "affine"},
+        "polynomial, degree 2": {"kind": "polynomial", "degree": 2}, "polynomial, degree 3, 16 numbers": {"kind": "polynomial", "degree": 3, "latent": 16},
+        "solver, 32 x 8": {"kind": "coarse", "stages": []}, "solver, 32 x 8, corrected": {"kind": "coarse", "stages": CORRECTIONS},
+        **{f"equation, {k}, {n} cells": {"kind": "equation", "latent": k, "cells": n} for k, n in SUMS}}
+    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES, "corrections": CORRECTIONS}, "variants": {},
+                             "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], energy(whole), whole.mean(axis=(1, 2)))}
     for name, options in variants.items():
-        table["variants"][name] = kept(_place(name), partial(variant, name, whole.mean(axis=(1, 2)), parities, stiffness, data, parts, **options))
+        table["variants"][name] = kept(_place(name), partial(variant, name, whole, parities, data, parts, **options))
     write_json("driven_sweep.json", table)
 
 
-def variant(name: str, readout: np.ndarray, parities: np.ndarray, stiffness: np.ndarray, data: dict, parts: dict, latent: int = LATENT,
-            runs: int | None = None, mirror: str | None = "network", kind: str = "step", stages: list = BRIEF) -> dict[str, Any]:
-    """Train a variant: its errors on the test runs, and the CPU seconds that this took.
+def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
+            mirror: str | None = "network", kind: str = "step", stages: list = BRIEF, degree: int = 2, cells: int = 0) -> dict[str, Any]:
+    """Make a variant: its errors on the test runs, the CPU seconds that making it took, and more of some kinds.
 
     mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", three "seeds" of a step whose rollouts are
-    averaged, a step that knows the "past" too, one that goes "downhill", or a GRU, "pure" or "fed back".
+    averaged, a step that knows the "past" too, one that goes "downhill", one "affine" in the field, a GRU, "pure" or "fed back", a "polynomial" of some degree,
+    the projected "equation", summed over so many cells, or the solver on "coarse" cells, with a correction that is trained in stages.
     """
     clock = time.process_time()
-    (c, fields), validation, test = ((data["c"][parts[part], :, :latent], data["fields"][parts[part]]) for part in ("train", "validation", "test"))
-    c, fields, parities, readout, into = c[:runs], fields[:runs], parities[:latent], readout[:latent], folder(_place(name))
+    split = {part: (data["c"][runs, :, :latent], data["fields"][runs]) for part, runs in parts.items()}
+    parities, readout, into = parities[:latent], whole[:latent].mean(axis=(1, 2)), folder(_place(name))
+    more: dict[str, Any] = {}
+    if kind == "coarse":
+        film, states = COARSE.replace(cells=CELLS), coarse_states(COARSE.replace(cells=CELLS))
+        few = coarser(whole, COARSE.nx // film.nx)
+        split = {part: (states[runs], data["fields"][runs]) for part, runs in parts.items()}
+        readout = np.repeat(np.eye(3), film.nx * film.ny, axis=0) / np.sqrt(film.nx * film.ny)
+    (c, fields), validation, test = split["train"], split["validation"], split["test"]
+    c, fields = c[:runs], fields[:runs]
     if mirror == "data":
         c, fields = driven.images(c, fields, parities)
     if kind in ("step", "seeds"):
@@ -301,21 +327,48 @@ def variant(name: str, readout: np.ndarray, parities: np.ndarray, stiffness: np.
         members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say,
                                 seed=seed)[0] for seed, place in enumerate(places)]
         one: Dynamics = Ensemble(members) if kind == "seeds" else members[0]
+    elif kind == "polynomial":
+        one, more["ridge"] = fitted(c, fields, validation, parities, readout, degree)
+    elif kind == "equation":
+        weights = few_cells(whole[:latent], COARSE, *samples(c, fields, 1000), parities, cells)
+        one, test = driven.Projected(whole[:latent], COARSE, weights=weights), (test[0][:SOME], test[1][:SOME])
+        more["whole ns"] = nanosecond(driven.Projected(whole[:latent], COARSE), test, 1)
     else:
         if kind == "past":
             c, validation, test = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1])
             readout = np.pad(readout, ((0, c.shape[2] - latent), (0, 0)))
-            ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, step_from_the_past(driven.scales(c), parities))
-            model = ahead(200)
-        elif kind == "downhill":
-            ahead = partial(driven.look_ahead, step_downhill(driven.scales(c), parities, stiffness, readout))
+        scale = driven.scales(c)
+        steps: dict[str, Callable] = {"past": step_from_the_past, "affine": step_affine, "downhill": partial(step_downhill, stiffness=energy(whole), readout=readout)}
+        if kind in steps:
+            ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, steps[kind](scale, parities))
             model = ahead(200)
         else:
-            model = recurrent(driven.scales(c), parities, kind == "fed back")
+            model = corrected(CorrectedCell(film, few, parities, driven.scales(data["c"][parts["train"]]))) if kind == "coarse" else recurrent(
+                scale, parities, kind == "fed back")
             ahead = lambda steps: model  # it takes fields of any length
         one = Rolled(model, readout)
         driven.fit(ahead, lambda: one, (c, fields), validation, readout, into, stages=stages, settings={"network": kind}, callback=say)
-    return {"error": driven.rollout_errors(one, *test).tolist(), "seconds": time.process_time() - clock}
+    made = time.process_time() - clock
+    if kind in ("polynomial", "equation", "coarse"):
+        more["ns"] = [nanosecond(one, test, n) for n in (1, 100)]
+    return {"error": driven.rollout_errors(one, *test).tolist(), "seconds": made} | more
+
+
+def samples(c: np.ndarray, fields: np.ndarray, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """States (n, latent) and fields (n, 2) of some times in trajectories (runs, nt, latent) with their fields (runs, nt, 2)."""
+    chosen = np.random.default_rng(seed).choice(c.shape[0] * c.shape[1], n, replace=False)
+    return c.reshape(-1, c.shape[2])[chosen], fields.reshape(-1, 2)[chosen]
+
+
+def nanosecond(one: Dynamics, test: tuple, n: int) -> float:
+    """CPU seconds that a rollout of 1 ns takes, of n runs at once, for each of them: the best of three."""
+    first, fields = np.resize(test[0][:, :1], (n, 1, test[0].shape[2])), np.resize(test[1][:, :101], (n, 101, 2))
+    times = []
+    for _ in range(4):  # the first makes ready
+        clock = time.process_time()
+        one.rollout(first, fields)
+        times.append((time.process_time() - clock) / n)
+    return min(times[1:])
 
 
 def _place(name):
@@ -360,6 +413,16 @@ def step_from_the_past(scale: np.ndarray, parities: np.ndarray) -> keras.Model:
     x = keras.Input((len(scale) + 2,))
     change = driven.network(scale)(x)[:, :latent]
     return driven.step(keras.Model(x, ops.concatenate([change, x[:, :-2 - latent] - x[:, latent:-2]], axis=1)), np.tile(parities, (len(scale) // latent, 1)))
+
+
+def step_affine(scale: np.ndarray, parities: np.ndarray, seed: int = 0) -> keras.Model:
+    """A step that is affine in the field, as the equation is: a network of the state alone gives the change f and its derivatives G, and c becomes c + f + G h."""
+    latent, of = len(scale), [float(s) for s in scale]
+    x = keras.Input((latent + 2,))
+    both = training.dense(latent, driven.WIDTHS, 3 * latent, 1000 * seed, gelu, layers.Rescaling([1 / s for s in of]),
+                          layers.Rescaling([driven.GAIN * s for s in 3 * of]))(x[:, :latent])
+    b = x[:, latent:] / driven.FIELD_SCALE
+    return driven.step(keras.Model(x, both[:, :latent] + both[:, latent:2 * latent] * b[:, :1] + both[:, 2 * latent:] * b[:, 1:]), parities)
 
 
 def energy(whole: np.ndarray) -> np.ndarray:
@@ -433,3 +496,180 @@ class FedBack(layers.Layer):
         memory, _ = self.gru(ops.concatenate([c, b], axis=-1), [memory])
         c = c + driven.GAIN * self.out(memory)
         return c, [memory, c]
+
+
+# ---------------------------------------------------------------------------- no network
+
+
+@dataclass(eq=False)
+class Polynomial(Dynamics):
+    """A dynamics whose change from one state to the next is a polynomial of the latent state and the field: all products of up to `degree` of them.
+
+    scale: (latent + 2,), what these are divided by. coefficients: (products, latent), in the order of `products`. readout: as `driven.Driven` takes it.
+    A state is not longer than one, since in no film the mean of |m|^2 is more: a longer one is shortened to that.
+    """
+
+    scale: np.ndarray
+    degree: int
+    coefficients: np.ndarray
+    readout: np.ndarray
+    every: float = 1e-11
+
+    means = True
+
+    def __post_init__(self):
+        self.latent = len(self.scale) - 2
+        self._factors = factors(len(self.scale), self.degree)
+
+    def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        first, fields = self.checked(first, fields)
+        c = np.repeat(first, fields.shape[1], axis=1)
+        for k in range(1, c.shape[1]):
+            one = c[:, k - 1] + products(np.hstack([c[:, k - 1], fields[:, k]]) / self.scale, self._factors) @ self.coefficients
+            c[:, k] = one / np.maximum(1, np.linalg.norm(one, axis=1, keepdims=True))
+        return c
+
+    def averages(self, c: np.ndarray) -> np.ndarray:
+        return c @ self.readout
+
+
+def factors(n: int, degree: int) -> np.ndarray:
+    """Which of n numbers are multiplied in each product of up to `degree` of them, (products, degree), counted from one; zero stands for none."""
+    return np.array(list(combinations_with_replacement(range(n + 1), degree)))
+
+
+def products(x: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """The products (n, products) of numbers (n, numbers), see `factors`; or their parities of those of the numbers."""
+    x = np.hstack([np.ones_like(x[:, :1]), x])
+    return np.prod([x[:, one] for one in of.T], axis=0)
+
+
+def fitted(c: np.ndarray, fields: np.ndarray, validation: tuple, parities: np.ndarray, readout: np.ndarray, degree: int,
+           ridges: tuple = (1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)) -> tuple[Polynomial, float]:
+    """The polynomial that changes trajectories (n, nt, latent) as they change, by least squares with a ridge, and that ridge: the one with the
+    least error of rollouts in validation runs. An answer has only products of its own parity, so that images are exact."""
+    scale, latent = np.append(driven.scales(c), [driven.FIELD_SCALE] * 2).astype(np.float32), c.shape[2]
+    x = (np.concatenate([c[:, :-1], fields[:, 1:]], axis=2) / scale).reshape(-1, latent + 2)
+    change, of = np.diff(c, axis=1).reshape(-1, latent), factors(latent + 2, degree)
+    signs = products(np.vstack([parities, [[-1, 1], [1, -1]]]).T, of).T  # (products, 2)
+    solved = []
+    for parity in driven.IMAGES:
+        terms, numbers = np.flatnonzero((signs == parity).all(axis=1)), np.flatnonzero((parities == parity).all(axis=1))
+        square, target = np.zeros((len(terms), len(terms))), np.zeros((len(terms), len(numbers)))
+        for k in range(0, len(x), 4096):
+            part = products(x[k:k + 4096].astype(float), of[terms])
+            square += part.T @ part
+            target += part.T @ change[k:k + 4096, numbers]
+        size = np.sqrt(square.diagonal())[:, None]  # so that small products cost as little as large ones
+        solved.append((terms, numbers, size, *np.linalg.eigh(square / size / size.T), target / size))
+
+    def one(ridge):
+        coefficients = np.zeros((len(of), latent), np.float32)
+        for terms, numbers, size, values, vectors, target in solved:
+            coefficients[np.ix_(terms, numbers)] = vectors @ ((vectors.T @ target) / (np.maximum(values, 0) + ridge)[:, None]) / size
+        return Polynomial(scale, degree, coefficients, readout)
+
+    errors = [driven.rollout_errors(one(ridge), *validation).mean() for ridge in ridges]
+    return one(ridges[np.argmin(errors)]), float(ridges[np.argmin(errors)])
+
+
+def few_cells(whole: np.ndarray, film: Film, c: np.ndarray, fields: np.ndarray, parities: np.ndarray, n: int) -> np.ndarray:
+    """Weights (ny, nx), greater than 0 in at most n cells, with which the sum over these comes near to that over all cells in `driven.Projected`.
+
+    Empirical cubature: of states c (samples, k) in fields (samples, 2) in T and of their images. Cell after cell joins that is most like what is missing; least
+    squares give the weights, and a cell leaves whose weight would not be positive. A state is even under inversion: half of the cells has the whole sum.
+    """
+    one = driven.Projected(whole, film)
+    c, fields = (x[:, 0] for x in driven.images(c[:, None], fields[:, None], parities))
+    half = film.nx * film.ny // 2
+    torque = one._rates(c, fields / np.float32(llg.MU0))[..., :half]  # (3, samples, cells)
+    tests = one._tests[..., :half] / np.sqrt(np.einsum("cnx,ckx->nk", torque, one._tests[..., :half], optimize=True).var(axis=0))[:, None]
+    terms = sum((torque[i].T @ torque[j]) * (tests[i].T @ tests[j]) for i in range(3) for j in range(3)).astype(float)
+    want, chosen, weights = 2 * terms.sum(axis=1), [], np.zeros(0)
+    for _ in range(10 * n):  # one may come and go for ever
+        if len(chosen) == n:
+            break
+        missing = want - terms[:, chosen] @ weights
+        missing[chosen] = -np.inf
+        chosen.append(int(np.argmax(missing / np.sqrt(terms.diagonal()))))
+        while (weights := np.linalg.solve(terms[np.ix_(chosen, chosen)], want[chosen])).min() <= 0:
+            chosen.pop(int(weights.argmin()))
+    found = np.zeros(film.nx * film.ny)
+    found[chosen] = weights
+    return found.reshape(film.ny, film.nx)
+
+
+# ---------------------------------------------------------------------------- between: the solver on few cells, its field corrected
+
+
+def coarse_states(film: Film) -> np.ndarray:
+    """Of every run of the driven set, with its start: its states averaged over the cells of a coarser film, as `CorrectedCell` takes them, (n, nt, 3 cells)."""
+    def make():
+        data, n = dataset.load("driven"), COARSE.nx // film.nx
+        start = llg.s_state(COARSE)[None].astype(np.float32)
+        return {"c": np.array([as_numbers(coarser(np.concatenate([start, dataset.as_float(dataset.states(data, [i]))]), n))
+                               for i in bar(range(data.sizes["run"]), desc="averaging", unit="run")])}
+
+    return keep(folder(f"driven-{film.nx}-{film.ny}.npz"), make)["c"]
+
+
+def as_numbers(m: np.ndarray) -> np.ndarray:
+    """States (n, ny, nx, 3) as numbers (n, 3 cells) whose sum of squares is one where |m| = 1: all x, all y, all z."""
+    n, ny, nx, _ = m.shape
+    return np.moveaxis(m, -1, 1).reshape(n, -1) / np.float32(np.sqrt(nx * ny))
+
+
+class CorrectedCell(layers.Layer):
+    """A cell of a recurrent network that is the solver on few cells: 10 ps of LLG in steps of the classical Runge-Kutta method, |m| = 1 after each.
+
+    film: of few cells. whole: components (k, ny, nx, 3) of its states, with parities (k, 2). scale: (k,), of their coefficients. A network, asked once in 10 ps,
+    adds a sum of components to the effective field, by their coefficients and the field's mean; untrained it adds nothing. Images are exact.
+    """
+
+    def __init__(self, film, whole, parities, scale, substeps=2, every=1e-11):
+        super().__init__()
+        self.cells = film.nx * film.ny
+        self.state_size = self.output_size = 3 * self.cells
+        self.film, self.substeps, self.parities = film, substeps, parities
+        self.tau = every / substeps * film.gamma0 * film.Ms / (1 + film.alpha**2)
+        unit = np.eye(3 * self.cells).reshape(-1, 3, film.ny, film.nx)
+        field = [llg.effective_field(np.moveaxis(one, 0, -1), film) / film.Ms for one in unit]
+        field = np.moveaxis(field, -1, 1).reshape(3 * self.cells, -1).astype(np.float32)  # H/Ms is m times it
+        self.fields = field[:2 * self.cells, :2 * self.cells], field[2 * self.cells:, 2 * self.cells:]  # in one layer z goes by itself
+        self.components = as_numbers(whole)
+        network = driven.network(scale)
+        network.layers[-2].set_weights([0 * w for w in network.layers[-2].get_weights()])
+        self.change = driven.step(network, parities)
+
+    def call(self, b: keras.KerasTensor, states: list) -> tuple:
+        cells, alpha = self.cells, self.film.alpha
+        c = ops.matmul(states[0], self.components.T)
+        extra = ops.matmul(self.change([c, b]) - c, self.components * np.float32(np.sqrt(cells)))
+        uniform = ops.pad(b / (llg.MU0 * self.film.Ms), ((0, 0), (0, 1)))[:, :, None]
+        extra = ops.reshape(extra, (-1, 3, cells)) + uniform
+
+        def cross(u, v):
+            return ops.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2], u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
+
+        def rate(m):
+            plane, upright = (ops.matmul(x, field) for x, field in zip((ops.reshape(m[:, :2], (-1, 2 * cells)), m[:, 2]), self.fields))
+            h = ops.reshape(ops.concatenate([plane, upright], axis=1), (-1, 3, cells)) + extra
+            return -self.tau * cross(m, h + alpha * cross(m, h))
+
+        def unit(m):
+            return m / ops.sqrt(ops.sum(m**2, axis=1, keepdims=True))
+
+        m = unit(ops.reshape(states[0], (-1, 3, cells)))
+        for _ in range(self.substeps):
+            k1 = rate(m)
+            k2 = rate(m + k1 / 2)
+            k3 = rate(m + k2 / 2)
+            m = unit(m + (k1 + 2 * k2 + 2 * k3 + rate(m + k3)) / 6)
+        m = ops.reshape(m, (-1, 3 * cells)) / np.float32(np.sqrt(cells))
+        return m, [m]
+
+
+def corrected(cell: CorrectedCell) -> keras.Model:
+    """The solver on few cells, see `CorrectedCell`: from [first states (n, 3 cells), fields (n, nt, 2)] to the states that follow."""
+    c, b = keras.Input((cell.state_size,)), keras.Input((None, 2))
+    return keras.Model([c, b], layers.RNN(cell, return_sequences=True)(b, initial_state=[c]))
