@@ -17,6 +17,7 @@ from scipy.sparse.linalg import eigsh
 from . import llg, training
 from ._arguments import array, check_counts, instance, listed, number, pair, said
 from ._keras import gelu, keras, layers, ops
+from ._tanh import tangent
 from .dataset import as_float
 from .demag import compiled
 from .dynamics import Dynamics
@@ -40,12 +41,7 @@ STAGES: tuple[dict[str, Any], ...] = (
 )
 """How far the training looks ahead, from stage to stage."""
 
-# Of the activation in `_gelu`: the hyperbolic tangent as a quotient of two polynomials, the highest power first. It is Eigen's for single
-# precision, right to 5e-7; from MOST on the tangent is 1. A processor works such sums out eight at a time, exponentials one by one.
-HALF, ONE, CUBE, GELU, MOST = (np.float32(v) for v in (0.5, 1, 0.044715, np.sqrt(2 / np.pi), 7.9053111))
-ABOVE = tuple(np.float32(v) for v in (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
-                                      1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03))
-BELOW = tuple(np.float32(v) for v in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03))
+HALF, ONE, CUBE, GELU = (np.float32(v) for v in (0.5, 1, 0.044715, np.sqrt(2 / np.pi)))
 
 IMAGES = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 """The signs of the applied field's x and y in the four images of a run: itself, turned about the long axis, the short one, and both."""
@@ -215,14 +211,8 @@ def _weights(network):
 def _gelu(x):
     """The activation of numbers x (n,), in place."""
     for i in range(len(x)):
-        u = GELU * (x[i] + CUBE * x[i] * x[i] * x[i])
-        u = max(-MOST, min(MOST, u))
-        above, below = ABOVE[0], BELOW[0]
-        for k in range(1, len(ABOVE)):
-            above = above * u * u + ABOVE[k]
-        for k in range(1, len(BELOW)):
-            below = below * u * u + BELOW[k]
-        x[i] = HALF * x[i] * (ONE + u * above / below)
+        above, below = tangent(GELU * (x[i] + CUBE * x[i] * x[i] * x[i]))
+        x[i] = HALF * x[i] * (ONE + above / below)
 
 
 @compiled
