@@ -56,7 +56,7 @@ def sine(x: Any) -> Any:
 class Conv2DTranspose(layers.Conv2DTranspose):
     """Keras's transposed convolution, as a product of matrices where the strides are as long as the kernel: patches that do not overlap.
 
-    TensorFlow takes ten times as long for the paper's first, of four cells and 512 channels, and half of the time of a whole decoder.
+    TensorFlow takes ten times as long for the first of the paper's, of four cells and 512 channels.
     """
 
     def call(self, x: Any) -> Any:

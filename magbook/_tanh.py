@@ -12,7 +12,7 @@ BELOW = tuple(np.float32(v) for v in (1.19825839466702e-06, 1.18534705686654e-04
 
 
 @compiled
-def tangent(u):
+def tangent(u: float) -> tuple[float, float]:
     """The hyperbolic tangent of a number as (numerator, denominator), since what is made of it may need one division for both."""
     u = max(-MOST, min(MOST, u))
     above, below = ABOVE[0], BELOW[0]

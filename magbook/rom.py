@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _fmu, applied, decoding, llg
+from . import _decoding, _fmu, applied, llg
 from ._arguments import array, instance, listed, said, truth
 from ._keras import keras
 from ._progress import bar
@@ -122,8 +122,8 @@ class ReducedOrderModel:
             raise ValueError(f"c: {np.count_nonzero(~np.isfinite(c).all(axis=-1))} latent states are not finite")
         shape = (*c.shape[:-1], self.film.ny, self.film.nx, 3)
         check_memory(4 * float(np.prod(shape)), "Decoding")
-        flat, products = c.reshape(-1, self.latent), decoding.products(self.decoder)
-        m = (_apply(self.decoder, flat) if products is None else decoding.decode(products, flat, *shape[-3:-1])).reshape(shape)
+        flat, products = c.reshape(-1, self.latent), _decoding.products(self.decoder)
+        m = (_apply(self.decoder, flat) if products is None else _decoding.decode(products, flat, *shape[-3:-1])).reshape(shape)
         if truth("unit", unit):
             m = to_unit(m)
         m[..., ~self.film.inside, :] = 0

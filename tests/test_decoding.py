@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from magbook import autoencoder, decoding
+from magbook import _decoding, autoencoder
 from magbook._keras import Conv2DTranspose
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
@@ -30,15 +30,15 @@ def model(encoder, decoder):
 
 
 @pytest.mark.parametrize("latent, shape, filters, n", [
-    (16, (64, 256, 3), autoencoder.FILTERS, decoding.AT_ONCE + 1), (1, (2, 2, 3), (1,), 1), (3, (6, 10, 3), (5,), 2), (5, (4, 12, 3), (3, 7), 3),
+    (16, (64, 256, 3), autoencoder.FILTERS, _decoding.AT_ONCE + 1), (1, (2, 2, 3), (1,), 1), (3, (6, 10, 3), (5,), 2), (5, (4, 12, 3), (3, 7), 3),
     (2, (24, 8, 3), (4, 6, 2), 1), (4, (16, 48, 3), (8, 4, 4, 8), 40)])
 def test_it_agrees_with_keras(latent, shape, filters, n):
     _, decoder = lively(latent, shape, filters)
     c = latents(n, latent)
-    got, want = decoding.decode(decoding.products(decoder), c, *shape[:2]), decoder.predict_on_batch(c)
+    got, want = _decoding.decode(_decoding.products(decoder), c, *shape[:2]), decoder.predict_on_batch(c)
     assert got.shape == (n, *shape) and got.dtype == np.float32 and np.ptp(want) > 0.1
     np.testing.assert_allclose(got, want, atol=1e-5)
-    assert decoding.decode(decoding.products(decoder), c[:0], *shape[:2]).shape == (0, *shape)
+    assert _decoding.decode(_decoding.products(decoder), c[:0], *shape[:2]).shape == (0, *shape)
 
 
 def test_weights_that_change_are_seen():
@@ -74,7 +74,7 @@ def others():
 
 @pytest.mark.parametrize("decoder", [pytest.param(one, id=name) for name, one in others()])
 def test_keras_decodes_what_is_another_network(decoder):
-    assert decoding.products(decoder) is None
+    assert _decoding.products(decoder) is None
     encoder, c = autoencoder.build(3, (8, 16, 3), (4, 8))[0], latents(2, 3)
     np.testing.assert_array_equal(model(encoder, decoder).decode(c), decoder.predict_on_batch(c))
 

@@ -1,4 +1,4 @@
-"""States from the decoder of `autoencoder.build`, three times as fast as Keras has them: what is worked on stays in the processor's cache.
+"""States from the decoder of `autoencoder.build`, twice as fast as Keras has them: what is worked on stays in the processor's cache.
 
 A convolution whose stride is its kernel's length gives each cell a patch of its own. It is a product of matrices, and the cells of a patch
 may stay together, in the place of the cell that they come from: nothing is moved between the layers. The last layer's patches overlap, and
