@@ -276,7 +276,7 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
     "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, and seconds of training, of driven models that were trained "
                          "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, "
                          "with their past, from three seeds, of a step that may not raise the energy, of recurrent networks, and of a step that is affine in the field; "
-                         "of polynomials that are fitted, of the solver on 32 x 8 cells, and of the projected equation summed over few cells (of the first 20 "
+                         "of polynomials that are fitted, of the solver on 32 x 8 cells, bare and with its field corrected, and of the projected equation summed over few cells (of the first 20 "
                          "runs), with the CPU seconds of 1 ns, for one run and for each of 100; and in the solver's own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
 def sweep_driven() -> None:
     """Compare the parts of the driven model, and rivals in its place, in shorter trainings (two hours on one core); it resumes."""
