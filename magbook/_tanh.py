@@ -1,5 +1,7 @@
 """The hyperbolic tangent for compiled loops: a processor works out eight of it at a time, where exponentials come one by one."""
 
+from typing import Any
+
 import numpy as np
 
 from .demag import compiled
@@ -12,7 +14,7 @@ BELOW = tuple(np.float32(v) for v in (1.19825839466702e-06, 1.18534705686654e-04
 
 
 @compiled
-def tangent(u: float) -> tuple[float, float]:
+def tangent(u: Any) -> tuple[Any, Any]:
     """The hyperbolic tangent of a number as (numerator, denominator), since what is made of it may need one division for both."""
     u = max(-MOST, min(MOST, u))
     above, below = ABOVE[0], BELOW[0]
