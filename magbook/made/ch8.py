@@ -338,7 +338,7 @@ def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, part
             c, validation, test = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1])
             readout = np.pad(readout, ((0, c.shape[2] - latent), (0, 0)))
         scale = driven.scales(c)
-        steps: dict[str, Callable] = {"past": step_from_the_past, "affine": step_affine, "downhill": partial(step_downhill, stiffness=energy(whole), readout=readout)}
+        steps: dict[str, Callable] = {"past": step_from_the_past, "affine": step_affine, "downhill": lambda scale, parities: step_downhill(scale, parities, energy(whole), readout)}
         if kind in steps:
             ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, steps[kind](scale, parities))
             model = ahead(200)
