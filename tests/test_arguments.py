@@ -465,7 +465,7 @@ def networks(folder):
         runs = dataset.generate(folder / "in time", signals, FILM, duration=1.1e-10, executor=executor, progress=False)
     film_of_one = own.assemble(driven.Driven(stepping, parities, linear), whole, FILM, 0.03, 3.0, 1.0, {})
     learn = lambda **given: own.learn(executor=Nobody(), **given)
-    table = dict(most=0.03, numbers=np.ones((2, 2, 1), np.int16), precision=0.1, curves=np.ones((1, 2, 3)), mean=np.zeros((2, 3)), every=1e-11)
+    table = dict(most=0.03, numbers=np.ones((4, 4, 1), np.int16), precision=0.1, curves=np.ones((1, 2, 3)), mean=np.zeros((2, 3)), every=1e-11)
     lookup.Lookup(**table).save(folder / "table.npz")
     own_film = dict(film=FILM, folder=folder / "own", fields=0.03, quick=True, seed=0, workers=None, progress=False, runs=10, duration=1e-10, latent=3,
                     widths=(4,), stages=steps)
@@ -497,7 +497,7 @@ def networks(folder):
         "train a readout": (readout.train, common | dict(c=c[:, :3], mean=c[:, 3:], validation=(c[:, :3], c[:, 3:]), widths=(4,))),
         "Lookup": (lookup.Lookup, table),
         "read a table": (lookup.Lookup(**table).averages, dict(field=[(0.01, 0.0)])),
-        "tabulate": (lookup.tabulate, dict(rom=film_of_one, most=0.03, n=2, k=2, precision=0.01, start=(1.0, 0.1, 0.0), duration=1e-11)),
+        "tabulate": (lookup.tabulate, dict(rom=film_of_one, most=0.03, n=4, k=2, precision=0.01, start=(1.0, 0.1, 0.0), duration=1e-11)),
         "load a table": (lookup.load, dict(name=folder / "table.npz")),
         "assemble": (own.assemble, dict(dynamics=film_of_one.dynamics, whole=whole, film=FILM, fields=0.03, largest=3.0, held=1.0, info={})),
         "coarser": (own.coarser, dict(film=FILM, n=2)),

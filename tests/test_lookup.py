@@ -16,7 +16,7 @@ EVERY_DIRECTION = dict(angle=0, opening=360, strength=(0, 45e-3))
 
 @dataclass(eq=False)
 class Wave(Dynamics):
-    """Film averages that are products of the field's components and a function of time: between points of a grid they go straight, each way."""
+    """Film averages that are products of the field's components, and of one's square, with a function of time: parabolas, each way."""
 
     latent = 2
     every = 1e-11
@@ -25,7 +25,7 @@ class Wave(Dynamics):
 
     def rollout(self, first, fields):
         t = np.arange(fields.shape[1])[None, :, None]
-        c = np.concatenate([np.cumsum(fields[..., :1], axis=1), 400 * fields[..., :1] * fields[..., 1:] * np.sin(t / 3)], axis=-1) * self.largest
+        c = np.concatenate([np.cumsum(fields[..., :1], axis=1), 400 * fields[..., :1] * (fields[..., 1:] + 20 * fields[..., 1:]**2) * np.sin(t / 3)], axis=-1) * self.largest
         c[:, :1] = first
         return c.astype(np.float32)
 
@@ -44,7 +44,7 @@ def table(rom):
     return lookup.tabulate(rom, n=9, k=4, precision=1e-6, duration=2e-10)
 
 
-def test_what_goes_straight_between_the_points_is_read_as_it_is(rom, table):
+def test_a_parabola_between_the_points_is_read_as_it_is(rom, table):
     fields = applied.fan(50, 3, **EVERY_DIRECTION)
     known = rom.averages(fields, duration=2e-10)
     assert np.abs(known[..., 0]).max() > 0.5 and np.abs(known[..., 1]).max() > 0.3
@@ -64,7 +64,7 @@ def test_rounding_costs_what_it_says(rom):
     fields = applied.fan(300, 4, **EVERY_DIRECTION)
     fine, coarse = (lookup.tabulate(rom, n=9, k=2, precision=p, duration=2e-10).averages(fields) for p in (1e-6, 0.3))
     off = np.sqrt(np.mean((coarse - fine)**2))
-    assert 0.3 < off / (0.3 * np.sqrt(2 / (36 * 21))) < 1  # less than at the points of the grid, since four of them are averaged
+    assert 0.3 < off / (0.3 * np.sqrt(2 / (36 * 21))) < 1  # less than at the points of the grid, since sixteen of them are averaged
 
 
 @pytest.mark.parametrize("field, said", [((46e-3, 0), "46 mT; the table ends at 45 mT"), ([(0, 0), (40e-3, 30e-3)], "50 mT"), ((0, 0, 1e-3), "1 mT out of the plane"),
@@ -91,7 +91,7 @@ def test_a_file_gives_the_same_answers(table, tmp_path):
         lookup.load(tmp_path / "none.npz")
 
 
-@pytest.mark.parametrize("name, wrong, said", [("rom", dict(most=46e-3), "trained on"), ("n", dict(n=10**9), "GB"), ("n", dict(n=97, duration=1e-5), "GB"), ("n", dict(n=1), "2"),
+@pytest.mark.parametrize("name, wrong, said", [("rom", dict(most=46e-3), "trained on"), ("n", dict(n=10**9), "GB"), ("n", dict(n=97, duration=1e-5), "GB"), ("n", dict(n=3), "4"),
                                                ("precision", dict(precision=1e39), "1e-6 to 1"), ("precision", dict(precision=1e-12), "1e-6 to 1"), ("k", dict(k=0), "1")])
 def test_what_fills_no_table_is_refused_at_once(rom, name, wrong, said, monkeypatch):
     monkeypatch.setattr(rom, "averages", lambda *a: pytest.fail("the model was asked"))
@@ -109,11 +109,11 @@ def test_a_model_that_runs_away_fills_no_table():
     whole = np.random.default_rng(0).standard_normal((2, 4, 8, 3))
     away = ReducedOrderModel(*driven.networks(whole), Wave(largest=1e4), film=FILM, largest=10.0)
     with pytest.warns(RuntimeWarning, match="ran away"), pytest.raises(ValueError, match="^rom: it runs away"):
-        lookup.tabulate(away, n=3, duration=2e-10)
+        lookup.tabulate(away, n=4, duration=2e-10)
 
 
 def test_the_table_that_ships_answers_as_its_model():
     rom, table = load_rom("driven"), lookup.load("driven")
     fields = applied.fan(200, 11, **EVERY_DIRECTION)
     off = metrics.film_average_error(table.averages(fields), rom.averages(fields))
-    assert np.median(off) < 0.004 and np.quantile(off, 0.95) < 0.05
+    assert np.median(off) < 0.0005 and np.quantile(off, 0.95) < 0.015

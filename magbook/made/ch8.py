@@ -130,9 +130,9 @@ def latents(name: str = "driven") -> dict[str, np.ndarray]:
 
 
 @command(reads=["rom_driven.npz"], writes={
-    "lookup_driven.npz": "film averages of the driven model in constant fields of every direction, from the S-state, on a grid of 97 x 97 fields, as sums of 64 curves"})
+    "lookup_driven.npz": "film averages of the driven model in constant fields of every direction, from the S-state, on a grid of 163 x 163 fields, as sums of 160 curves"})
 def tabulate_driven() -> None:
-    """Ask the driven model once in 7,600 constant fields, so that averages in any other are read from a table (10 seconds)."""
+    """Ask the driven model once in 21,500 constant fields, so that averages in any other are read from a table (half a minute)."""
     lookup.tabulate(load_rom("driven")).save(DATA / "lookup_driven.npz")
 
 
