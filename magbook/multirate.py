@@ -48,7 +48,7 @@ TIMES = np.array([0, 1 / 2, 1])
 LEAST = 3
 """Enough substeps to correct a slow step, however short the waves: they keep their phase. To predict it, what is stable will do."""
 
-FINEST = 8
+FINEST = 5
 """No substep needs to be shorter than one in so many of the largest that is stable: the classical method is exact enough there."""
 
 RESONANCE = 0.8, 1.4
