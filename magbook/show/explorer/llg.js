@@ -337,7 +337,7 @@ export class Solver {
   static TOLERANCE = 8e-5;  // of a slow step, as an angle in rad, if the parabola were kept
   static STRONG = 0.04;  // Ms: in stronger applied fields the tolerance falls with the square of the field
   static LEAST = 3;  // substeps with the corrected field, so that short waves keep their phase
-  static FINEST = 8;  // no substep needs to be a smaller part of the largest that is stable
+  static FINEST = 5;  // no substep needs to be a smaller part of the largest that is stable
   static JUMP = 1e-3;  // T from one part of `fields` to the next, and more than twice the change before: then the past is forgotten
 
   /** film: {nx, ny, size: [lx, ly, thickness] in m, Ms, A, alpha, gamma0}, nx and ny powers of two. start: (ny, nx, 3). */
