@@ -54,7 +54,7 @@ REGRESSION: list[dict[str, Any]] = [{"steps": 1, "epochs": 3, "updates": 200, "b
 CLOSURE: list[dict[str, Any]] = [
     {"steps": 1, "epochs": 2, "updates": 200, "batch": 128, "learning_rate": 2e-3},
     {"steps": 4, "epochs": 2, "updates": 200, "batch": 64, "learning_rate": 1.5e-3},
-    {"steps": 16, "epochs": 4, "updates": 150, "batch": 32, "learning_rate": 1e-3}]
+    {"steps": 16, "epochs": 8, "updates": 150, "batch": 32, "learning_rate": 1e-3}]
 """The training of the same that goes on from there, by rolling out."""
 
 CELLS = 32, 8
@@ -300,12 +300,14 @@ def sweep_driven() -> None:
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
         "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]},
         "affine in the field": {"kind": "affine"},
+        "affine in the field, longer": {"kind": "affine", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in BRIEF]},
         "polynomial, degree 2": {"kind": "polynomial", "degree": 2}, "polynomial, degree 3, 16 numbers": {"kind": "polynomial", "degree": 3, "latent": 16},
         "solver, 32 x 8": {"kind": "coarse", "stages": []}, "solver, 32 x 8, corrected": {"kind": "coarse", "stages": CORRECTIONS},
         "closed equation, regressed": {"kind": "closed", "cells": 128, "stages": []}, "closed equation": {"kind": "closed", "cells": 128, "stages": CLOSURE},
+        "closed equation, 16 numbers": {"kind": "closed", "latent": 16, "cells": 64, "stages": CLOSURE},
         **{f"equation, {k}, {n} cells": {"kind": "equation", "latent": k, "cells": n} for k, n in SUMS}}
     table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES, "corrections": CORRECTIONS, "closure": [*REGRESSION, *CLOSURE]}, "variants": {},
-                             "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], energy(whole), whole.mean(axis=(1, 2)))}
+                             "energy": kept("driven-energy", lambda: rises(data["c"][parts["test"]], data["fields"][parts["test"]], energy(whole), whole.mean(axis=(1, 2))))}
     for name, options in variants.items():
         table["variants"][name] = kept(_place(name), partial(variant, name, whole, parities, data, parts, **options))
     write_json("driven_sweep.json", table)
