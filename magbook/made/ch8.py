@@ -668,9 +668,6 @@ def step_closed(one: driven.Projected, network: keras.Model, parities: np.ndarra
     c, b, missing = x[:, :latent], x[:, latent:], network(x)
     applied = ops.pad(b / llg.MU0, ((0, 0), (0, 1)))[:, :, None]
 
-    def cross(u, v):
-        return ops.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2], u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
-
     def change(c):
         m, h = (ops.reshape(ops.matmul(c, of), (-1, 3, len(of.T) // 3)) for of in (states, forces))
         torque = cross(m, h + applied)
@@ -684,6 +681,11 @@ def step_closed(one: driven.Projected, network: keras.Model, parities: np.ndarra
         k3 = change(new + part / 2 * k2)
         new = new + part / 6 * (k1 + 2 * k2 + 2 * k3 + change(new + part * k3))
     return driven.step(keras.Model(x, new - c), parities)
+
+
+def cross(u: keras.KerasTensor, v: keras.KerasTensor) -> keras.KerasTensor:
+    """The cross product of vectors (n, 3, cells)."""
+    return ops.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2], u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
 
 
 class Stepped(layers.Layer):
@@ -747,9 +749,6 @@ class CorrectedCell(layers.Layer):
         extra = ops.matmul(self.change([c, b]) - c, self.components * np.float32(np.sqrt(cells)))
         uniform = ops.pad(b / (llg.MU0 * self.film.Ms), ((0, 0), (0, 1)))[:, :, None]
         extra = ops.reshape(extra, (-1, 3, cells)) + uniform
-
-        def cross(u, v):
-            return ops.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2], u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
 
         def rate(m):
             plane, upright = (ops.matmul(x, field) for x, field in zip((ops.reshape(m[:, :2], (-1, 2 * cells)), m[:, 2]), self.fields))
