@@ -460,14 +460,14 @@ class Projected(Dynamics):
         torque = cross(m, torque)
         return (torque + np.float32(self.film.alpha) * cross(m, torque)) * np.float32(-self.film.gamma0 / (1 + self.film.alpha**2))
 
+    def _slopes(self, c, h):
+        """dc/dt in 1/s, (n, k), as `_rates` takes them."""
+        return np.einsum("cnx,ckx->nk", self._rates(c, h), self._tests, optimize=True)
+
     def rollout(self, first: np.ndarray, fields: np.ndarray) -> np.ndarray:
         """Latent states (n, nt, latent), see `Dynamics.rollout`."""
         first, fields = self.checked(first, fields)
-
-        def slope(c, h):
-            return np.einsum("cnx,ckx->nk", self._rates(c, h), self._tests, optimize=True)
-
-        c = np.empty((*fields.shape[:2], self.latent), np.float32)
+        c, slope = np.empty((*fields.shape[:2], self.latent), np.float32), self._slopes
         c[:, :1], dt = first, np.float32(self.every / self.substeps)
         for k in range(1, c.shape[1]):
             one, h = c[:, k - 1], np.float32(fields[:, k, :2] / llg.MU0)

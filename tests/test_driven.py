@@ -339,13 +339,53 @@ def test_a_sum_over_few_cells_comes_near_to_that_over_all(run, basis):
     assert off[1] < 0.1 * off[0] and weights.sum() == pytest.approx(256, rel=0.1)
 
 
+def test_all_components_leave_nothing_over_and_some_do():
+    """In each image; eight cells that are even under inversion have twelve components, four of each sign of mean mx and my."""
+    film, rng = Film((16e-9, 8e-9, 3e-9), (4, 2)), np.random.default_rng(0)
+    sizes = 2, 4, 4, 2
+    parts = [np.linalg.svd(driven._part(rng.standard_normal((k, 2, 4, 3)), *signs).reshape(k, -1), full_matrices=False)[2] for k, signs in zip(sizes, IMAGES)]
+    whole, parities = np.sqrt(8) * np.concatenate(parts).reshape(12, 2, 4, 3).astype(np.float32), np.repeat(IMAGES, sizes, axis=0)
+    m = rng.standard_normal((50, 2, 4, 3))
+    m, b = unit(m + m[:, ::-1, ::-1]), fields(50, 1)[:, 0]
+    c, rates = (m.reshape(50, -1) @ whole.reshape(12, -1).T / 8).astype(np.float32), ch8.true_rates(whole, film, m, b)
+    pairs, driving = ch8.left_over(Projected(whole, film), parities, c, b, rates)
+    assert np.abs(1e-11 * rates).max() > 0.1
+    np.testing.assert_allclose(pairs[:, 1], pairs[:, 0], atol=1e-5)
+    np.testing.assert_allclose(np.abs(pairs[:, 0]), np.abs(c), atol=1e-6)
+    assert (pairs[:, 0, driven._leading(parities)] >= 0).all() and (np.abs(driving) == np.abs(b)[:, None]).all()
+    fewer = np.arange(12)[::2]
+    pairs, _ = ch8.left_over(Projected(whole[fewer], film), parities[fewer], c[:, fewer], b, rates[:, fewer])
+    assert np.abs(pairs[:, 1] - pairs[:, 0]).max() > 0.1
+
+
+def test_a_closure_that_adds_nothing_is_the_projected_equation(run, basis):
+    """In the image that it is asked about, of whatever cells; the others are its images, also where it adds something."""
+    whole, parities = basis
+    weights = np.zeros((8, 32))
+    weights[::3, 1::4] = 11
+    one = Projected(whole, FILM, weights=weights, substeps=2)
+    c, b = np.tensordot(run.m, whole, axes=([1, 2, 3], [1, 2, 3])).astype(np.float32) / 256, fields(len(run.m), 2)
+    c = np.where((parities == (-1, 1)).all(axis=1) | (parities == (1, -1)).all(axis=1), np.abs(c), c)  # the upper right
+    network = driven.network(np.linspace(1, 0.3, 6), (16,))
+    step = ch8.step_closed(one, network, parities)
+    moved = step.predict_on_batch([c, b[:, 1]])
+    for x, y in IMAGES:
+        flips = np.float32(np.where(parities[:, 0] < 0, x, 1) * np.where(parities[:, 1] < 0, y, 1))
+        np.testing.assert_allclose(step.predict_on_batch([c * flips, b[:, 1] * np.float32([x, y])]), moved * flips, atol=1e-5)
+    network.set_weights([0 * w for w in network.get_weights()])
+    bare = one.rollout(c[:, None], b)[:, 1]
+    assert np.abs(bare - moved).max() > 1e-2
+    np.testing.assert_allclose(step.predict_on_batch([c, b[:, 1]]), bare, atol=1e-5)
+    np.testing.assert_allclose(ch8.in_turn(ch8.Stepped(step)).predict_on_batch([c, b[:, [1, 1]]])[:, 0], bare, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_the_solver_on_few_cells_is_the_solver_until_it_is_corrected(basis):
     """Then its vectors still have length one, and images are images. In a constant field: of others the cell sees means."""
     run = llg.simulate((-60e-3, 11e-3), FILM, duration=1e-10, progress=False)
     whole, parities = basis
     cell = ch8.CorrectedCell(FILM, whole, parities, np.linspace(1, 0.3, 6), substeps=12)
-    model = ch8.corrected(cell)
+    model = ch8.in_turn(cell)
     b = np.full((1, 10, 2), (-60e-3, 11e-3), np.float32)
     first = ch8.as_numbers(run.m[:1].astype(np.float32))
     np.testing.assert_allclose(model.predict_on_batch([first, b])[0], ch8.as_numbers(run.m[1:]), atol=1e-3)

@@ -48,6 +48,15 @@ CORRECTIONS: list[dict[str, Any]] = [
     {"steps": 16, "epochs": 3, "updates": 70, "batch": 32, "learning_rate": 1e-3}]
 """The training of what corrects the solver's field on few cells."""
 
+REGRESSION: list[dict[str, Any]] = [{"steps": 1, "epochs": 3, "updates": 200, "batch": 256, "learning_rate": 2e-3}]
+"""The training of what the projected equation leaves over, on its true values: nothing is rolled out."""
+
+CLOSURE: list[dict[str, Any]] = [
+    {"steps": 1, "epochs": 2, "updates": 200, "batch": 128, "learning_rate": 2e-3},
+    {"steps": 4, "epochs": 2, "updates": 200, "batch": 64, "learning_rate": 1.5e-3},
+    {"steps": 16, "epochs": 8, "updates": 150, "batch": 32, "learning_rate": 1e-3}]
+"""The training of the same that goes on from there, by rolling out."""
+
 CELLS = 32, 8
 """Those of the solver whose field a network may correct."""
 
@@ -276,8 +285,8 @@ def neighbours(signal: Field, angle: float = 1e-4, duration: float = 4e-9) -> np
     "driven_sweep.json": "film average errors over 2 ns of the unseen signals of the driven set, and seconds of training, of driven models that were trained "
                          "more briefly: with fewer numbers, with fewer runs, without the mirror images, without looking ahead, "
                          "with their past, from three seeds, of a step that may not raise the energy, of recurrent networks, and of a step that is affine in the field; "
-                         "of polynomials that are fitted, of the solver on 32 x 8 cells, bare and with its field corrected, and of the projected equation summed over few cells (of the first 20 "
-                         "runs), with the CPU seconds of 1 ns, for one run and for each of 100; and in the solver's own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
+                         "of polynomials that are fitted, of the solver on 32 x 8 cells, bare and with its field corrected, of the projected equation with a network for what it leaves over, "
+                         "and of that equation alone, summed over few cells (of the first 20 runs), with the CPU seconds of 1 ns, for one run and for each of 100; and in the solver's own runs, how often the energy of the 64 numbers rises, and its rises as a part of its falls"})
 def sweep_driven() -> None:
     """Compare the parts of the driven model, and rivals in its place, in shorter trainings (two hours on one core); it resumes."""
     whole, parities = components()
@@ -291,11 +300,14 @@ def sweep_driven() -> None:
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
         "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]},
         "affine in the field": {"kind": "affine"},
+        "affine in the field, longer": {"kind": "affine", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in BRIEF]},
         "polynomial, degree 2": {"kind": "polynomial", "degree": 2}, "polynomial, degree 3, 16 numbers": {"kind": "polynomial", "degree": 3, "latent": 16},
         "solver, 32 x 8": {"kind": "coarse", "stages": []}, "solver, 32 x 8, corrected": {"kind": "coarse", "stages": CORRECTIONS},
+        "closed equation, regressed": {"kind": "closed", "cells": 128, "stages": []}, "closed equation": {"kind": "closed", "cells": 128, "stages": CLOSURE},
+        "closed equation, 16 numbers": {"kind": "closed", "latent": 16, "cells": 64, "stages": CLOSURE},
         **{f"equation, {k}, {n} cells": {"kind": "equation", "latent": k, "cells": n} for k, n in SUMS}}
-    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES, "corrections": CORRECTIONS}, "variants": {},
-                             "energy": rises(data["c"][parts["test"]], data["fields"][parts["test"]], energy(whole), whole.mean(axis=(1, 2)))}
+    table: dict[str, Any] = {"settings": {"steps": BRIEF, "GRU": SEQUENCES, "corrections": CORRECTIONS, "closure": [*REGRESSION, *CLOSURE]}, "variants": {},
+                             "energy": kept("driven-energy", lambda: rises(data["c"][parts["test"]], data["fields"][parts["test"]], energy(whole), whole.mean(axis=(1, 2))))}
     for name, options in variants.items():
         table["variants"][name] = kept(_place(name), partial(variant, name, whole, parities, data, parts, **options))
     write_json("driven_sweep.json", table)
@@ -307,7 +319,8 @@ def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, part
 
     mirror: where the images are, in the "network", in the "data", or nowhere. kind: a "step", three "seeds" of a step whose rollouts are
     averaged, a step that knows the "past" too, one that goes "downhill", one "affine" in the field, a GRU, "pure" or "fed back", a "polynomial" of some degree,
-    the projected "equation", summed over so many cells, or the solver on "coarse" cells, with a correction that is trained in stages.
+    the projected "equation", summed over so many cells, the same "closed" by a network, which stages train on from `REGRESSION`,
+    or the solver on "coarse" cells, with a correction that is trained in stages.
     """
     clock = time.process_time()
     split = {part: (data["c"][runs, :, :latent], data["fields"][runs]) for part, runs in parts.items()}
@@ -333,6 +346,15 @@ def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, part
         weights = few_cells(whole[:latent], COARSE, *samples(c, fields, 1000), parities, cells)
         one, test = driven.Projected(whole[:latent], COARSE, weights=weights), (test[0][:SOME], test[1][:SOME])
         more["whole ns"] = nanosecond(driven.Projected(whole[:latent], COARSE), test, 1)
+    elif kind == "closed":
+        weights = few_cells(whole[:latent], COARSE, *samples(c, fields, 1000), parities, cells)
+        part, network, true = driven.Projected(whole[:latent], COARSE, weights=weights), affine(driven.scales(c)), rates_of_runs(whole, parts["train"])
+        rolled = in_turn(Stepped(step_closed(part, network, parities)))
+        one = Rolled(rolled, readout)
+        missing = left_over(part, parities, true["c"][:, :latent], true["fields"], true["rates"][:, :latent])
+        for place, known, alone, how in ((into / "regressed", missing, partial(driven.look_ahead, driven.step(network, parities)), REGRESSION),
+                                         (into, (c, fields), lambda steps: rolled, stages)):
+            driven.fit(alone, lambda: one, known, validation, readout, place, stages=how, settings={"network": kind}, callback=say)
     else:
         if kind == "past":
             c, validation, test = delayed(c), (delayed(validation[0]), validation[1]), (delayed(test[0]), test[1])
@@ -343,13 +365,13 @@ def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, part
             ahead: Callable[[int], keras.Model] = partial(driven.look_ahead, steps[kind](scale, parities))
             model = ahead(200)
         else:
-            model = corrected(CorrectedCell(film, few, parities, driven.scales(data["c"][parts["train"]]))) if kind == "coarse" else recurrent(
+            model = in_turn(CorrectedCell(film, few, parities, driven.scales(data["c"][parts["train"]]))) if kind == "coarse" else recurrent(
                 scale, parities, kind == "fed back")
             ahead = lambda steps: model  # it takes fields of any length
         one = Rolled(model, readout)
         driven.fit(ahead, lambda: one, (c, fields), validation, readout, into, stages=stages, settings={"network": kind}, callback=say)
     made = time.process_time() - clock
-    if kind in ("polynomial", "equation", "coarse"):
+    if kind in ("polynomial", "equation", "closed", "coarse"):
         more["ns"] = [nanosecond(one, test, n) for n in (1, 100)]
     return {"error": driven.rollout_errors(one, *test).tolist(), "seconds": made} | more
 
@@ -417,12 +439,17 @@ def step_from_the_past(scale: np.ndarray, parities: np.ndarray) -> keras.Model:
 
 def step_affine(scale: np.ndarray, parities: np.ndarray, seed: int = 0) -> keras.Model:
     """A step that is affine in the field, as the equation is: a network of the state alone gives the change f and its derivatives G, and c becomes c + f + G h."""
+    return driven.step(affine(scale, seed), parities)
+
+
+def affine(scale: np.ndarray, seed: int = 0) -> keras.Model:
+    """The network of `step_affine`, in place of `driven.network`."""
     latent, of = len(scale), [float(s) for s in scale]
     x = keras.Input((latent + 2,))
     both = training.dense(latent, driven.WIDTHS, 3 * latent, 1000 * seed, gelu, layers.Rescaling([1 / s for s in of]),
                           layers.Rescaling([driven.GAIN * s for s in 3 * of]))(x[:, :latent])
     b = x[:, latent:] / driven.FIELD_SCALE
-    return driven.step(keras.Model(x, both[:, :latent] + both[:, latent:2 * latent] * b[:, :1] + both[:, 2 * latent:] * b[:, 1:]), parities)
+    return keras.Model(x, both[:, :latent] + both[:, latent:2 * latent] * b[:, :1] + both[:, 2 * latent:] * b[:, 1:])
 
 
 def energy(whole: np.ndarray) -> np.ndarray:
@@ -599,6 +626,81 @@ def few_cells(whole: np.ndarray, film: Film, c: np.ndarray, fields: np.ndarray, 
     return found.reshape(film.ny, film.nx)
 
 
+# ---------------------------------------------------------------------------- between: the projected equation, with a network for what it leaves over
+
+
+def true_rates(whole: np.ndarray, film: Film, m: np.ndarray, fields: np.ndarray) -> np.ndarray:
+    """The equation of the film, as components (k, ny, nx, 3) see it: dc/dt in 1/s, (n, k), of states (n, ny, nx, 3) in fields (n, 2) in T."""
+    rates = (llg.llg(one, llg.effective_field(one, film, b), film) for one, b in zip(m, fields))
+    flat = whole.reshape(len(whole), -1).T / (film.nx * film.ny)
+    return np.array([one.reshape(-1).astype(np.float32) @ flat for one in rates])
+
+
+def rates_of_runs(whole: np.ndarray, runs: np.ndarray, every: int = 4) -> dict[str, np.ndarray]:
+    """`true_rates` of every fourth state of some runs of the driven set, with c, the latent states (n, k), and the fields (n, 2) at their times."""
+    def make():
+        data, found = dataset.load("driven"), []
+        for i in bar(runs, desc="rates", unit="run"):
+            m, b = dataset.as_float(dataset.states(data, [i], every)), data["field"].values[i, ::every, :2]
+            found.append((m.reshape(len(m), -1) @ whole.reshape(len(whole), -1).T / (COARSE.nx * COARSE.ny), b, true_rates(whole, COARSE, m, b)))
+        return {name: np.concatenate(one).astype(np.float32) for name, one in zip(("c", "fields", "rates"), zip(*found))}
+
+    return keep(folder("driven-rates.npz"), make)
+
+
+def left_over(one: driven.Projected, parities: np.ndarray, c: np.ndarray, fields: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the projected equation leaves over of true rates (n, k), as pairs to train on: states (n, 2, k), and these with 10 ps of what is missing,
+    and their fields (n, 2, 2). All are turned as `driven.step` turns them: a sum over few cells is another in another image."""
+    signs = np.where(c[:, driven._leading(parities)] < 0, -1, 1).astype(np.float32)
+    flips = np.prod([np.where(parities[:, axis] < 0, signs[:, axis:axis + 1], 1) for axis in range(2)], axis=0)
+    c, fields, rates = flips * c, signs * fields, flips * rates
+    missing = np.concatenate([rates[i:i + 500] - one._slopes(c[i:i + 500], fields[i:i + 500] / np.float32(llg.MU0)) for i in range(0, len(c), 500)])
+    return np.stack([c, c + np.float32(one.every) * missing], axis=1), np.stack([fields, fields], axis=1)
+
+
+def step_closed(one: driven.Projected, network: keras.Model, parities: np.ndarray, substeps: int = 2) -> keras.Model:
+    """A step of the projected equation, to whose rate a network adds, as much as it would change in `one.every`: of Runge-Kutta, as `one` steps.
+    Images are exact, of whatever cells the sum is."""
+    latent = one.latent
+    states, forces, tests = (np.moveaxis(x, 1, 0).reshape(latent, -1) for x in (one._states, one._forces, one._tests * np.float32(one.every)))
+    alpha, scale = one.film.alpha, -one.film.gamma0 / (1 + one.film.alpha**2)
+    x = keras.Input((latent + 2,))
+    c, b, missing = x[:, :latent], x[:, latent:], network(x)
+    applied = ops.pad(b / llg.MU0, ((0, 0), (0, 1)))[:, :, None]
+
+    def change(c):
+        m, h = (ops.reshape(ops.matmul(c, of), (-1, 3, len(of.T) // 3)) for of in (states, forces))
+        torque = cross(m, h + applied)
+        rate = ops.reshape(torque + alpha * cross(m, torque), (-1, len(tests.T)))
+        return ops.matmul(rate, scale * tests.T) + missing
+
+    new, part = c, 1 / substeps
+    for _ in range(substeps):
+        k1 = change(new)
+        k2 = change(new + part / 2 * k1)
+        k3 = change(new + part / 2 * k2)
+        new = new + part / 6 * (k1 + 2 * k2 + 2 * k3 + change(new + part * k3))
+    return driven.step(keras.Model(x, new - c), parities)
+
+
+def cross(u: keras.KerasTensor, v: keras.KerasTensor) -> keras.KerasTensor:
+    """The cross product of vectors (n, 3, cells)."""
+    return ops.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2], u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
+
+
+class Stepped(layers.Layer):
+    """A step as a cell of a recurrent network: it has no state but the film's."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+        self.state_size = self.output_size = step.output_shape[-1]
+
+    def call(self, b: keras.KerasTensor, states: list) -> tuple:
+        c = self.step([states[0], b])
+        return c, [c]
+
+
 # ---------------------------------------------------------------------------- between: the solver on few cells, its field corrected
 
 
@@ -648,9 +750,6 @@ class CorrectedCell(layers.Layer):
         uniform = ops.pad(b / (llg.MU0 * self.film.Ms), ((0, 0), (0, 1)))[:, :, None]
         extra = ops.reshape(extra, (-1, 3, cells)) + uniform
 
-        def cross(u, v):
-            return ops.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2], u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
-
         def rate(m):
             plane, upright = (ops.matmul(x, field) for x, field in zip((ops.reshape(m[:, :2], (-1, 2 * cells)), m[:, 2]), self.fields))
             h = ops.reshape(ops.concatenate([plane, upright], axis=1), (-1, 3, cells)) + extra
@@ -669,7 +768,7 @@ class CorrectedCell(layers.Layer):
         return m, [m]
 
 
-def corrected(cell: CorrectedCell) -> keras.Model:
-    """The solver on few cells, see `CorrectedCell`: from [first states (n, 3 cells), fields (n, nt, 2)] to the states that follow."""
+def in_turn(cell: layers.Layer) -> keras.Model:
+    """A cell, such as `CorrectedCell`, step by step: from [first states (n, numbers), fields (n, nt, 2)] to the states that follow."""
     c, b = keras.Input((cell.state_size,)), keras.Input((None, 2))
     return keras.Model([c, b], layers.RNN(cell, return_sequences=True)(b, initial_state=[c]))
