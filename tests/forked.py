@@ -15,8 +15,7 @@ import runpy
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import forkserver
+from multiprocessing import connection, forkserver
 
 IMPORTED = {
     "nbgrader": ["nbgrader.apps.nbgraderapp", "ipykernel.kernelapp", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "magbook.checks",
@@ -76,21 +75,27 @@ def command(folder, arguments):
     program("nbgrader", arguments, folder)
 
 
-def commands(folder, all_arguments):
-    for arguments in all_arguments:
-        process = multiprocessing.get_context("forkserver").Process(target=command, args=(folder, arguments))
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise RuntimeError(f"nbgrader {arguments} ended with {process.exitcode}")
+def commands(left):
+    """{folder: commands}: those of a folder one after the other. From one thread: where two ask a process how it ended, one of them is told 255."""
+    running = {}
+    while any(left.values()) or running:
+        for folder in left:
+            if left[folder] and folder not in running:
+                arguments = left[folder].pop(0)
+                running[folder] = arguments, multiprocessing.get_context("forkserver").Process(target=command, args=(folder, arguments))
+                running[folder][1].start()
+        connection.wait([process.sentinel for _, process in running.values()])
+        for folder, (arguments, process) in list(running.items()):
+            if process.exitcode is not None:
+                del running[folder]
+            if process.exitcode:
+                raise RuntimeError(f"nbgrader {arguments} ended with {process.exitcode}")
 
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
     multiprocessing.set_forkserver_preload(IMPORTED[name])
     if name == "nbgrader":
-        folders = json.loads(arguments[0])
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(commands, folders, folders.values()))
+        commands(json.loads(arguments[0]))
     else:
         program(name, arguments)

@@ -105,7 +105,7 @@ def test_manifest_and_folder_agree():
     for name, entry in manifest.items():
         assert files.shipped(name) == files.DATA / name
         assert {"sha256", "what", "command", "seed", "version"} <= set(entry), name
-    assert sum(p.stat().st_size for p in files.DATA.iterdir() if p.is_file()) < 20e6  # no big files in the repository
+    assert sum(p.stat().st_size for p in files.DATA.iterdir() if p.is_file()) < 22e6  # no big files in the repository
 
 
 @pytest.fixture
