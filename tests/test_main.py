@@ -156,6 +156,11 @@ def test_no_command_is_an_error(capsys):
 
 
 @pytest.mark.slow
+def said(done):
+    """The lines of its stderr, but for the bar of a descent that takes long on a busy machine."""
+    return [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("relax: ")]
+
+
 def test_generate_makes_and_resumes(tmp_path):
     arguments = ("generate", "--fields", 3, "--cells", 32, 8, "--workers", 1, "--out", tmp_path / "set")
     done = command(*arguments)
@@ -174,7 +179,9 @@ def test_generate_makes_and_resumes(tmp_path):
     assert after[0] == stamps[0] and after[2] == stamps[2] and after[1] > stamps[1]
     assert np.array_equal(dataset.load(tmp_path / "set")["m"].values, states)
     other = command(*arguments, "--accuracy", 2)
-    assert other.returncode == 1 and "differs in settings" in other.stderr and other.stderr.count("\n") == 1
+    assert other.returncode == 1
+    line, = said(other)
+    assert "differs in settings" in line
 
 
 @pytest.mark.parametrize("arguments, says", [
@@ -202,7 +209,9 @@ def test_a_failing_solver_is_one_line(tmp_path, monkeypatch):
 def test_a_folder_that_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     done = command("generate", "--fields", 1, "--cells", 16, 4, "--out", tmp_path / "file" / "set")
-    assert done.returncode == 1 and done.stderr.startswith("magbook: ") and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    line, = said(done)
+    assert line.startswith("magbook: ")
 
 
 @pytest.mark.parametrize("arguments", [["--fields", "many"], ["--sampling", "halton"], ["--nonsense"], ["--cells", "3"]])
