@@ -464,7 +464,8 @@ def networks(folder):
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         runs = dataset.generate(folder / "in time", signals, FILM, duration=1.1e-10, executor=executor, progress=False)
     film_of_one = own.assemble(driven.Driven(stepping, parities, linear), whole, FILM, 0.03, 3.0, 1.0, {})
-    film_of_one.averages((0.01, 0.0), duration=1e-11)  # its step is compiled before a clock runs
+    film_of_one.averages((0.01, 0.0), duration=1e-11)  # compiled before a clock runs, as is the solver for strong fields
+    llg.simulate((-1, 2), FILM, M, **QUICK | STEP)
     learn = lambda **given: own.learn(executor=Nobody(), **given)
     table = dict(most=0.03, numbers=np.ones((4, 4, 1), np.int16), precision=0.1, curves=np.ones((1, 2, 3)), mean=np.zeros((2, 3)), every=1e-11)
     lookup.Lookup(**table).save(folder / "table.npz")
