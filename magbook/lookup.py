@@ -60,7 +60,7 @@ class Lookup:
         """Film averages (nt, 3) in a constant field, mu0*H in T, a pair or a triple; or (n, nt, 3) in n of them.
 
         Between the points of the grid the answers go as cubics, along x and along y (R. Keys, IEEE Trans. Acoust. Speech Signal Process.
-        29, 1153 (1981)). Raises ValueError for a field that is stronger than `most` or points out of the plane, what
+        29, 1153 (1981)); none is longer than 1. Raises ValueError for a field that is stronger than `most` or points out of the plane, what
         `applied.vector` raises, and MemoryError before allocating too much.
         """
         given = array("field", field)
@@ -82,6 +82,7 @@ class Lookup:
             for q in range(4):
                 c = c + (wx[p] * wy[q])[:, None] * self._coefficients[i + p, j + q]
         mean = (c @ self.curves.reshape(len(self.curves), -1)).reshape(-1, *self.mean.shape) + self.mean
+        mean /= np.maximum(np.sqrt(np.einsum("...c,...c", mean, mean)), 1)[..., None]  # beside an edge a cubic swings past both sides
         return mean[0] if one else mean
 
     def save(self, path: str | Path) -> None:
