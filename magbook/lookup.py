@@ -2,7 +2,7 @@
 
 A model that steps takes a hundred steps for a nanosecond, and takes them anew for the next field. Where only film averages in
 constant fields from one start are asked for, thousands of times, its answers on an even grid of fields are enough. They are kept
-as sums of some curves, the principal components of all answers in time: a field between the points of the grid is then a weighted mean
+as sums of some curves, the principal components of all answers in time: a field between the points of the grid is then a weighted sum
 of sixteen short rows of numbers, and one product of matrices for all fields.
 """
 
