@@ -298,9 +298,9 @@ def sweep_driven() -> None:
         "four past states": {"kind": "past"}, "three seeds": {"kind": "seeds"},
         "energy never rises": {"kind": "downhill"},
         "GRU": {"kind": "pure", "stages": SEQUENCES}, "GRU, fed back": {"kind": "fed back", "stages": SEQUENCES},
-        "GRU, fed back, longer": {"kind": "fed back", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in SEQUENCES]},
+        "GRU, fed back, longer": {"kind": "fed back", "stages": longer(SEQUENCES)},
         "affine in the field": {"kind": "affine"},
-        "affine in the field, longer": {"kind": "affine", "stages": [stage | {"epochs": 3 * stage["epochs"]} for stage in BRIEF]},
+        "affine in the field, longer": {"kind": "affine", "stages": longer(BRIEF)},
         "polynomial, degree 2": {"kind": "polynomial", "degree": 2}, "polynomial, degree 3, 16 numbers": {"kind": "polynomial", "degree": 3, "latent": 16},
         "solver, 32 x 8": {"kind": "coarse", "stages": []}, "solver, 32 x 8, corrected": {"kind": "coarse", "stages": CORRECTIONS},
         "closed equation, regressed": {"kind": "closed", "cells": 128, "stages": []}, "closed equation": {"kind": "closed", "cells": 128, "stages": CLOSURE},
@@ -311,6 +311,11 @@ def sweep_driven() -> None:
     for name, options in variants.items():
         table["variants"][name] = kept(_place(name), partial(variant, name, whole, parities, data, parts, **options))
     write_json("driven_sweep.json", table)
+
+
+def longer(stages: list) -> list:
+    """Three times as long, as each stage is."""
+    return [stage | {"epochs": 3 * stage["epochs"]} for stage in stages]
 
 
 def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, parts: dict, latent: int = LATENT, runs: int | None = None,
@@ -335,6 +340,8 @@ def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, part
     c, fields = c[:runs], fields[:runs]
     if mirror == "data":
         c, fields = driven.images(c, fields, parities)
+    if cells:
+        part = driven.Projected(whole[:latent], COARSE, weights=few_cells(whole[:latent], COARSE, *samples(c, fields, 1000), parities, cells))
     if kind in ("step", "seeds"):
         places = [folder(_place("whole")), into / "seed-1", into / "seed-2"] if kind == "seeds" else [into]
         members = [driven.train(c, fields, validation, parities if mirror == "network" else None, readout, place, stages=stages, callback=say,
@@ -343,12 +350,10 @@ def variant(name: str, whole: np.ndarray, parities: np.ndarray, data: dict, part
     elif kind == "polynomial":
         one, more["ridge"] = fitted(c, fields, validation, parities, readout, degree)
     elif kind == "equation":
-        weights = few_cells(whole[:latent], COARSE, *samples(c, fields, 1000), parities, cells)
-        one, test = driven.Projected(whole[:latent], COARSE, weights=weights), (test[0][:SOME], test[1][:SOME])
+        one, test = part, (test[0][:SOME], test[1][:SOME])
         more["whole ns"] = nanosecond(driven.Projected(whole[:latent], COARSE), test, 1)
     elif kind == "closed":
-        weights = few_cells(whole[:latent], COARSE, *samples(c, fields, 1000), parities, cells)
-        part, network, true = driven.Projected(whole[:latent], COARSE, weights=weights), affine(driven.scales(c)), rates_of_runs(whole, parts["train"])
+        network, true = affine(driven.scales(c)), rates_of_runs(whole, parts["train"])
         rolled = in_turn(Stepped(step_closed(part, network, parities)))
         one = Rolled(rolled, readout)
         missing = left_over(part, parities, true["c"][:, :latent], true["fields"], true["rates"][:, :latent])
