@@ -11,10 +11,12 @@ method). And the demagnetizing field is split once more: the part that a five-po
 joins the exchange, which costs nothing, and what is left, the slow field, is slower still.
 
 A slow step is made twice. First the slow field is extrapolated through its last four values: that predicts the state at
-the end, and the slow field there is computed. Then the step is repeated from the same start with the cubic through the new
-value and the last three. So there is one evaluation a step. Extrapolation alone, at half of the price, lets the fast modes
-grow. How far the new value lies from the parabola through the last three says how large the error is, for nothing: the step
-follows it.
+the end, and the slow field there is computed. Then the step is repeated with the cubic through the new value and the last
+three. So there is one evaluation a step. Extrapolation alone, at half of the price, lets the fast modes grow. How far the
+new value lies from the parabola through the last three says how large the error is, for nothing: the step follows it.
+
+Where damping allows it, only the second half of the step is repeated. What the new value would have changed in the first
+half is small, and is made up for in the second: see `_correction`.
 """
 
 import threading
@@ -50,6 +52,12 @@ LEAST = 3
 
 FINEST = 5
 """No substep needs to be shorter than one in so many of the largest that is stable: the classical method is exact enough there."""
+
+HALVED = 6, 0.02
+"""From so many substeps on, and from so much damping on, only the second half of a slow step is repeated.
+
+With fewer, or with less damping, waves would grow: found by the analysis in `tests/resonance.py`, on films of four materials.
+"""
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
@@ -124,14 +132,22 @@ def _copy(out, m):
 
 @compiled
 def _mix(early, late, knots, w, uniform):
-    """early, late = w[n, 0] a + w[n, 1] b + w[n, 2] c + w[n, 3] d + uniform[n]: the slow field at two times, n = 0, 1, of its values a, b, c, d
-    at the knots. All are (3, cells). Both at once, since to read the values takes longer than to add them up."""
-    a, b, c, d = knots
-    (p0, p1, p2, p3), (q0, q1, q2, q3) = w[0], w[1]
+    """early, late = w[n, 0] a + w[n, 1] b + ... + w[n, 4] e + uniform[n]: the slow field at two times, n = 0, 1, of its values at the knots.
+
+    All are (3, cells). Both at once, since to read the values takes longer than to add them up. The last is not read where it counts nothing.
+    """
+    a, b, c, d, e = knots
+    (p0, p1, p2, p3, p4), (q0, q1, q2, q3, q4) = w[0], w[1]
     for k in range(3):
-        for i in range(early.shape[1]):
-            early[k, i] = p0 * a[k, i] + p1 * b[k, i] + p2 * c[k, i] + p3 * d[k, i] + uniform[0, k]
-            late[k, i] = q0 * a[k, i] + q1 * b[k, i] + q2 * c[k, i] + q3 * d[k, i] + uniform[1, k]
+        u, v = uniform[0, k], uniform[1, k]
+        if p4 == 0 and q4 == 0:
+            for i in range(early.shape[1]):
+                early[k, i] = p0 * a[k, i] + p1 * b[k, i] + p2 * c[k, i] + p3 * d[k, i] + u
+                late[k, i] = q0 * a[k, i] + q1 * b[k, i] + q2 * c[k, i] + q3 * d[k, i] + v
+        else:
+            for i in range(early.shape[1]):
+                early[k, i] = p0 * a[k, i] + p1 * b[k, i] + p2 * c[k, i] + p3 * d[k, i] + p4 * e[k, i] + u
+                late[k, i] = q0 * a[k, i] + q1 * b[k, i] + q2 * c[k, i] + q3 * d[k, i] + q4 * e[k, i] + v
 
 
 @compiled
@@ -154,8 +170,8 @@ def _apart(a, b):
 def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work, slow):
     """out <- the state after one slow step from `start`, in len(zeeman) substeps of tau.
 
-    start, out, work[0..3]: (3, cells), start is left as it is. knots: the slow field at four times, each (3, cells).
-    weights: (n, 3, 4), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`. slow: (2, 3, cells), scratch.
+    start, out, work[0..3]: (3, cells), start is left as it is. knots: the slow field at five times, each (3, cells).
+    weights: (n, 3, 5), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`. slow: (2, 3, cells), scratch.
     Each substep is the classical Runge-Kutta method of fourth order. Where, as here, eigenvalues are nearly imaginary, few
     methods are stable for a larger step a stage: |omega| h < 2.83.
     """
@@ -176,29 +192,66 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work
 
 
 @compiled
-def _weights(out, nodes, count):
-    """out[n, :, j] <- weight of the value at nodes[j] in the polynomial through `count` values, at each of `TIMES` in substep n.
+def _polynomial(out, nodes, count, left, at):
+    """out <- coefficients, constant first, of the polynomial that is 1 at `at` and 0 at nodes[:count], but for the one left out."""
+    out[:] = 0
+    out[0] = 1
+    for i in range(count):
+        if i != left:
+            for q in range(len(out) - 1, 0, -1):
+                out[q] = (out[q - 1] - nodes[i] * out[q]) / (at - nodes[i])
+            out[0] *= -nodes[i] / (at - nodes[i])
 
-    nodes: times in slow steps from now. out: (n, 3, 4); weights of no value are 0.
+
+@compiled
+def _value(polynomial, at):
+    total = 0.0
+    for q in range(len(polynomial) - 1, -1, -1):
+        total = total * at + polynomial[q]
+    return total
+
+
+@compiled
+def _correction(out, nodes, count, begin):
+    """out <- coefficients of w: what the new value adds to the slow field is w times its distance from the prediction.
+
+    Through the new value and the last three, w is the cubic that is 1 at the end and 0 at nodes[:3]. That is what it is where the
+    whole step is repeated, begin = 0. Where only what follows `begin` is, a straight line is added, by which the state at the end
+    comes out the same, to second order in the angle that a wave turns by: it has the integral of w up to `begin` and the
+    first moment about the end.
+    """
+    _polynomial(out, nodes, min(count, 3), -1, 1.0)
+    area, moment, rest = 0.0, 0.0, 1 - begin
+    for q in range(len(out)):
+        area += out[q] * begin ** (q + 1) / (q + 1)
+        moment += out[q] * (begin ** (q + 1) / (q + 1) - begin ** (q + 2) / (q + 2))
+    slope = 12 / rest**3 * (area * rest / 2 - moment)
+    out[0] += area / rest - slope * (1 + begin) / 2
+    out[1] += slope
+
+
+@compiled
+def _weights(out, nodes, count, begin, corrected):
+    """out[n, :, j] <- weight of the slow field's value j at each of `TIMES` in substep n. out: (n, 3, 5).
+
+    nodes: times of the known values, in slow steps from now, `count` of them. To predict, the values are these, the latest first.
+    Corrected, the new value goes before them. begin: see `_correction`.
     """
     out[:] = 0
-    substeps = len(out)
+    shares, w, ahead = np.zeros((4, 5)), np.zeros(5), 0
     for j in range(count):
-        lagrange, degree, scale = np.zeros(5), 0, 1.0  # its coefficients, constant first
-        lagrange[0] = 1
-        for i in range(count):
-            if i != j:
-                for q in range(degree, -1, -1):
-                    lagrange[q + 1] += lagrange[q]
-                    lagrange[q] *= -nodes[i]
-                degree += 1
-                scale *= nodes[j] - nodes[i]
-        for n in range(substeps):
-            for k in range(len(TIMES)):
-                total, at = 0.0, (n + TIMES[k]) / substeps
-                for q in range(degree, -1, -1):
-                    total = total * at + lagrange[q]
-                out[n, k, j] = total / scale
+        _polynomial(shares[j], nodes, count, j, nodes[j])
+    if corrected:
+        _correction(w, nodes, count, begin)
+        ahead = 1
+        if begin == 0:
+            count = min(count, 3)  # what is left of the oldest is 0
+    for n in range(len(out)):
+        for k in range(len(TIMES)):
+            at = (n + TIMES[k]) / len(out)
+            new = out[n, k, 0] = _value(w, at)
+            for j in range(count):
+                out[n, k, ahead + j] = _value(shares[j], at) - new * _value(shares[j], 1.0)
 
 
 @compiled
@@ -277,12 +330,12 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
     there, and its energy into `energies`: a call from Python takes as long as a film of few cells takes for 10 ps.
     past: (5, 3, ny + 2, row), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
-    substep, tolerance, and between which slow steps none may lie).
+    substep, tolerance, between which slow steps none may lie, and from how many substeps on only half of them are repeated).
     Returns (known, step, evaluations, steps made anew, sum of the surprises).
     """
-    largest, substep, tolerance, low, high = limits
+    largest, substep, tolerance, low, high, halved = limits
     state, fields, row, cells = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2]), demag[0][0].size
-    start, nodes = work[4], np.zeros(4)
+    start, halfway, nodes, seen = work[4], work[5], np.zeros(4), (0, 0, 0)
     evaluations, anew, total = 0, 0, 0.0
     for sample in range(max(1, len(states))):
         t = 0.0
@@ -293,13 +346,24 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
             now = (duration - t) / n
             few = int(np.ceil(now / substep))
             many = max(few, min(LEAST, int(np.ceil(FINEST * now / substep))))
-            if many > len(weights):
-                weights, zeeman = np.zeros((many, len(TIMES), 4), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
+            begin = (few + (few > 7)) // 2 if known == 4 and few >= halved else 0
+            if many > len(zeeman):
+                weights, zeeman = np.zeros((2, many, len(TIMES), 5), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
+                seen = 0, 0, 0
+            changed = seen != (few, many, known)
+            for j in range(known):
+                node = -when[j] / now
+                changed |= abs(node - nodes[j]) > 1e-9
+                nodes[j] = node
+            if changed:
+                _weights(weights[0, :few], nodes, known, 0.0, False)
+                _weights(weights[1, :many], nodes, known, begin / many, True)
+                seen = few, many, known
             _copy(start, state)
             surprise = 0.0
             # To predict, and to correct. The first step has no past to predict from, so it is corrected twice
             for turn in range(2 if known > 1 else 3):
-                ahead, substeps, count = 0, few, known
+                substeps, ahead = few, 0
                 if turn:
                     convolve(past[order[4]], m, demag)
                     evaluations += 1
@@ -307,14 +371,14 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
                         surprise = rate * now * _surprise(fields[order[4]], fields[order[0]], fields[order[1]], fields[order[2]], nodes, cells)
                         if surprise > 4 * tolerance:
                             break
-                    ahead, substeps, count = 1, many, min(known, 3) + 1
-                    nodes[0] = 1
-                for j in range(ahead, count):
-                    nodes[j] = -when[j - ahead] / now
-                _weights(weights[:substeps], nodes, count)
+                    substeps, ahead = many, 1
+                knots = fields[order[-ahead]], fields[order[1 - ahead]], fields[order[2 - ahead]], fields[order[3 - ahead]], fields[order[3]]
                 _average(zeeman[:substeps], table, spacing, t, now)
-                _substeps(state, start, (fields[order[-ahead]], fields[order[1 - ahead]], fields[order[2 - ahead]], fields[order[3 - ahead]]),
-                          weights[:substeps], zeeman[:substeps], stencil, alpha, stencil.dtype.type(rate * now / substeps), row, work[:4], slow)
+                mixing, tau = weights[ahead], stencil.dtype.type(rate * now / substeps)
+                if begin and not turn:
+                    _substeps(halfway, start, knots, mixing[:begin], zeeman[:begin], stencil, alpha, tau, row, work[:4], slow)
+                _substeps(state, halfway if begin else start, knots, mixing[begin:substeps], zeeman[begin:substeps], stencil, alpha, tau,
+                          row, work[:4], slow)
             # The surprise grows as the third power of the step
             wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
             if surprise > 4 * tolerance:
@@ -398,13 +462,13 @@ class Multirate:
         self.state[:] = np.moveaxis(start, -1, 0)
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
         flat = 3, (film.ny + 2) * row
-        self.work = tuple(_zeros(flat, dtype) for _ in range(5))
-        self.scratch = (_zeros(flat, dtype), _zeros(flat, dtype)), np.zeros((0, 3, 4), dtype), np.zeros((0, 3, 3), dtype)
+        self.work = tuple(_zeros(flat, dtype) for _ in range(6))
+        self.scratch = (_zeros(flat, dtype), _zeros(flat, dtype)), np.zeros((2, 0, 3, 5), dtype), np.zeros((0, 3, 3), dtype)
         self.past, self.order, self.when = _zeros((5, *self.m.shape), dtype), np.arange(5), np.zeros(4)
         convolve(self.past[0], self.m, self.demag)
         self.evaluations, self.anew, self.surprises = 1, 0, 0.0
         self.known, self.step = 1, 0.0
-        self.strength, self.limits = -1.0, (0.0, 0.0, 0.0, 0.0, 0.0)
+        self.strength, self.limits = -1.0, ()
         self.cells = film.inside.sum()
 
     @property
@@ -444,7 +508,8 @@ class Multirate:
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
             slow, substep, gap = time_steps(self.film, strength, self.accuracy)
             tolerance = TOLERANCE / self.accuracy**3 / max(1.0, strength / self.unit / STRONG) ** 2
-            self.strength, self.limits = strength, (slow, substep, tolerance, *gap)
+            halved = float(HALVED[0]) if self.film.alpha >= HALVED[1] else np.inf
+            self.strength, self.limits = strength, (slow, substep, tolerance, *gap, halved)
         # Without a past it feels its way
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64
         self.known, self.step, evaluations, anew, surprises = _advance(
