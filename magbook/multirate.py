@@ -54,10 +54,7 @@ FINEST = 5
 """No substep needs to be shorter than one in so many of the largest that is stable: the classical method is exact enough there."""
 
 HALVED = 6, 0.02
-"""From so many substeps on, and from so much damping on, only the second half of a slow step is repeated.
-
-With fewer, or with less damping, waves would grow: found by the analysis in `tests/resonance.py`, on films of four materials.
-"""
+"""From so many substeps on, and from so much damping on, only the second half of a slow step is repeated. With less of either, waves may grow."""
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
@@ -212,6 +209,12 @@ def _value(polynomial, at):
 
 
 @compiled
+def _repeated_from(substeps, fewest):
+    """The substep from which on a slow step of so many is repeated. fewest: of fewer all are, see `HALVED`."""
+    return (substeps + (substeps > 7)) // 2 if substeps >= fewest else 0
+
+
+@compiled
 def _correction(out, nodes, count, begin):
     """out <- coefficients of w: what the new value adds to the slow field is w times its distance from the prediction.
 
@@ -346,7 +349,7 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
             now = (duration - t) / n
             few = int(np.ceil(now / substep))
             many = max(few, min(LEAST, int(np.ceil(FINEST * now / substep))))
-            begin = (few + (few > 7)) // 2 if known == 4 and few >= halved else 0
+            begin = _repeated_from(few, halved) if known == 4 else 0
             if many > len(zeeman):
                 weights, zeeman = np.zeros((2, many, len(TIMES), 5), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
                 seen = 0, 0, 0

@@ -1,16 +1,17 @@
 """Where a slow step lets noise grow: the linear analysis of the multirate method, and the drawing of it in `book/tested.md`.
 
-python tests/resonance.py writes book/_assets/resonance.svg, in a minute.
+python tests/resonance.py writes book/_assets/resonance.svg, in a minute, and prints where repeating half of a step would let noise grow.
 
 Near a uniform state along x a plane wave is a pair z = (my, mz) with dz/dtau = F z + S p, where F holds exchange and the near
 part of the demagnetizing field, p(t) = -R z is the slow field, and S = ((alpha, 1), (-1, alpha)). A slow step predicts with
-the cubic through p now, one, two and three steps ago, and corrects with the cubic through the predicted value and the last
-three. So it maps (z, p, p one, two and three steps ago) by a matrix, and the wave grows by the largest of its eigenvalues a step.
+the cubic through p now, one, two and three steps ago, and corrects with a polynomial times the distance of the new p from the
+predicted one: through the new value and the last three, or so that only what follows `begin` need be repeated. So it maps
+(z, p, p one, two and three steps ago) by a matrix, and the wave grows by the largest of its eigenvalues a step.
 """
 
+from itertools import product
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.linalg import expm
 
@@ -18,7 +19,7 @@ from magbook import Film, multirate
 from magbook.demag import near_stencil, tensor
 from magbook.film import MU0
 
-PREDICTED, CORRECTED = (0, -1, -2, -3), (1, 0, -1, -2)
+PAST = (0, -1, -2, -3)
 
 
 def waves(film, n=16):
@@ -34,47 +35,68 @@ def waves(film, n=16):
     return [exchange + one for one in told], [one - known for one, known in zip(whole, told)]
 
 
-def integrals(F, nodes):
-    """exp(F), and for each node the integral of exp(F (1 - u)) L(u) over a step, L the polynomial that is 1 there and 0 at the others."""
-    n, batch = len(nodes), F.shape[:-2]
-    whole = np.zeros((*batch, 2 * n + 2, 2 * n + 2))
-    whole[..., :2, :2] = F
-    for k in range(n):
+def integrals(F, polynomials, begin=0.0):
+    """exp(F), and for each polynomial L, its coefficients, the integral of exp(F (1 - u)) L(u) from `begin` to the end of a step."""
+    degree, batch, rest = max(map(len, polynomials)), F.shape[:-2], 1 - begin
+    whole = np.zeros((*batch, 2 * degree + 2, 2 * degree + 2))
+    whole[..., :2, :2] = F * rest
+    for k in range(degree):
         whole[..., 2 * k:2 * k + 2, 2 * k + 2:2 * k + 4] = np.eye(2)
     E = expm(whole)
-    moments = [E[..., :2, 2 * k + 2:2 * k + 4] * np.prod(np.arange(1, k + 1)) for k in range(n)]
-    shares = np.linalg.inv(np.array(nodes, float)[:, None] ** np.arange(n))
-    return E[..., :2, :2], [sum(moments[k] * shares[k, j] for k in range(n)) for j in range(n)]
+    moments = [rest * E[..., :2, 2 * k + 2:2 * k + 4] * np.prod(np.arange(1, k + 1)) for k in range(degree)]
+    inner = [np.polynomial.Polynomial(p)(np.polynomial.Polynomial((begin, rest))).coef for p in polynomials]  # u = begin + rest v
+    return expm(F), [sum(m * c for m, c in zip(moments, p)) for p in inner]
 
 
-def growth(film, step, stiff, rest):
-    """The largest growth of any wave in a slow step, as log of an eigenvalue."""
+def growth(film, step, stiff, rest, begin=0.0):
+    """The largest growth of any wave in a slow step, as log of an eigenvalue. begin: from which part of the step on it is repeated."""
     alpha, T = film.alpha, film.gamma0 * film.Ms / (1 + film.alpha**2) * step
     F = T * np.moveaxis(np.array([[-alpha * stiff[0], -stiff[1]], [stiff[0], -alpha * stiff[1]]]), (0, 1), (-2, -1))
     S, R = T * np.array([[alpha, 1], [-1, alpha]]), np.zeros((*F.shape[:-2], 2, 2))
     R[..., 0, 0], R[..., 1, 1] = -rest[0], -rest[1]
-    E, first = integrals(F, PREDICTED)
-    _, second = integrals(F, CORRECTED)
-    n = 2 + 2 * len(PREDICTED)
-    z = np.zeros((*F.shape[:-2], 2, n))
-    z[..., :2] = E
-    predicted, corrected = z.copy(), z.copy()
-    for weight, node in zip(first, PREDICTED):
-        predicted[..., 2 - 2 * node:4 - 2 * node] += weight @ S
+    shares = np.linalg.inv(np.array(PAST, float)[:, None] ** np.arange(4)).T  # polynomials that are 1 now, or one, two, three steps ago
+    E, weights = integrals(F, shares)
+    n = 2 + 2 * len(PAST)
+    predicted = np.zeros((*F.shape[:-2], 2, n))
+    predicted[..., :2] = E
+    for k, weight in enumerate(weights):
+        predicted[..., 2 + 2 * k:4 + 2 * k] += weight @ S
     new = R @ predicted
-    for weight, node in zip(second, CORRECTED):
-        if node == 1:
-            corrected += weight @ S @ new
-        else:
-            corrected[..., 2 - 2 * node:4 - 2 * node] += weight @ S
+    distance = new.copy()
+    for k, share in enumerate(shares):
+        distance[..., 2 + 2 * k:4 + 2 * k] -= share.sum() * np.eye(2)  # the polynomial at the end of the step
+    w = np.zeros(5)
+    multirate._correction(w, np.array(PAST, float), 4, begin)
     matrix = np.zeros((*F.shape[:-2], n, n))
-    matrix[..., :2, :], matrix[..., 2:4, :] = corrected, new
+    matrix[..., :2, :] = predicted + integrals(F, [w], begin)[1][0] @ S @ distance
+    matrix[..., 2:4, :] = new
     matrix[..., 4:, 2:n - 2] = np.eye(n - 4)
     return np.log(np.abs(np.linalg.eigvals(matrix)).max(axis=-1)).flat[1:].max()  # not the uniform one, which is no wave
 
 
+MATERIALS = {"permalloy": {}, "iron": dict(Ms=1.7e6, A=2.1e-11), "cobalt": dict(Ms=1.4e6, A=3e-11), "YIG": dict(Ms=1.4e5, A=3.7e-12)}
+
+
+def halved(alphas=(0.02, 0.05), thick=(1, 5, 20, 80), cells=(1.0, 1.5, 2.0, 2.5, 3.0), shares=(1, 0.85, 0.7, 0.5), n=8):
+    """Films in which half of a slow step is repeated: (which, growth of noise in 1/ns) for steps that are shares of the largest.
+
+    thick, cells: nm. n: how many waves an axis.
+    """
+    for (name, material), alpha, z, dx in product(MATERIALS.items(), alphas, thick, cells):
+        film = Film((32 * dx * 1e-9, 16 * dx * 1e-9, z * 1e-9), (32, 16), alpha=alpha, **material)
+        slow, substep, _ = multirate.time_steps(film)
+        parts = waves(film, n)
+        for share in shares:
+            step, count = share * slow, int(np.ceil(share * slow / substep))
+            begin = multirate._repeated_from(count, multirate.HALVED[0])
+            if begin and film.alpha >= multirate.HALVED[1]:
+                yield f"{name}, alpha = {alpha}, {z} nm thick, cells of {dx} nm, {count} substeps", growth(film, step, *parts, begin / count) * 1e-9 / step
+
+
 def main():
     """Draw the growth over the step, for permalloy, 10 nm thick, in cells of 5 nm."""
+    import matplotlib.pyplot as plt
+
     plt.rcParams |= {"svg.hashsalt": "magbook", "font.size": 12, "text.color": "#808080", "axes.edgecolor": "#808080",
                      "axes.labelcolor": "#808080", "xtick.color": "#808080", "ytick.color": "#808080"}
     figure, axes = plt.subplots(figsize=(7, 3.4))
@@ -94,6 +116,9 @@ def main():
     axes.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(Path(__file__).parents[1] / "book/_assets/resonance.svg", transparent=True, metadata={"Date": None})
+    for name, per_ns in halved(thick=(1, 3, 10, 20, 80), cells=np.arange(0.75, 3.1, 0.25), shares=np.arange(0.5, 1.01, 0.05)):
+        if per_ns > 0:
+            print(f"{name}: {per_ns:.1f}/ns")
 
 
 if __name__ == "__main__":

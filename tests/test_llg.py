@@ -15,6 +15,8 @@ from magbook import applied, demag, llg, multirate, sp4
 from magbook.files import shipped
 from magbook.film import MU0, Film
 
+import resonance
+
 FIELDS = {1: sp4.FIELD_1, 2: sp4.FIELD_2}
 SP4 = Film()
 TINY = Film((64e-9, 32e-9, 3e-9), (16, 8))  # 4 nm cells
@@ -730,7 +732,7 @@ def test_a_jump_that_rounding_moved_off_the_time_of_a_state_is_at_it(towards):
 def test_noise_never_grows(thick, alpha):
     """A film at rest with a little noise: energy falls, on every grid. With cells of 5 nm it once rose; see `multirate.time_steps`."""
     rng = np.random.default_rng(0)
-    for cell in (2, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8):
+    for cell in (1, 2, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8):
         film = Film((24 * cell * NM, 12 * cell * NM, thick * NM), (24, 12), alpha=alpha)
         start = np.array([1.0, 0, 0]) + 3e-3 * rng.normal(size=(12, 24, 3))
         start /= np.linalg.norm(start, axis=-1, keepdims=True)
@@ -738,6 +740,30 @@ def test_noise_never_grows(thick, alpha):
         e = np.array([llg.energies(m, film, (0.1, 0))["total"] for m in r.m]) / (MU0 * 8e5**2 * 24 * 12 * film.cell_volume)
         # the film goes on from the uniform state to its own, so energy falls in any case; rounding is worth 1e-8
         assert np.diff(e).max() < 3e-7, (cell, e)
+
+
+@pytest.mark.slow
+def test_where_half_a_step_is_repeated_waves_decay():
+    """By the linear analysis, which is drawn in "What is tested"; and with less damping they would not, so there the whole step is."""
+    films = dict(resonance.halved(alphas=(0.02,), thick=(3, 50), shares=(1, 0.8, 0.6)))
+    assert len(films) > 50 and max(films.values()) < 0, max(films, key=films.get)
+    hardly = Film((64 * NM, 32 * NM, 3 * NM), (32, 16), alpha=0.005)
+    assert not list(resonance.halved(alphas=(0.005,), thick=(3,), cells=(2,)))
+    step, parts = 0.8 * multirate.time_steps(hardly)[0], resonance.waves(hardly, 12)
+    assert resonance.growth(hardly, step, *parts) < 0 < resonance.growth(hardly, step, *parts, 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell, thick", [(2, 3), (1, 3), (2, 20)])
+def test_half_of_a_step_is_as_good_as_the_whole(cell, thick, monkeypatch):
+    film = Film((64 * cell * NM, 24 * cell * NM, thick * NM), (64, 24))
+    exact = run((-0.06, 0.02), film, TILTED, 3e-10, accuracy=4, precision="double")
+    half = run((-0.06, 0.02), film, TILTED, 3e-10)
+    monkeypatch.setattr(multirate, "HALVED", (np.inf, 0.02))
+    whole = run((-0.06, 0.02), film, TILTED, 3e-10)
+    assert not np.array_equal(half.m, whole.m)
+    off = [np.abs(r.m - exact.m).max() for r in (half, whole)]
+    assert off[0] < 1.5 * off[1] + 2e-6, off
 
 
 def test_energy_that_rises_is_said(monkeypatch):
