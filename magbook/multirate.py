@@ -326,18 +326,18 @@ def _energy(m, slow, stencil, zeeman):
 
 @compiled
 def _advance(states, energies, field, m, duration, table, spacing, past, order, when, known, step, limits, stencil, alpha, rate,
-             demag, work, slow, weights, zeeman):
+             cells, demag, work, slow, weights, zeeman):
     """m <- the state after `duration` in s; table, spacing: see `_average`. Returns the state of the clockwork.
 
     states: (n, ny, nx, 3). Where n > 0 it goes on for n times the duration, in a constant field, (3,), and the state after each goes
     there, and its energy into `energies`: a call from Python takes as long as a film of few cells takes for 10 ps.
-    past: (5, 3, ny + 2, row), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
+    cells: how many the grid has. past: (5, 3, ny + 2, row), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
     substep, tolerance, between which slow steps none may lie, and from how many substeps on only half of them are repeated).
     Returns (known, step, evaluations, steps made anew, sum of the surprises).
     """
     largest, substep, tolerance, low, high, halved = limits
-    state, fields, row, cells = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2]), demag[0][0].size
+    state, fields, row = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2])
     start, halfway, nodes, seen = work[4], work[5], np.zeros(4), (0, 0, 0)
     evaluations, anew, total = 0, 0, 0.0
     for sample in range(max(1, len(states))):
@@ -517,7 +517,8 @@ class Multirate:
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64
         self.known, self.step, evaluations, anew, surprises = _advance(
             states, energies, fields[0] / self.unit, self.m, duration, table, spacing, self.past, self.order, self.when, self.known, step,
-            self.limits, self.stencil, self.m.dtype.type(self.film.alpha), self.rate, self.demag, self.work, *self.scratch)
+            self.limits, self.stencil, self.m.dtype.type(self.film.alpha), self.rate, self.film.nx * self.film.ny, self.demag, self.work,
+            *self.scratch)
         self.evaluations += evaluations
         self.anew += anew
         self.surprises += surprises

@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
+import resonance
 from scipy.integrate import solve_ivp
 
 from magbook import applied, demag, llg, multirate, sp4
 from magbook.files import shipped
 from magbook.film import MU0, Film
-
-import resonance
 
 FIELDS = {1: sp4.FIELD_1, 2: sp4.FIELD_2}
 SP4 = Film()
