@@ -164,10 +164,10 @@ def _apart(a, b):
 
 
 @compiled
-def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work, slow):
-    """out <- the state after one slow step from `start`, in len(zeeman) substeps of tau.
+def _substeps(out, start, halfway, keep, knots, weights, zeeman, stencil, alpha, tau, row, work, slow):
+    """out <- the state after len(zeeman) substeps of tau from `start`; halfway <- that before substep `keep`.
 
-    start, out, work[0..3]: (3, cells), start is left as it is. knots: the slow field at five times, each (3, cells).
+    start, halfway, out, work[0..3]: (3, cells), start is left as it is. knots: the slow field at five times, each (3, cells).
     weights: (n, 3, 5), how to mix them in each substep, see `_weights`. zeeman: (n, 3, 3), see `_average`. slow: (2, 3, cells), scratch.
     Each substep is the classical Runge-Kutta method of fourth order. Where, as here, eigenvalues are nearly imaginary, few
     methods are stable for a larger step a stage: |omega| h < 2.83.
@@ -178,6 +178,8 @@ def _substeps(out, start, knots, weights, zeeman, stencil, alpha, tau, row, work
     number = m.dtype.type
     half, whole, sixth = number(tau / 2), number(tau), number(tau / 6)
     for n in range(len(zeeman)):
+        if n == keep:
+            _copy(halfway, m)
         if n == 0 or _apart(zeeman[n, 0], zeeman[n - 1, 2]) > 1e-9:  # else it is what the substep before ended with
             _mix(late, early, knots, weights[n], zeeman[n])
         _stage(a, m, half, m, late, stencil, alpha, row)
@@ -378,10 +380,8 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
                 knots = fields[order[-ahead]], fields[order[1 - ahead]], fields[order[2 - ahead]], fields[order[3 - ahead]], fields[order[3]]
                 _average(zeeman[:substeps], table, spacing, t, now)
                 mixing, tau = weights[ahead], stencil.dtype.type(rate * now / substeps)
-                if begin and not turn:
-                    _substeps(halfway, start, knots, mixing[:begin], zeeman[:begin], stencil, alpha, tau, row, work[:4], slow)
-                _substeps(state, halfway if begin else start, knots, mixing[begin:substeps], zeeman[begin:substeps], stencil, alpha, tau,
-                          row, work[:4], slow)
+                origin, first, keep = (halfway, begin, -1) if turn else (start, 0, begin)
+                _substeps(state, origin, halfway, keep, knots, mixing[first:substeps], zeeman[first:substeps], stencil, alpha, tau, row, work[:4], slow)
             # The surprise grows as the third power of the step
             wanted = now * min(2.0, max(0.3, 0.9 * (tolerance / max(surprise, 1e-30)) ** (1 / 3)))
             if surprise > 4 * tolerance:
