@@ -152,19 +152,19 @@ def compiled(function: Callable) -> Callable:
 
 
 def _fast_axis(nx, ny):
-    """Axis of the fast transform, the longer: 1 along x, 2 along y; 0 where products along both take less time, as measured."""
-    if nx * ny <= 1000:
+    """Axis of the FFT, the longer: 1 along x, 2 along y. 0 for none, where products along both take less time, as measured."""
+    if nx * ny <= 800 and max(nx, ny) <= 250:
         return 0
     return 2 if ny > nx else 1
 
 
 def _fast_length(cells):
-    """Length of the fast transform, so that no image acts: 2^k or 3 2^k."""
+    """Length of the FFT, at which no image acts: 2^k or 3 2^k."""
     return min(factor << k for factor in (1, 3) for k in range(3, 64) if factor << k >= 2 * cells)
 
 
 def _fast_order(length):
-    """Frequency in each row after the passes of `_multiply_fast`, which leave the remainders of the highest radix outermost."""
+    """Frequency in each row, (length,), after the passes of `_multiply_fast`."""
     order, rest = np.zeros(1, int), length // (6 if length % 3 == 0 else 2)
     radices = [2] if length % 3 else [2, 3]
     while rest > 1:
@@ -191,6 +191,10 @@ def _zeros(shape, dtype):
     return a[begin:begin + size].reshape(shape)
 
 
+inlined = numba.njit(inline="always")
+"""For a function of which `convolve` is made. Compiled on its own too, it would be optimized twice: that takes seconds more."""
+
+
 class Demag:
     """The demagnetizing field of a film as a convolution, zero-padded so that no image of it acts.
 
@@ -208,7 +212,8 @@ class Demag:
         if not (isinstance(dtype, type) and dtype in (np.float32, np.float64)):
             raise TypeError(f"dtype: got {said(dtype)}; numpy.float64 or numpy.float32 is needed")
         self.axis, short, length = _fast_axis(nx, ny), min(nx, ny), _fast_length(max(nx, ny))
-        check_memory(8 * (8 * ny * nx + 32 * length * short + 4 * short**2), f"The demagnetization tensor of {nx} x {ny} cells")
+        columns = short + -short % 8  # whole vectors of numbers: no loop has a rest
+        check_memory(8 * (8 * ny * nx + length * (24 * short + 10 * columns) + 4 * short**2), f"The demagnetization tensor of {nx} x {ny} cells")
         n = tensor(film.cells, (film.dx, film.dy, film.thickness))
         if without is not None:
             without = array("without", without, "(3, 3)", finite=True)
@@ -219,7 +224,6 @@ class Demag:
         if self.axis:
             spectrum = _spectrum(n if self.axis == 2 else n.transpose(0, 2, 1), (length, 2 * short - 1))
             spectrum *= -np.where(np.arange(short), 2, 1) / ((2 * short - 1) * length)  # a frequency and its negative are one here
-            columns = short + -short % 8  # whole vectors of numbers: no loop has a rest
             self.spectrum = _zeros((length, 4, columns), dtype)
             self.spectrum[:, :, :short] = spectrum.transpose(1, 0, 2)[_fast_order(length)]
             phase = 2 * np.pi / length * np.arange(length)[None]
@@ -233,7 +237,7 @@ class Demag:
         self.matrices = tuple(np.ascontiguousarray(a, dtype) for a in matrices)
 
     def prepared(self) -> tuple:
-        """What `convolve` takes: the axis of the FFT, spectrum, matrices, and room to work, which belongs to one thread.
+        """What `convolve` takes: the grid, (1, ny, nx), axis of the FFT, spectrum, matrices, and room to work, which belongs to one thread.
 
         Of one type for all films, so that nothing is compiled anew for another.
         """
@@ -243,7 +247,7 @@ class Demag:
             shapes = (0, 0, 0), (0, 0, 0), (2, max(nx, ny), 3, (min(nx, ny) + 1) // 2), (2, length, 3, columns)
         else:
             shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 2, 3 * nx), (2, ny, 2, 3 * nx)
-        return self.axis, self.spectrum, self.matrices, tuple(_zeros(shape, self.spectrum.dtype) for shape in shapes)
+        return np.zeros((1, ny, nx), bool), self.axis, self.spectrum, self.matrices, tuple(_zeros(shape, self.spectrum.dtype) for shape in shapes)
 
     def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""
@@ -255,7 +259,7 @@ class Demag:
         return h[:, 1:-1, 1:-1].copy()
 
 
-@compiled
+@inlined
 def _fold(out, a):
     """Rows of a, (2, n, ...), from both ends: out[0, :, p] <- their sums, out[1, :, p] <- their differences, for p = 0, 1."""
     n = a.shape[1]
@@ -268,7 +272,7 @@ def _fold(out, a):
                 out[0, n // 2, p, i] = a[p, n // 2, i]
 
 
-@compiled
+@inlined
 def _unfold(out, a):
     """out, (2, n, ...), from the even parts a[0, :, p] and the odd parts a[1, :, p] about the middle, for p = 0, 1."""
     n = out.shape[1]
@@ -295,7 +299,7 @@ def _product(a, b, out):
                 out[k, i] += a[k, j] * b[j, i]
 
 
-@compiled
+@inlined
 def _multiply(f, n):
     """f <- -N f, f: (2, ny, 2, 3, nx), even and odd along y, even and odd along x. The tensor's xy turns even-even into odd-odd."""
     for j in range(n.shape[1]):
@@ -309,11 +313,10 @@ def _multiply(f, n):
                     z[i] *= -n[2, j, i]
 
 
-@compiled
+@inlined
 def _convolve_products(out, m, spectrum, matrices, rooms):
     """`convolve` by products along both axes."""
     ends, rows, sides, waves = rooms
-    cos_x, sin_x, cos_kx, sin_kx, cos_y, sin_y, cos_ky, sin_ky = matrices
     ny, nx = spectrum.shape[1:]
     for j in range(ny):
         for c in range(3):
@@ -322,17 +325,17 @@ def _convolve_products(out, m, spectrum, matrices, rooms):
                 ends[0, 3 * j + c, i], ends[1, 3 * j + c, i] = left + right, left - right
             if nx % 2:
                 ends[0, 3 * j + c, nx // 2] = m[c, j + 1, nx // 2 + 1]
-    np.dot(ends[0], cos_x, rows[0])
-    np.dot(ends[1], sin_x, rows[1])
+    for p in range(2):  # cosines of what is even, sines of what is odd
+        np.dot(ends[p], matrices[p], rows[p])
     _fold(sides, rows.reshape(2, ny, 3 * nx))
-    _product(cos_ky, sides[0].reshape(-1, 6 * nx), waves[0].reshape(ny, 6 * nx))
-    _product(sin_ky, sides[1].reshape(-1, 6 * nx), waves[1].reshape(ny, 6 * nx))
+    for p in range(2):
+        _product(matrices[6 + p], sides[p].reshape(-1, 6 * nx), waves[p].reshape(ny, 6 * nx))
     _multiply(waves.reshape(2, ny, 2, 3, nx), spectrum)
-    _product(cos_y, waves[0].reshape(ny, 6 * nx), sides[0].reshape(-1, 6 * nx))
-    _product(sin_y, waves[1].reshape(ny, 6 * nx), sides[1].reshape(-1, 6 * nx))
+    for p in range(2):
+        _product(matrices[4 + p], waves[p].reshape(ny, 6 * nx), sides[p].reshape(-1, 6 * nx))
     _unfold(rows.reshape(2, ny, 3 * nx), sides)
-    np.dot(rows[0], cos_kx, ends[0])
-    np.dot(rows[1], sin_kx, ends[1])
+    for p in range(2):
+        np.dot(rows[p], matrices[2 + p], ends[p])
     for j in range(ny):
         for c in range(3):
             for i in range(nx // 2):
@@ -342,10 +345,10 @@ def _convolve_products(out, m, spectrum, matrices, rooms):
                 out[c, j + 1, nx // 2 + 1] = ends[0, 3 * j + c, nx // 2]
 
 
-@compiled
-def _fold_fast(sides, m):
+@inlined
+def _fold_fast(sides, m, ny):
     """sides, (2, nx, 3, half of ny) <- sums and differences of the rows of m, with its border, from both ends."""
-    ny, half = m.shape[1] - 2, m.shape[1] // 2 - 1
+    half = ny // 2
     for i in range(sides.shape[1]):
         for c in range(3):
             for j in range(half):
@@ -355,10 +358,10 @@ def _fold_fast(sides, m):
                 sides[0, i, c, half] = m[c, half + 1, i + 1]
 
 
-@compiled
-def _unfold_fast(out, sides):
+@inlined
+def _unfold_fast(out, sides, ny):
     """The inside of out from its even and odd parts: the inverse of `_fold_fast`, but for a factor 2."""
-    ny, half = out.shape[1] - 2, out.shape[1] // 2 - 1
+    half = ny // 2
     for i in range(sides.shape[1]):
         for c in range(3):
             for j in range(half):
@@ -373,7 +376,7 @@ def _unfold_fast(out, sides):
 # not put in order, since the tensor lies in theirs. `_back` undoes the pass, but for a factor r. cos, sin: of 2 pi k/length.
 
 
-@compiled
+@inlined
 def _twos(w, cells, cos, sin):
     """All rows, of which those from `cells` on stand for zeros."""
     half = w.shape[1] // 2
@@ -388,7 +391,7 @@ def _twos(w, cells, cos, sin):
             w[0, a, i] = w[1, a, i] = w[0, b, i] = w[1, b, i] = 0
 
 
-@compiled
+@inlined
 def _twos_back(w, cells, cos, sin):
     half = w.shape[1] // 2
     for a in range(cells):
@@ -399,7 +402,7 @@ def _twos_back(w, cells, cos, sin):
             w[1, a, i] += y * c + x * s
 
 
-@compiled
+@inlined
 def _threes(w, first, n, cos, sin):
     q, step, third = n // 3, len(cos) // n, len(cos) // 3
     for j in range(q):
@@ -416,7 +419,7 @@ def _threes(w, first, n, cos, sin):
             w[0, c, i], w[1, c, i] = tr * c2 + ti * s2, ti * c2 - tr * s2
 
 
-@compiled
+@inlined
 def _threes_back(w, first, n, cos, sin):
     q, step, third = n // 3, len(cos) // n, len(cos) // 3
     for j in range(q):
@@ -434,7 +437,7 @@ def _threes_back(w, first, n, cos, sin):
             w[0, c, i], w[1, c, i] = ur + qi, ui - qr
 
 
-@compiled
+@inlined
 def _fours(w, first, n, cos, sin):
     q, step = n // 4, len(cos) // n
     for j in range(q):
@@ -451,7 +454,7 @@ def _fours(w, first, n, cos, sin):
             w[0, d, i], w[1, d, i] = tr * c3 + ti * s3, ti * c3 - tr * s3
 
 
-@compiled
+@inlined
 def _fours_back(w, first, n, cos, sin):
     q, step = n // 4, len(cos) // n
     for j in range(q):
@@ -470,7 +473,7 @@ def _fours_back(w, first, n, cos, sin):
             w[0, d, i], w[1, d, i] = qr + si, qi - sr
 
 
-@compiled
+@inlined
 def _pairs(w, first, n):
     """Sums and differences of neighbours: radix 2, where no factor is left, so forward and back are the same."""
     for a in range(first, first + n, 2):
@@ -480,18 +483,21 @@ def _pairs(w, first, n):
                 w[p, a, i], w[p, b, i] = w[p, a, i] + w[p, b, i], w[p, a, i] - w[p, b, i]
 
 
-@compiled
+@inlined
 def _multiply_rows(w, n, first, last):
     """w <- -N w. w: (2, length, 3, ny), of which the rows from first to last. n: -N, (length, 4, ny)."""
     for a in range(first, last):
+        for i in range(w.shape[3]):
+            xx, yy, xy = n[a, 0, i], n[a, 1, i], n[a, 3, i]
+            xr, yr, xi, yi = w[0, a, 0, i], w[0, a, 1, i], w[1, a, 0, i], w[1, a, 1, i]
+            w[0, a, 0, i], w[0, a, 1, i] = xx * xr + xy * yr, yy * yr + xy * xr
+            w[1, a, 0, i], w[1, a, 1, i] = xx * xi + xy * yi, yy * yi + xy * xi
         for p in range(2):
             for i in range(w.shape[3]):
-                x, y, xy = w[p, a, 0, i], w[p, a, 1, i], n[a, 3, i]
-                w[p, a, 0, i], w[p, a, 1, i] = n[a, 0, i] * x + xy * y, n[a, 1, i] * y + xy * x
                 w[p, a, 2, i] *= n[a, 2, i]
 
 
-@compiled
+@inlined
 def _multiply_fast(waves, spectrum, cells, cos, sin):
     """waves <- the convolution with the tensor along the rows, of which `cells` are there. waves: (2, length, 3, ny).
 
@@ -502,9 +508,8 @@ def _multiply_fast(waves, spectrum, cells, cos, sin):
     w, half = waves.reshape(2, length, -1), length // 2
     _twos(w, cells, cos, sin)
     block = half // 3 if half % 3 == 0 else half
-    if block < half:
-        _threes(w, 0, half, cos, sin)
-        _threes(w, half, half, cos, sin)
+    for first in range(0, length if block < half else 0, half):
+        _threes(w, first, half, cos, sin)
     rest = block
     while rest % 4 == 0:
         rest //= 4
@@ -525,33 +530,31 @@ def _multiply_fast(waves, spectrum, cells, cos, sin):
             if last % n == 0:
                 _fours_back(w, last - n, n, cos, sin)
             n *= 4
-    if block < half:
-        _threes_back(w, 0, half, cos, sin)
-        _threes_back(w, half, half, cos, sin)
+    for first in range(0, length if block < half else 0, half):
+        _threes_back(w, first, half, cos, sin)
     _twos_back(w, cells, cos, sin)
 
 
 @compiled
 def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
     """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2 or more), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
-    axis, spectrum, matrices, rooms = prepared
+    grid, axis, spectrum, matrices, rooms = prepared
     if axis == 0:
         _convolve_products(out, m, spectrum, matrices, rooms)
         return
-    cos, sin, _, _, cos_y, sin_y, cos_ky, sin_ky = matrices  # x is the longer axis here, y the shorter, whichever they are in m
-    _, _, sides, waves = rooms
-    nx = sides.shape[1]
+    _, _, sides, waves = rooms  # x is the longer axis here, y the shorter, whichever they are in m
+    nx, ny = sides.shape[1], min(grid.shape[1], grid.shape[2])
     if axis == 1:
-        _fold_fast(sides, m)
+        _fold_fast(sides, m, ny)
     else:
-        _fold_fast(sides, m.transpose(0, 2, 1))
+        _fold_fast(sides, m.transpose(0, 2, 1), ny)
     halves, rows = sides.reshape(2, 3 * nx, -1), waves.reshape(2, -1, waves.shape[3])
-    np.dot(halves[0], cos_y, rows[0, :3 * nx])
-    np.dot(halves[1], sin_y, rows[1, :3 * nx])
-    _multiply_fast(waves, spectrum, nx, cos[0], sin[0])
-    np.dot(rows[0, :3 * nx], cos_ky, halves[0])
-    np.dot(rows[1, :3 * nx], sin_ky, halves[1])
+    for p in range(2):
+        np.dot(halves[p], matrices[4 + p], rows[p, :3 * nx])
+    _multiply_fast(waves, spectrum, nx, matrices[0][0], matrices[1][0])
+    for p in range(2):
+        np.dot(rows[p, :3 * nx], matrices[6 + p], halves[p])
     if axis == 1:
-        _unfold_fast(out, sides)
+        _unfold_fast(out, sides, ny)
     else:
-        _unfold_fast(out.transpose(0, 2, 1), sides)
+        _unfold_fast(out.transpose(0, 2, 1), sides, ny)
