@@ -237,9 +237,9 @@ class Demag:
         self.matrices = tuple(np.ascontiguousarray(a, dtype) for a in matrices)
 
     def prepared(self) -> tuple:
-        """What `convolve` takes: the grid, (1, ny, nx), axis of the FFT, spectrum, matrices, and room to work, which belongs to one thread.
+        """What `convolve` takes: an array of the film's cells, (1, ny, nx), axis of the FFT, spectrum, matrices, and room to work.
 
-        Of one type for all films, so that nothing is compiled anew for another.
+        The room belongs to one thread. All is of one type for all films, so that nothing is compiled anew for another.
         """
         ny, nx = self.ny, self.nx
         if self.axis:
