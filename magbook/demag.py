@@ -151,12 +151,57 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(**options)(function)
 
 
+def _fast_axis(nx, ny):
+    """Axis of the FFT, the longer: 1 along x, 2 along y. 0 for none, where products along both take less time, as measured."""
+    if nx * ny <= 800 and max(nx, ny) <= 250:
+        return 0
+    return 2 if ny > nx else 1
+
+
+def _fast_length(cells):
+    """Length of the FFT, at which no image acts: 2^k or 3 2^k."""
+    return min(factor << k for factor in (1, 3) for k in range(3, 64) if factor << k >= 2 * cells)
+
+
+def _fast_order(length):
+    """Frequency in each row, (length,), after the passes of `_multiply_fast`."""
+    order, rest = np.zeros(1, int), length // (6 if length % 3 == 0 else 2)
+    radices = [2] if length % 3 else [2, 3]
+    while rest > 1:
+        radices.append(4 if rest % 4 == 0 else 2)
+        rest //= radices[-1]
+    for radix in reversed(radices):
+        order = (np.arange(radix)[:, None] + radix * order).ravel()
+    return order
+
+
+def _cos_sin(cells, columns):
+    """Cosines and sines of the frequencies, 0 from `cells` on, at one half of the cells, (half, columns), and both transposed."""
+    x = np.arange((cells + 1) // 2) - (cells - 1) / 2
+    phase = 2 * np.pi / (2 * cells - 1) * np.outer(x, np.arange(columns))
+    cos, sin = (a * (np.arange(columns) < cells) for a in (np.cos(phase), np.sin(phase)))
+    return cos, sin, cos.T, sin.T
+
+
+def _zeros(shape, dtype):
+    """Zeros that begin with a line of the cache. Elsewhere every other vector of numbers would lie across two lines."""
+    size, itemsize = int(np.prod(shape)), np.dtype(dtype).itemsize
+    a = np.zeros(size + 64 // itemsize, dtype)
+    begin = -a.ctypes.data % 64 // itemsize
+    return a[begin:begin + size].reshape(shape)
+
+
+inlined = numba.njit(inline="always")
+"""For a function of which `convolve` is made. Compiled on its own too, it would be optimized twice: that takes seconds more."""
+
+
 class Demag:
     """The demagnetizing field of a film as a convolution, zero-padded so that no image of it acts.
 
-    A Fourier transform by matrix product, with cosines and sines: for films of up to some hundred cells as fast as an FFT or
-    faster, and a compiled loop can call it. The tensor is even or odd in each offset, so about the middle of the film even and
-    odd parts stay apart, each half as long: that halves both the work and the matrices.
+    A Fourier transform that a compiled loop can call. Of few cells: by matrix products along both axes, with cosines and sines,
+    which is as fast as an FFT or faster. Of many: by an FFT along the longer axis, and a product along the shorter. Along the axis
+    of a product the tensor is even or odd, so about the middle of the film even and odd parts stay apart, each half as long: that
+    halves both the work and the matrices.
     film: the `Film`. without: a stencil (3, 3) as `near_stencil` gives it; its part is left out of the field.
     dtype: of the transforms, np.float64 or np.float32.
     Raises ValueError or TypeError, naming the argument, and MemoryError before allocating if the grid is too large.
@@ -166,28 +211,43 @@ class Demag:
         ny, nx = self.ny, self.nx = instance("film", film, Film).ny, film.nx
         if not (isinstance(dtype, type) and dtype in (np.float32, np.float64)):
             raise TypeError(f"dtype: got {said(dtype)}; numpy.float64 or numpy.float32 is needed")
-        check_memory(8 * (60 * ny * nx + 2 * (nx**2 + ny**2)), f"The demagnetization tensor of {nx} x {ny} cells")
+        self.axis, short, length = _fast_axis(nx, ny), min(nx, ny), _fast_length(max(nx, ny))
+        columns = short + -short % 8  # whole vectors of numbers: no loop has a rest
+        check_memory(8 * (8 * ny * nx + length * (24 * short + 10 * columns) + 4 * short**2), f"The demagnetization tensor of {nx} x {ny} cells")
         n = tensor(film.cells, (film.dx, film.dy, film.thickness))
         if without is not None:
             without = array("without", without, "(3, 3)", finite=True)
             n[:3, 0, 0] -= without[:, 0]
             n[:3, 0, 1:2] -= without[:, 1:2]
             n[:3, 1:2, 0] -= without[:, 2:3]
-        spectrum = _spectrum(n, (2 * ny - 1, 2 * nx - 1))[:, :ny]
-        spectrum[3] *= -1  # of sin(kx x) sin(ky y), which is odd twice
-        for axis, cells in ((1, ny), (2, nx)):  # a frequency and its negative are one here
-            spectrum *= np.expand_dims(np.where(np.arange(cells), 2, 1) / (2 * cells - 1), (0, 3 - axis))
-        self.spectrum, self.matrices = np.ascontiguousarray(spectrum, dtype), ()
-        for cells in (nx, ny):
-            x = np.arange((cells + 1) // 2) - (cells - 1) / 2
-            phase = 2 * np.pi / (2 * cells - 1) * np.outer(x, np.arange(cells))
-            self.matrices += tuple(np.ascontiguousarray(a, dtype) for a in (np.cos(phase), np.sin(phase), np.cos(phase.T), np.sin(phase.T)))
+        n[3] *= -1  # of sin(kx x) sin(ky y), which is odd twice
+        if self.axis:
+            spectrum = _spectrum(n if self.axis == 2 else n.transpose(0, 2, 1), (length, 2 * short - 1))
+            spectrum *= -np.where(np.arange(short), 2, 1) / ((2 * short - 1) * length)  # a frequency and its negative are one here
+            self.spectrum = _zeros((length, 4, columns), dtype)
+            self.spectrum[:, :, :short] = spectrum.transpose(1, 0, 2)[_fast_order(length)]
+            phase = 2 * np.pi / length * np.arange(length)[None]
+            matrices = (np.cos(phase), np.sin(phase)) * 2 + _cos_sin(short, columns)
+        else:
+            spectrum = _spectrum(n, (2 * ny - 1, 2 * nx - 1))[:, :ny]
+            for axis, cells in ((1, ny), (2, nx)):
+                spectrum *= np.expand_dims(np.where(np.arange(cells), 2, 1) / (2 * cells - 1), (0, 3 - axis))
+            self.spectrum = np.ascontiguousarray(spectrum, dtype)
+            matrices = _cos_sin(nx, nx) + _cos_sin(ny, ny)
+        self.matrices = tuple(np.ascontiguousarray(a, dtype) for a in matrices)
 
     def prepared(self) -> tuple:
-        """What `convolve` takes: spectrum, matrices, and room to work, which belongs to one thread."""
+        """What `convolve` takes: an array of the film's cells, (1, ny, nx), axis of the FFT, spectrum, matrices, and room to work.
+
+        The room belongs to one thread. All is of one type for all films, so that nothing is compiled anew for another.
+        """
         ny, nx = self.ny, self.nx
-        shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 2, 3 * nx), (2, ny, 2, 3 * nx)
-        return self.spectrum, self.matrices, tuple(np.zeros(shape, self.spectrum.dtype) for shape in shapes)
+        if self.axis:
+            length, _, columns = self.spectrum.shape
+            shapes = (0, 0, 0), (0, 0, 0), (2, max(nx, ny), 3, (min(nx, ny) + 1) // 2), (2, length, 3, columns)
+        else:
+            shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 2, 3 * nx), (2, ny, 2, 3 * nx)
+        return np.zeros((1, ny, nx), bool), self.axis, self.spectrum, self.matrices, tuple(_zeros(shape, self.spectrum.dtype) for shape in shapes)
 
     def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""
@@ -199,7 +259,7 @@ class Demag:
         return h[:, 1:-1, 1:-1].copy()
 
 
-@compiled
+@inlined
 def _fold(out, a):
     """Rows of a, (2, n, ...), from both ends: out[0, :, p] <- their sums, out[1, :, p] <- their differences, for p = 0, 1."""
     n = a.shape[1]
@@ -212,7 +272,7 @@ def _fold(out, a):
                 out[0, n // 2, p, i] = a[p, n // 2, i]
 
 
-@compiled
+@inlined
 def _unfold(out, a):
     """out, (2, n, ...), from the even parts a[0, :, p] and the odd parts a[1, :, p] about the middle, for p = 0, 1."""
     n = out.shape[1]
@@ -239,7 +299,7 @@ def _product(a, b, out):
                 out[k, i] += a[k, j] * b[j, i]
 
 
-@compiled
+@inlined
 def _multiply(f, n):
     """f <- -N f, f: (2, ny, 2, 3, nx), even and odd along y, even and odd along x. The tensor's xy turns even-even into odd-odd."""
     for j in range(n.shape[1]):
@@ -253,11 +313,10 @@ def _multiply(f, n):
                     z[i] *= -n[2, j, i]
 
 
-@compiled
-def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
-    """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2 or more), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
-    spectrum, matrices, (ends, rows, sides, waves) = prepared
-    cos_x, sin_x, cos_kx, sin_kx, cos_y, sin_y, cos_ky, sin_ky = matrices
+@inlined
+def _convolve_products(out, m, spectrum, matrices, rooms):
+    """`convolve` by products along both axes."""
+    ends, rows, sides, waves = rooms
     ny, nx = spectrum.shape[1:]
     for j in range(ny):
         for c in range(3):
@@ -266,17 +325,17 @@ def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
                 ends[0, 3 * j + c, i], ends[1, 3 * j + c, i] = left + right, left - right
             if nx % 2:
                 ends[0, 3 * j + c, nx // 2] = m[c, j + 1, nx // 2 + 1]
-    np.dot(ends[0], cos_x, rows[0])
-    np.dot(ends[1], sin_x, rows[1])
+    for p in range(2):  # cosines of what is even, sines of what is odd
+        np.dot(ends[p], matrices[p], rows[p])
     _fold(sides, rows.reshape(2, ny, 3 * nx))
-    _product(cos_ky, sides[0].reshape(-1, 6 * nx), waves[0].reshape(ny, 6 * nx))
-    _product(sin_ky, sides[1].reshape(-1, 6 * nx), waves[1].reshape(ny, 6 * nx))
+    for p in range(2):
+        _product(matrices[6 + p], sides[p].reshape(-1, 6 * nx), waves[p].reshape(ny, 6 * nx))
     _multiply(waves.reshape(2, ny, 2, 3, nx), spectrum)
-    _product(cos_y, waves[0].reshape(ny, 6 * nx), sides[0].reshape(-1, 6 * nx))
-    _product(sin_y, waves[1].reshape(ny, 6 * nx), sides[1].reshape(-1, 6 * nx))
+    for p in range(2):
+        _product(matrices[4 + p], waves[p].reshape(ny, 6 * nx), sides[p].reshape(-1, 6 * nx))
     _unfold(rows.reshape(2, ny, 3 * nx), sides)
-    np.dot(rows[0], cos_kx, ends[0])
-    np.dot(rows[1], sin_kx, ends[1])
+    for p in range(2):
+        np.dot(rows[p], matrices[2 + p], ends[p])
     for j in range(ny):
         for c in range(3):
             for i in range(nx // 2):
@@ -284,3 +343,218 @@ def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
                 out[c, j + 1, i + 1], out[c, j + 1, nx - i] = even + odd, even - odd
             if nx % 2:
                 out[c, j + 1, nx // 2 + 1] = ends[0, 3 * j + c, nx // 2]
+
+
+@inlined
+def _fold_fast(sides, m, ny):
+    """sides, (2, nx, 3, half of ny) <- sums and differences of the rows of m, with its border, from both ends."""
+    half = ny // 2
+    for i in range(sides.shape[1]):
+        for c in range(3):
+            for j in range(half):
+                top, bottom = m[c, j + 1, i + 1], m[c, ny - j, i + 1]
+                sides[0, i, c, j], sides[1, i, c, j] = top + bottom, top - bottom
+            if ny % 2:
+                sides[0, i, c, half] = m[c, half + 1, i + 1]
+
+
+@inlined
+def _unfold_fast(out, sides, ny):
+    """The inside of out from its even and odd parts: the inverse of `_fold_fast`, but for a factor 2."""
+    half = ny // 2
+    for i in range(sides.shape[1]):
+        for c in range(3):
+            for j in range(half):
+                even, odd = sides[0, i, c, j], sides[1, i, c, j]
+                out[c, j + 1, i + 1], out[c, ny - j, i + 1] = even + odd, even - odd
+            if ny % 2:
+                out[c, half + 1, i + 1] = sides[0, i, c, half]
+
+
+# The passes of the FFT along the rows of w, (2, length, ...): real and imaginary parts, w[:, a, i] for all i at once, in place.
+# Forward, a pass of radix r turns n rows into r times n/r, of frequencies k = 0, r, 2r ..., then k = 1, r + 1, 2r + 1 ...; rows are
+# not put in order, since the tensor lies in theirs. `_back` undoes the pass, but for a factor r. cos, sin: of 2 pi k/length.
+
+
+@inlined
+def _twos(w, cells, cos, sin):
+    """All rows, of which those from `cells` on stand for zeros."""
+    half = w.shape[1] // 2
+    for a in range(cells):
+        b, c, s = a + half, cos[a], sin[a]
+        for i in range(w.shape[2]):
+            x, y = w[0, a, i], w[1, a, i]
+            w[0, b, i], w[1, b, i] = x * c + y * s, y * c - x * s
+    for a in range(cells, half):
+        b = a + half
+        for i in range(w.shape[2]):
+            w[0, a, i] = w[1, a, i] = w[0, b, i] = w[1, b, i] = 0
+
+
+@inlined
+def _twos_back(w, cells, cos, sin):
+    half = w.shape[1] // 2
+    for a in range(cells):
+        b, c, s = a + half, cos[a], sin[a]
+        for i in range(w.shape[2]):
+            x, y = w[0, b, i], w[1, b, i]
+            w[0, a, i] += x * c - y * s
+            w[1, a, i] += y * c + x * s
+
+
+@inlined
+def _threes(w, first, n, cos, sin):
+    q, step, third = n // 3, len(cos) // n, len(cos) // 3
+    for j in range(q):
+        c1, s1, c2, s2 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step]
+        a = first + j
+        b, c = a + q, a + 2 * q
+        for i in range(w.shape[2]):
+            ar, ai, br, bi, cr, ci = w[0, a, i], w[1, a, i], w[0, b, i], w[1, b, i], w[0, c, i], w[1, c, i]
+            pr, pi, qr, qi = br + cr, bi + ci, sin[third] * (br - cr), sin[third] * (bi - ci)
+            ur, ui = ar + cos[third] * pr, ai + cos[third] * pi
+            vr, vi, tr, ti = ur + qi, ui - qr, ur - qi, ui + qr
+            w[0, a, i], w[1, a, i] = ar + pr, ai + pi
+            w[0, b, i], w[1, b, i] = vr * c1 + vi * s1, vi * c1 - vr * s1
+            w[0, c, i], w[1, c, i] = tr * c2 + ti * s2, ti * c2 - tr * s2
+
+
+@inlined
+def _threes_back(w, first, n, cos, sin):
+    q, step, third = n // 3, len(cos) // n, len(cos) // 3
+    for j in range(q):
+        c1, s1, c2, s2 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step]
+        a = first + j
+        b, c = a + q, a + 2 * q
+        for i in range(w.shape[2]):
+            ar, ai = w[0, a, i], w[1, a, i]
+            br, bi = w[0, b, i] * c1 - w[1, b, i] * s1, w[1, b, i] * c1 + w[0, b, i] * s1
+            cr, ci = w[0, c, i] * c2 - w[1, c, i] * s2, w[1, c, i] * c2 + w[0, c, i] * s2
+            pr, pi, qr, qi = br + cr, bi + ci, sin[third] * (br - cr), sin[third] * (bi - ci)
+            ur, ui = ar + cos[third] * pr, ai + cos[third] * pi
+            w[0, a, i], w[1, a, i] = ar + pr, ai + pi
+            w[0, b, i], w[1, b, i] = ur - qi, ui + qr
+            w[0, c, i], w[1, c, i] = ur + qi, ui - qr
+
+
+@inlined
+def _fours(w, first, n, cos, sin):
+    q, step = n // 4, len(cos) // n
+    for j in range(q):
+        c1, s1, c2, s2, c3, s3 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step], cos[3 * j * step], sin[3 * j * step]
+        a = first + j
+        b, c, d = a + q, a + 2 * q, a + 3 * q
+        for i in range(w.shape[2]):
+            ar, ai, br, bi, cr, ci, dr, di = w[0, a, i], w[1, a, i], w[0, b, i], w[1, b, i], w[0, c, i], w[1, c, i], w[0, d, i], w[1, d, i]
+            pr, pi, qr, qi, rr, ri, sr, si = ar + cr, ai + ci, ar - cr, ai - ci, br + dr, bi + di, br - dr, bi - di
+            ur, ui, vr, vi, tr, ti = qr + si, qi - sr, pr - rr, pi - ri, qr - si, qi + sr
+            w[0, a, i], w[1, a, i] = pr + rr, pi + ri
+            w[0, b, i], w[1, b, i] = ur * c1 + ui * s1, ui * c1 - ur * s1
+            w[0, c, i], w[1, c, i] = vr * c2 + vi * s2, vi * c2 - vr * s2
+            w[0, d, i], w[1, d, i] = tr * c3 + ti * s3, ti * c3 - tr * s3
+
+
+@inlined
+def _fours_back(w, first, n, cos, sin):
+    q, step = n // 4, len(cos) // n
+    for j in range(q):
+        c1, s1, c2, s2, c3, s3 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step], cos[3 * j * step], sin[3 * j * step]
+        a = first + j
+        b, c, d = a + q, a + 2 * q, a + 3 * q
+        for i in range(w.shape[2]):
+            ar, ai = w[0, a, i], w[1, a, i]
+            br, bi = w[0, b, i] * c1 - w[1, b, i] * s1, w[1, b, i] * c1 + w[0, b, i] * s1
+            cr, ci = w[0, c, i] * c2 - w[1, c, i] * s2, w[1, c, i] * c2 + w[0, c, i] * s2
+            dr, di = w[0, d, i] * c3 - w[1, d, i] * s3, w[1, d, i] * c3 + w[0, d, i] * s3
+            pr, pi, qr, qi, rr, ri, sr, si = ar + cr, ai + ci, ar - cr, ai - ci, br + dr, bi + di, br - dr, bi - di
+            w[0, a, i], w[1, a, i] = pr + rr, pi + ri
+            w[0, b, i], w[1, b, i] = qr - si, qi + sr
+            w[0, c, i], w[1, c, i] = pr - rr, pi - ri
+            w[0, d, i], w[1, d, i] = qr + si, qi - sr
+
+
+@inlined
+def _pairs(w, first, n):
+    """Sums and differences of neighbours: radix 2, where no factor is left, so forward and back are the same."""
+    for a in range(first, first + n, 2):
+        b = a + 1
+        for p in range(2):
+            for i in range(w.shape[2]):
+                w[p, a, i], w[p, b, i] = w[p, a, i] + w[p, b, i], w[p, a, i] - w[p, b, i]
+
+
+@inlined
+def _multiply_rows(w, n, first, last):
+    """w <- -N w. w: (2, length, 3, ny), of which the rows from first to last. n: -N, (length, 4, ny)."""
+    for a in range(first, last):
+        for i in range(w.shape[3]):
+            xx, yy, xy = n[a, 0, i], n[a, 1, i], n[a, 3, i]
+            xr, yr, xi, yi = w[0, a, 0, i], w[0, a, 1, i], w[1, a, 0, i], w[1, a, 1, i]
+            w[0, a, 0, i], w[0, a, 1, i] = xx * xr + xy * yr, yy * yr + xy * xr
+            w[1, a, 0, i], w[1, a, 1, i] = xx * xi + xy * yi, yy * yi + xy * xi
+        for p in range(2):
+            for i in range(w.shape[3]):
+                w[p, a, 2, i] *= n[a, 2, i]
+
+
+@inlined
+def _multiply_fast(waves, spectrum, cells, cos, sin):
+    """waves <- the convolution with the tensor along the rows, of which `cells` are there. waves: (2, length, 3, ny).
+
+    Depth first: a block of rows goes through all passes, and back, as far as it can on its own. So most passes find their rows in
+    the cache.
+    """
+    length = waves.shape[1]
+    w, half = waves.reshape(2, length, -1), length // 2
+    _twos(w, cells, cos, sin)
+    block = half // 3 if half % 3 == 0 else half
+    for first in range(0, length if block < half else 0, half):
+        _threes(w, first, half, cos, sin)
+    rest = block
+    while rest % 4 == 0:
+        rest //= 4
+    step = 4 * rest
+    for first in range(0, length, step):
+        n, last = block, first + step
+        while n >= step:
+            if first % n == 0:
+                _fours(w, first, n, cos, sin)
+            n //= 4
+        if rest == 2:
+            _pairs(w, first, step)
+        _multiply_rows(waves, spectrum, first, last)
+        if rest == 2:
+            _pairs(w, first, step)
+        n = step
+        while n <= block:
+            if last % n == 0:
+                _fours_back(w, last - n, n, cos, sin)
+            n *= 4
+    for first in range(0, length if block < half else 0, half):
+        _threes_back(w, first, half, cos, sin)
+    _twos_back(w, cells, cos, sin)
+
+
+@compiled
+def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
+    """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2 or more), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
+    grid, axis, spectrum, matrices, rooms = prepared
+    if axis == 0:
+        _convolve_products(out, m, spectrum, matrices, rooms)
+        return
+    _, _, sides, waves = rooms  # x is the longer axis here, y the shorter, whichever they are in m
+    nx, ny = sides.shape[1], min(grid.shape[1], grid.shape[2])
+    if axis == 1:
+        _fold_fast(sides, m, ny)
+    else:
+        _fold_fast(sides, m.transpose(0, 2, 1), ny)
+    halves, rows = sides.reshape(2, 3 * nx, -1), waves.reshape(2, -1, waves.shape[3])
+    for p in range(2):
+        np.dot(halves[p], matrices[4 + p], rows[p, :3 * nx])
+    _multiply_fast(waves, spectrum, nx, matrices[0][0], matrices[1][0])
+    for p in range(2):
+        np.dot(rows[p, :3 * nx], matrices[6 + p], halves[p])
+    if axis == 1:
+        _unfold_fast(out, sides, ny)
+    else:
+        _unfold_fast(out.transpose(0, 2, 1), sides, ny)
