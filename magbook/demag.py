@@ -158,19 +158,10 @@ def _fast_axis(nx, ny):
     return 2 if ny > nx else 1
 
 
-def _fast_length(cells):
-    """Length of the FFT, at which no image acts: 2^k or 3 2^k."""
-    return min(factor << k for factor in (1, 3) for k in range(3, 64) if factor << k >= 2 * cells)
-
-
 def _fast_order(length):
     """Frequency in each row, (length,), after the passes of `_multiply_fast`."""
-    order, rest = np.zeros(1, int), length // (6 if length % 3 == 0 else 2)
-    radices = [2] if length % 3 else [2, 3]
-    while rest > 1:
-        radices.append(4 if rest % 4 == 0 else 2)
-        rest //= radices[-1]
-    for radix in reversed(radices):
+    order, twos = np.zeros(1, int), length.bit_length() - 2
+    for radix in [2] * (twos % 2) + [4] * (twos // 2) + [2]:  # from the last pass to the first
         order = (np.arange(radix)[:, None] + radix * order).ravel()
     return order
 
@@ -211,7 +202,7 @@ class Demag:
         ny, nx = self.ny, self.nx = instance("film", film, Film).ny, film.nx
         if not (isinstance(dtype, type) and dtype in (np.float32, np.float64)):
             raise TypeError(f"dtype: got {said(dtype)}; numpy.float64 or numpy.float32 is needed")
-        self.axis, short, length = _fast_axis(nx, ny), min(nx, ny), _fast_length(max(nx, ny))
+        self.axis, short, length = _fast_axis(nx, ny), min(nx, ny), max(8, 1 << (2 * max(nx, ny) - 1).bit_length())
         columns = short + -short % 8  # whole vectors of numbers: no loop has a rest
         check_memory(8 * (8 * ny * nx + length * (24 * short + 10 * columns) + 4 * short**2), f"The demagnetization tensor of {nx} x {ny} cells")
         n = tensor(film.cells, (film.dx, film.dy, film.thickness))
@@ -237,9 +228,9 @@ class Demag:
         self.matrices = tuple(np.ascontiguousarray(a, dtype) for a in matrices)
 
     def prepared(self) -> tuple:
-        """What `convolve` takes: an array of the film's cells, (1, ny, nx), axis of the FFT, spectrum, matrices, and room to work.
+        """What `convolve` takes: axis of the FFT, cells along the other, spectrum, matrices, and room to work, which belongs to one thread.
 
-        The room belongs to one thread. All is of one type for all films, so that nothing is compiled anew for another.
+        All is of one type for all films, so that nothing is compiled anew for another.
         """
         ny, nx = self.ny, self.nx
         if self.axis:
@@ -247,7 +238,7 @@ class Demag:
             shapes = (0, 0, 0), (0, 0, 0), (2, max(nx, ny), 3, (min(nx, ny) + 1) // 2), (2, length, 3, columns)
         else:
             shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 2, 3 * nx), (2, ny, 2, 3 * nx)
-        return np.zeros((1, ny, nx), bool), self.axis, self.spectrum, self.matrices, tuple(_zeros(shape, self.spectrum.dtype) for shape in shapes)
+        return self.axis, min(nx, ny), self.spectrum, self.matrices, tuple(_zeros(shape, self.spectrum.dtype) for shape in shapes)
 
     def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""
@@ -403,41 +394,6 @@ def _twos_back(w, cells, cos, sin):
 
 
 @inlined
-def _threes(w, first, n, cos, sin):
-    q, step, third = n // 3, len(cos) // n, len(cos) // 3
-    for j in range(q):
-        c1, s1, c2, s2 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step]
-        a = first + j
-        b, c = a + q, a + 2 * q
-        for i in range(w.shape[2]):
-            ar, ai, br, bi, cr, ci = w[0, a, i], w[1, a, i], w[0, b, i], w[1, b, i], w[0, c, i], w[1, c, i]
-            pr, pi, qr, qi = br + cr, bi + ci, sin[third] * (br - cr), sin[third] * (bi - ci)
-            ur, ui = ar + cos[third] * pr, ai + cos[third] * pi
-            vr, vi, tr, ti = ur + qi, ui - qr, ur - qi, ui + qr
-            w[0, a, i], w[1, a, i] = ar + pr, ai + pi
-            w[0, b, i], w[1, b, i] = vr * c1 + vi * s1, vi * c1 - vr * s1
-            w[0, c, i], w[1, c, i] = tr * c2 + ti * s2, ti * c2 - tr * s2
-
-
-@inlined
-def _threes_back(w, first, n, cos, sin):
-    q, step, third = n // 3, len(cos) // n, len(cos) // 3
-    for j in range(q):
-        c1, s1, c2, s2 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step]
-        a = first + j
-        b, c = a + q, a + 2 * q
-        for i in range(w.shape[2]):
-            ar, ai = w[0, a, i], w[1, a, i]
-            br, bi = w[0, b, i] * c1 - w[1, b, i] * s1, w[1, b, i] * c1 + w[0, b, i] * s1
-            cr, ci = w[0, c, i] * c2 - w[1, c, i] * s2, w[1, c, i] * c2 + w[0, c, i] * s2
-            pr, pi, qr, qi = br + cr, bi + ci, sin[third] * (br - cr), sin[third] * (bi - ci)
-            ur, ui = ar + cos[third] * pr, ai + cos[third] * pi
-            w[0, a, i], w[1, a, i] = ar + pr, ai + pi
-            w[0, b, i], w[1, b, i] = ur - qi, ui + qr
-            w[0, c, i], w[1, c, i] = ur + qi, ui - qr
-
-
-@inlined
 def _fours(w, first, n, cos, sin):
     q, step = n // 4, len(cos) // n
     for j in range(q):
@@ -505,17 +461,13 @@ def _multiply_fast(waves, spectrum, cells, cos, sin):
     the cache.
     """
     length = waves.shape[1]
-    w, half = waves.reshape(2, length, -1), length // 2
+    w, half, rest = waves.reshape(2, length, -1), length // 2, length // 2
     _twos(w, cells, cos, sin)
-    block = half // 3 if half % 3 == 0 else half
-    for first in range(0, length if block < half else 0, half):
-        _threes(w, first, half, cos, sin)
-    rest = block
     while rest % 4 == 0:
         rest //= 4
     step = 4 * rest
     for first in range(0, length, step):
-        n, last = block, first + step
+        n, last = half, first + step
         while n >= step:
             if first % n == 0:
                 _fours(w, first, n, cos, sin)
@@ -526,35 +478,27 @@ def _multiply_fast(waves, spectrum, cells, cos, sin):
         if rest == 2:
             _pairs(w, first, step)
         n = step
-        while n <= block:
+        while n <= half:
             if last % n == 0:
                 _fours_back(w, last - n, n, cos, sin)
             n *= 4
-    for first in range(0, length if block < half else 0, half):
-        _threes_back(w, first, half, cos, sin)
     _twos_back(w, cells, cos, sin)
 
 
 @compiled
 def convolve(out: np.ndarray, m: np.ndarray, prepared: tuple) -> None:
     """out <- h = H_demag/Ms of m, both (3, ny + 2, nx + 2 or more), m with a border of zeros; that of out stays as it is. prepared: see `Demag`."""
-    grid, axis, spectrum, matrices, rooms = prepared
+    axis, ny, spectrum, matrices, rooms = prepared
     if axis == 0:
         _convolve_products(out, m, spectrum, matrices, rooms)
         return
     _, _, sides, waves = rooms  # x is the longer axis here, y the shorter, whichever they are in m
-    nx, ny = sides.shape[1], min(grid.shape[1], grid.shape[2])
-    if axis == 1:
-        _fold_fast(sides, m, ny)
-    else:
-        _fold_fast(sides, m.transpose(0, 2, 1), ny)
+    nx = sides.shape[1]
+    _fold_fast(sides, m.transpose(0, axis, 3 - axis), ny)
     halves, rows = sides.reshape(2, 3 * nx, -1), waves.reshape(2, -1, waves.shape[3])
     for p in range(2):
         np.dot(halves[p], matrices[4 + p], rows[p, :3 * nx])
     _multiply_fast(waves, spectrum, nx, matrices[0][0], matrices[1][0])
     for p in range(2):
         np.dot(rows[p, :3 * nx], matrices[6 + p], halves[p])
-    if axis == 1:
-        _unfold_fast(out, sides, ny)
-    else:
-        _unfold_fast(out.transpose(0, 2, 1), sides, ny)
+    _unfold_fast(out.transpose(0, axis, 3 - axis), sides, ny)

@@ -251,13 +251,6 @@ def test_both_ways_agree(cells, monkeypatch):
     np.testing.assert_allclose(*fields, atol=1e-13)
 
 
-def test_length_and_order_of_the_fft():
-    for cells in (1, 2, 3, 4, 5, 12, 13, 64, 65, 96, 97, 129, 260, 385):
-        length = demag._fast_length(cells)
-        assert 2 * cells <= length <= max(16, 3 * cells)
-        np.testing.assert_array_equal(np.sort(demag._fast_order(length)), np.arange(length))
-
-
 @pytest.mark.parametrize("cells", [(12, 9), (65, 20), (20, 65)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_only_the_inside_is_written_and_nothing_is_left_over(cells, dtype):
