@@ -582,6 +582,7 @@ class Descent:
         self.m = np.zeros((3, film.ny + 2, film.nx + 2))
         self.room = np.zeros_like(self.m), *np.zeros((2, 2, 3, film.ny, film.nx))
         self.begun = 0
+        convolve(self.room[0], self.m, self.demag)  # loaded first: from numba's cache, the loop brings a copy along that rounds otherwise
 
     @property
     def state(self) -> np.ndarray:

@@ -774,6 +774,28 @@ def test_energy_that_rises_is_said(monkeypatch):
 
 
 @pytest.mark.slow
+def test_bits_do_not_depend_on_what_was_loaded_first():
+    """Compiled loops come from numba's cache with copies of what they call, and of two copies the process takes that which came first."""
+    script = """if True:
+        import magbook as mb, numpy as np, sys
+        film = mb.Film((200e-9, 100e-9, 3e-9), (64, 32))
+        for what in sys.argv[1:]:
+            if what == "demag":
+                mb.demag.Demag(film).field(np.zeros((3, 32, 64)))
+                mb.demag.Demag(film, dtype=np.float32).field(np.zeros((3, 32, 64)))
+            elif what == "simulate":
+                a = mb.simulate((0.01, 0.02), film, (1, 0.2, 0.1), 1e-10, progress=False).m
+            else:
+                b = mb.llg.relax(film, (0, 0), (1, 0.2, 0.1), progress=False)
+        print(a.tobytes().hex()[-4000:], b.tobytes().hex()[-4000:])
+    """
+    orders = ("demag", "simulate", "relax"), ("relax", "simulate"), ("simulate", "demag", "relax")
+    subprocess.run([sys.executable, "-c", script, *orders[1]], capture_output=True, check=True)  # from here on all is in the cache
+    said = {subprocess.run([sys.executable, "-c", script, *order], capture_output=True, check=True, text=True).stdout for order in orders}
+    assert len(said) == 1
+
+
+@pytest.mark.slow
 def test_a_run_takes_one_core_whatever_came_first():
     """A process that began by relaxing a film once let products of matrices have all cores from then on."""
     script = """if True:
