@@ -174,11 +174,11 @@ def _cos_sin(cells, columns):
     return cos, sin, cos.T, sin.T
 
 
-def _zeros(shape, dtype):
-    """Zeros that begin with a line of the cache. Elsewhere every other vector of numbers would lie across two lines."""
-    size, itemsize = int(np.prod(shape)), np.dtype(dtype).itemsize
-    a = np.zeros(size + 64 // itemsize, dtype)
-    begin = -a.ctypes.data % 64 // itemsize
+def aligned(shape: tuple[int, ...], dtype: type, first: int = 0) -> np.ndarray:
+    """Zeros, number `first` of which begins a line of the cache: elsewhere every other vector of numbers would lie across two lines."""
+    size, line = int(np.prod(shape)), 64 // np.dtype(dtype).itemsize
+    a = np.zeros(size + line, dtype)
+    begin = (-first - a.ctypes.data // a.itemsize) % line
     return a[begin:begin + size].reshape(shape)
 
 
@@ -215,7 +215,7 @@ class Demag:
         if self.axis:
             spectrum = _spectrum(n if self.axis == 2 else n.transpose(0, 2, 1), (length, 2 * short - 1))
             spectrum *= -np.where(np.arange(short), 2, 1) / ((2 * short - 1) * length)  # a frequency and its negative are one here
-            self.spectrum = _zeros((length, 4, columns), dtype)
+            self.spectrum = aligned((length, 4, columns), dtype)
             self.spectrum[:, :, :short] = spectrum.transpose(1, 0, 2)[_fast_order(length)]
             phase = 2 * np.pi / length * np.arange(length)[None]
             matrices = (np.cos(phase), np.sin(phase)) * 2 + _cos_sin(short, columns)
@@ -238,7 +238,7 @@ class Demag:
             shapes = (0, 0, 0), (0, 0, 0), (2, max(nx, ny), 3, (min(nx, ny) + 1) // 2), (2, length, 3, columns)
         else:
             shapes = (2, 3 * ny, (nx + 1) // 2), (2, 3 * ny, nx), (2, (ny + 1) // 2, 2, 3 * nx), (2, ny, 2, 3 * nx)
-        return self.axis, min(nx, ny), self.spectrum, self.matrices, tuple(_zeros(shape, self.spectrum.dtype) for shape in shapes)
+        return self.axis, min(nx, ny), self.spectrum, self.matrices, tuple(aligned(shape, self.spectrum.dtype) for shape in shapes)
 
     def field(self, m: np.ndarray) -> np.ndarray:
         """h = H_demag/Ms, (3, ny, nx), of m, (3, ny, nx). In units of Ms, so dimensionless."""

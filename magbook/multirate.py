@@ -28,7 +28,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ._arguments import instance, number
-from .demag import Demag, compiled, convolve, near_stencil, tensor
+from .demag import Demag, aligned, compiled, convolve, near_stencil, tensor
 from .film import MU0, Film
 
 TOLERANCE = 8e-5
@@ -432,14 +432,6 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     return (low if low < slow < high else slow), 2.75 / fastest / max(1.0, accuracy), (low, high)
 
 
-def _zeros(shape, dtype):
-    """Zeros, the second of them at a multiple of 32 bytes, from where the processor reads them faster: it is the first inner cell of a row."""
-    size, many = int(np.prod(shape)), 32 // np.dtype(dtype).itemsize
-    room = np.zeros(size + many, dtype)
-    begin = (-1 - room.ctypes.data // room.itemsize) % many
-    return room[begin:begin + size].reshape(shape)
-
-
 @lru_cache(maxsize=8)
 def _split(film, dtype):
     """The stencil of the fast field, (3, 3), and the `Demag` of the slow one. Kept: to make them takes as long as 100 steps of few cells."""
@@ -461,13 +453,13 @@ class Multirate:
         self.stencil, demag = _split(film, dtype)
         self.demag = demag.prepared()
         row = film.nx + 2 + (-2 - film.nx) % 8 * (film.nx > 64)  # more of the border, so that all rows begin as the first does
-        self.m = _zeros((3, film.ny + 2, row), dtype)
+        self.m = aligned((3, film.ny + 2, row), dtype, 1)  # the first inner cell of a row begins a line of the cache
         self.state[:] = np.moveaxis(start, -1, 0)
         self.rate = film.gamma0 * film.Ms / (1 + film.alpha**2)
         flat = 3, (film.ny + 2) * row
-        self.work = tuple(_zeros(flat, dtype) for _ in range(6))
-        self.scratch = (_zeros(flat, dtype), _zeros(flat, dtype)), np.zeros((2, 0, 3, 5), dtype), np.zeros((0, 3, 3), dtype)
-        self.past, self.order, self.when = _zeros((5, *self.m.shape), dtype), np.arange(5), np.zeros(4)
+        self.work = tuple(aligned(flat, dtype, 1) for _ in range(6))
+        self.scratch = (aligned(flat, dtype, 1), aligned(flat, dtype, 1)), np.zeros((2, 0, 3, 5), dtype), np.zeros((0, 3, 3), dtype)
+        self.past, self.order, self.when = aligned((5, *self.m.shape), dtype, 1), np.arange(5), np.zeros(4)
         convolve(self.past[0], self.m, self.demag)
         self.evaluations, self.anew, self.surprises = 1, 0, 0.0
         self.known, self.step = 1, 0.0
