@@ -11,6 +11,7 @@ from itertools import product
 
 import numba
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ._arguments import array, check_counts, instance, number, said
 from .film import Film, check_memory
@@ -174,7 +175,7 @@ def _cos_sin(cells, columns):
     return cos, sin, cos.T, sin.T
 
 
-def aligned(shape: tuple[int, ...], dtype: type, first: int = 0) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: DTypeLike, first: int = 0) -> np.ndarray:
     """Zeros, number `first` of which begins a line of the cache: elsewhere every other vector of numbers would lie across two lines."""
     size, line = int(np.prod(shape)), 64 // np.dtype(dtype).itemsize
     a = np.zeros(size + line, dtype)
