@@ -22,7 +22,7 @@ from .applied import Field
 from .demag import Demag
 from .files import arrays
 from .film import MU0, Film, check_memory, unit
-from .multirate import STRONG, Descent, Multirate, one_thread, time_steps
+from .multirate import ROUNDED, Descent, Multirate, one_thread, time_steps
 from .trajectory import Trajectory
 
 # ---------------------------------------------------------------------------- the terms of the equation
@@ -150,7 +150,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
         and of fields that jump, to some 2e-4. No setting helps from a random start, where rounding alone changes the end.
         `info["estimate"]` adds up what the steps were wrong by; it does not know how the film goes on from there.
     precision: of the states that are returned, "single", which is exact enough for every figure in this book, or "double". It is that
-        of the computation too, unless the field at the time of a state is stronger than 0.08 Ms: then all is computed in double.
+        of the computation too, unless the field at the time of a state is stronger than 0.05 Ms: then all is computed in double.
     progress: show a bar if the run takes over two seconds.
     Raises ValueError or TypeError naming the argument, MemoryError before allocating too much, and
     FloatingPointError if the state is no longer finite. Warns if the energy rises in a constant field.
@@ -162,7 +162,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
         raise ValueError(f"film: its cells, Ms and A ask for steps of {substep:.0e} s, which makes {duration / substep:.0e} in a duration of "
                          f"{duration:g} s; at most 1e9 can be taken. Are size, Ms and A in m, A/m and J/m?")
     dtype = {"single": np.float32, "double": np.float64}[precision]
-    strong = np.linalg.norm(np.atleast_2d(fields), axis=-1).max() > 2 * STRONG * MU0 * film.Ms
+    strong = np.linalg.norm(np.atleast_2d(fields), axis=-1).max() > ROUNDED * MU0 * film.Ms
     clock = time.perf_counter()
     clockwork = Multirate(film, start, accuracy, np.float64 if strong else dtype)
     spacing = 0.05 / (film.gamma0 * film.Ms * accuracy)  # of the times at which a field in time is asked for
@@ -208,11 +208,11 @@ def _pieces(field, field_at, begin, end, spacing):
         return middles, applied.sample(field, middles)
 
     middles, values = sample(begin, end)
+    near = 1e-6 * spacing  # a jump that rounding has moved off the time of a state is at it: no piece is that short
     if hasattr(field, "breaks"):
-        near = 1e-6 * spacing  # a break that rounding has moved off the time of a state is at it: no piece is that short
         cuts = [begin if s < begin + near else s for s in field.breaks if begin - near <= s < end - near]
     else:
-        cuts = _jumps(field_at, np.array([begin, *middles, end]), np.array([field_at(begin), *values, values[-1]]))
+        cuts = _jumps(field_at, np.array([begin, *middles, end - near]), np.array([field_at(begin), *values, field_at(end - near)]))
     if not cuts:
         yield end - begin, values, False
         return

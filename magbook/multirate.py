@@ -37,12 +37,17 @@ TOLERANCE = 8e-5
 It is counted as if the parabola through the last three values had been used, so what is kept is better by far: see `Multirate.estimate`.
 """
 
-STRONG = 0.04
-"""In applied fields stronger than this part of Ms, 40 mT for permalloy, the tolerance falls with the square of the field.
+STRONG = 0.035
+"""In applied fields stronger than this part of Ms, 35 mT for permalloy, the tolerance falls with the square of the field.
 
-A strong field can make what a step leaves grow a thousand times, while it drives the film out of an unstable equilibrium. From twice
-this field on, what rounding leaves in single precision grows too far as well: see `llg.simulate`.
+A strong field can make what a step leaves grow a thousand times, while it drives the film out of an unstable equilibrium.
 """
+
+ROUNDED = 0.05
+"""In fields stronger than this part of Ms, what rounding leaves in single precision grows too far as well: see `llg.simulate`."""
+
+DAMPED = 0.02
+"""With less damping steps shrink as its root, and the tolerance as their third power, to a hundredth: what steps leave rings on, and adds up."""
 
 TIMES = np.array([0, 1 / 2, 1])
 """When in a substep, as a part of it, the stages of the Runge-Kutta method ask for a field."""
@@ -53,8 +58,8 @@ LEAST = 3
 FINEST = 5
 """No substep needs to be shorter than one in so many of the largest that is stable: the classical method is exact enough there."""
 
-HALVED = 6, 0.02
-"""From so many substeps on, and from so much damping on, only the second half of a slow step is repeated. With less of either, waves may grow."""
+HALVED = 6
+"""From so many substeps on only the second half of a slow step is repeated, unless alpha is below `DAMPED`: with less of either, waves may grow."""
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
@@ -413,7 +418,7 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     """The largest steps that the integrator takes, in s: (slow step, substep, slow steps that are left out, from and to).
 
     The slow step is at most 0.37/(gamma0 (Ms + H)), 2.1 ps for permalloy: a third of a radian of the fastest precession that
-    demagnetizing and applied field can drive. It shrinks as the root of the damping below alpha = 0.02.
+    demagnetizing and applied field can drive. It shrinks as the root of the damping below alpha = 0.02, to 0.03 of that.
     The substep obeys the stability limit of the Runge-Kutta method, with a margin, |omega| h < 2.75, at the fastest mode that
     the grid can hold: omega = gamma0 (2A/(mu0 Ms) 4 (1/dx^2 + 1/dy^2) + Ms + H)/sqrt(1 + alpha^2).
     A mode that turns by half a turn in a slow step is driven by its own slow field, with a sign that changes from step to step:
@@ -424,7 +429,7 @@ def time_steps(film: Film, field: float = 0.0, accuracy: float = 1.0) -> tuple[f
     applied = number("field", field, "a strength in T, at least 0, is", 0) / MU0
     accuracy = number("accuracy", accuracy, "a number from 0.001 to 1000 is", 1e-3, 1e3)
     instance("film", film, Film)
-    slow = 0.37 / (film.gamma0 * (film.Ms + applied)) * np.clip(np.sqrt(50 * film.alpha), 0.2, 1)
+    slow = 0.37 / (film.gamma0 * (film.Ms + applied)) * np.clip(np.sqrt(film.alpha / DAMPED), 0.03, 1)
     exchange = 2 * film.A / (MU0 * film.Ms) * 4 * ((film.nx > 1) / film.dx**2 + (film.ny > 1) / film.dy**2)
     fastest = film.gamma0 * (exchange + film.Ms + applied) / np.sqrt(1 + film.alpha**2)
     low, high = (k * np.pi / fastest for k in RESONANCE)
@@ -502,8 +507,8 @@ class Multirate:
         table, strength = _integrals(fields, spacing / self.unit)
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
             slow, substep, gap = time_steps(self.film, strength, self.accuracy)
-            tolerance = TOLERANCE / self.accuracy**3 / max(1.0, strength / self.unit / STRONG) ** 2
-            halved = float(HALVED[0]) if self.film.alpha >= HALVED[1] else np.inf
+            tolerance = TOLERANCE / self.accuracy**3 / max(1.0, strength / self.unit / STRONG) ** 2 * np.clip(self.film.alpha / DAMPED, 0.04, 1) ** 1.5
+            halved = float(HALVED) if self.film.alpha >= DAMPED else np.inf
             self.strength, self.limits = strength, (slow, substep, tolerance, *gap, halved)
         # Without a past it feels its way
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64

@@ -88,8 +88,8 @@ def halved(alphas=(0.02, 0.05), thick=(1, 5, 20, 80), cells=(1.0, 1.5, 2.0, 2.5,
         parts = waves(film, n)
         for share in shares:
             step, count = share * slow, int(np.ceil(share * slow / substep))
-            begin = multirate._repeated_from(count, multirate.HALVED[0])
-            if begin and film.alpha >= multirate.HALVED[1]:
+            begin = multirate._repeated_from(count, multirate.HALVED)
+            if begin and film.alpha >= multirate.DAMPED:
                 yield f"{name}, alpha = {alpha}, {z} nm thick, cells of {dx} nm, {count} substeps", growth(film, step, *parts, begin / count) * 1e-9 / step
 
 
