@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from math import factorial
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -17,6 +19,7 @@ from magbook.files import shipped
 from magbook.film import MU0, Film
 
 FIELDS = {1: sp4.FIELD_1, 2: sp4.FIELD_2}
+TESTED = (Path(__file__).parents[1] / "book/tested.md").read_text()
 SP4 = Film()
 TINY = Film((64e-9, 32e-9, 3e-9), (16, 8))  # 4 nm cells
 BACK = (-0.1, 0.05, 0.02)
@@ -676,6 +679,25 @@ def test_fields_of_the_fan_are_right():
         a, b = run(field, film, duration=1e-9), run(field, film, duration=1e-9, accuracy=4, precision="double")
         assert np.abs(a.mean - b.mean).max() < 1e-4, field
         assert np.abs(a.m - b.m).max() < 1e-2, field
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision, left", [("single", 1e-6), ("double", 1e-10)])
+def test_a_film_that_rings_down_comes_to_rest(precision, left):
+    r = run(sp4.FIELD_1, Film(cells=(64, 16)), duration=1.5e-8, precision=precision)
+    assert np.ptp(r.mean[1400:], axis=0).max() < left
+
+
+def test_what_the_method_damps():
+    """The table in "What is tested": a wave on a uniform film in its substeps, by the polynomial of the classical Runge-Kutta method."""
+    frequency, damping, slow = (np.array([float(x) for x in line.split("|")[2:-1]]) for line in (
+        next(line for line in TESTED.splitlines() if line.startswith(f"| {name}")) for name in ("Frequency (GHz)", "Damping added", "Too slow by")))
+    slowest, substep, _ = multirate.time_steps(SP4, 0.025)
+    angle = 2e9 * np.pi * frequency * 2e-12 / np.ceil(2e-12 / substep)  # five slow steps in 10 ps
+    assert 2e-12 < slowest
+    growth = sum((1j * angle) ** k / factorial(k) for k in range(5))
+    np.testing.assert_allclose(-np.log(np.abs(growth)) / angle, damping, rtol=0.05)
+    np.testing.assert_allclose(1 - np.angle(growth) / angle, slow, rtol=0.05)
 
 
 @pytest.mark.slow
