@@ -583,6 +583,7 @@ def networks(folder):
         "checked": (ensemble.checked, five),
         "Ensemble": (dynamics.Ensemble, dict(members=ensemble.members, coverage=2.0)),
         "seconds of the solver": (bench.solver, dict(film=FILM, duration=1e-11, accuracy=1.0, repeats=1)),
+        "bare FFTs": (bench.ffts, dict(film=FILM)),
         "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02, clip=1.0)),
         "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, held=np.inf, film=FILM,
                                                           fan=None, info=None)),
