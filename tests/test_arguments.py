@@ -262,12 +262,12 @@ def pictures(folder):
     }
 
 
-def faults(table):
-    """All that is wrong, a line each, and how many calls there were."""
+def faults(table, refusing=True):
+    """All that is wrong, a line each, and how many calls there were. refusing: False for what grades whatever it is given."""
     found, n = [], 0
     for name, (function, arguments) in table.items():
         for argument in arguments:
-            wrongs = {} if (name, argument) in ANYTHING else spoiled(arguments[argument])
+            wrongs = {} if not refusing or (name, argument) in ANYTHING else spoiled(arguments[argument])
             for label, value in (BAD | wrongs).items():
                 if (argument, label) not in LONG:
                     wrong, n = fault(function, arguments, {argument: value}, label in wrongs), n + 1
@@ -457,7 +457,7 @@ def test_of_checks_too(tmp_path, monkeypatch, solved_before):
     table = assignments(tmp_path)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    found, n = faults(table)
+    found, n = faults(table, refusing=False)
     found += oddities(table)
     assert not found, "\n".join(found)
     assert n > 4000
