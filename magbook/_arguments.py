@@ -22,7 +22,8 @@ def are_numbers(*values: Any) -> bool:
 
 def number(name: str, value: Any, what: str = "a finite number is", low: float = -math.inf, high: float = math.inf) -> float:
     """A real, finite number from low to high. what: that it is, for the error."""
-    given = value.item() if isinstance(value, np.ndarray) and not value.ndim else value  # as a file of arrays holds one number
+    one = isinstance(value, np.ndarray) and not value.ndim and not np.ma.is_masked(value)
+    given = value.item() if one else value  # as a file of arrays holds one number
     if not (are_numbers(given) and low <= given <= high):
         raise ValueError(f"{name}: got {said(value)}; {what} needed")
     return float(given)
@@ -40,14 +41,26 @@ def check_counts(least: int = 1, **counts: Any) -> None:
             raise ValueError(f"{name}: got {said(value)}; a whole number of at least {least} is needed")
 
 
-def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **sizes: int) -> np.ndarray:
-    """An array of real numbers, as it is. shape: such as "(..., ny, nx, 3)" or "(n, 2 or 3)"; sizes: what its letters are, where known."""
+def numbers(name: str, value: Any) -> np.ndarray:
+    """An array of real numbers, as it is, of any shape. No complex number, text or object is cast, and none that a mask hides is taken."""
     try:
         given = np.asarray(value)
     except ValueError as error:  # lists of different lengths
         raise ValueError(f"{name}: got {said(value)}; an array of real numbers is needed ({error})") from error
     if given.dtype.kind not in "fiub":
         raise TypeError(f"{name}: got {said(value)}; real numbers are needed")
+    if _hides(value):
+        raise ValueError(f"{name}: got {said(value)}; real numbers are needed, none of them hidden by a mask")
+    return given
+
+
+def _hides(value):
+    return any(map(_hides, value)) if isinstance(value, (list, tuple)) else np.ma.is_masked(value)
+
+
+def array(name: str, value: Any, shape: str = "(...)", finite: bool = False, **sizes: int) -> np.ndarray:
+    """`numbers` of a shape such as "(..., ny, nx, 3)" or "(n, 2 or 3)"; sizes: what its letters are, where known."""
+    given = numbers(name, value)
     wanted = shape.strip("()").rstrip(",").split(", ")
     any_more = wanted[0] == "..."
     fixed = wanted[any_more:]

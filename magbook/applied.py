@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import are_numbers, array, check_counts, choice, listed, number, said, truth
+from ._arguments import are_numbers, array, check_counts, choice, listed, number, numbers, said, truth
 from .film import check_memory
 
 Field: TypeAlias = ArrayLike | Callable[[float], ArrayLike]
@@ -37,23 +37,23 @@ def vector(field: ArrayLike, name: str = "field") -> np.ndarray:
     name: what the error calls it. Raises ValueError or TypeError for anything else, and for numbers that are not finite.
     """
     try:
-        b = np.array(field, dtype=float)
+        b = numbers(name, field).astype(float)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: got {said(field)}; mu0*H in tesla is needed, a pair or a triple of numbers") from error
+        raise TypeError(f"{error}; mu0*H in tesla is needed, a pair or a triple") from error
     if b.shape not in ((2,), (3,)):
         raise ValueError(f"{name}: got shape {b.shape}; mu0*H in tesla is needed, a pair (x, y) or a triple")
-    numbers = b.tolist()  # of three numbers Python knows faster than NumPy what they are, and a signal has hundreds of times
-    if not all(map(math.isfinite, numbers)):
+    parts = b.tolist()  # of three numbers Python knows faster than NumPy what they are, and a signal has hundreds of times
+    if not all(map(math.isfinite, parts)):
         raise ValueError(f"{name}: got {said(field)}; every component must be finite")
-    if max(map(abs, numbers)) > 1000:
+    if max(map(abs, parts)) > 1000:
         raise ValueError(f"{name}: got {said(field)}; mu0*H in tesla is needed, and this looks like H in A/m")
-    return np.array([*numbers, 0.0]) if b.size == 2 else b
+    return np.array([*parts, 0.0]) if b.size == 2 else b
 
 
 def vectors(fields: ArrayLike) -> np.ndarray:
     """Check n applied fields, pairs or triples, as `vector` does one: a float64 array (n, 3). Raises what it raises."""
     try:
-        b = np.array(fields, dtype=float)
+        b = numbers("fields", fields).astype(float)
     except (TypeError, ValueError):
         b = np.empty(0)
     if b.ndim == 2 and b.shape[1] in (2, 3) and (np.abs(b) <= 1000).all():
@@ -266,10 +266,8 @@ def piecewise(times: ArrayLike, fields: ArrayLike) -> Lines:
 
     Where a time stands twice the field jumps. Raises ValueError for times that decrease, naming the argument.
     """
-    try:
-        times, fields = np.asarray(times, float), [vector(b, "fields") for b in fields]
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error) if str(error).startswith("fields: ") else f"times, fields: got {times!r}, {fields!r}; {error}") from error
+    times = numbers("times", times).astype(float)
+    fields = [vector(b, "fields") for b in listed("fields", fields, "a list of mu0*H in T")]
     if times.ndim != 1 or len(times) != len(fields) or not len(times) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
         raise ValueError(f"times: got {times!r}; finite times in s that do not decrease, one for each of the {len(fields)} fields, "
                          "are needed")
@@ -422,8 +420,8 @@ def describe(field: Field) -> str:
     if not callable(field):
         return repr(vector(field).tolist())
     if isinstance(field, (Lines, Waves, Joined)):
-        numbers = dataclasses.astuple(dataclasses.replace(field, text=""))
-        return f"{field!r} [{hashlib.sha256(repr(numbers).encode()).hexdigest()[:12]}]"
+        parts = dataclasses.astuple(dataclasses.replace(field, text=""))
+        return f"{field!r} [{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}]"
     if hasattr(field, "__qualname__"):
         return f"{field.__module__}.{field.__qualname__}"
     if " at 0x" in repr(field):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import applied
-from ._arguments import array, number, said
+from ._arguments import array, number, numbers, said
 
 Answer = Callable[[ArrayLike], np.ndarray]
 """From new fields (k, 2) or (k, 3) to values (k, ...)."""
@@ -48,7 +48,7 @@ def linear(fields: ArrayLike, values: ArrayLike) -> Answer:
     inside, beyond = LinearNDInterpolator(x, values.reshape(len(x), -1)), nearest(fields, values)
 
     def predict(new):
-        new = np.asarray(new, float)
+        new = numbers("new", new).astype(float)
         out = inside(at(new)).reshape(len(new), *values.shape[1:])
         lost = inside.tri.find_simplex(at(new)) < 0
         if lost.any():

@@ -441,6 +441,7 @@ class Projected(Dynamics):
 
     def __post_init__(self):
         check_counts(substeps=self.substeps)
+        training.check_options(every=self.every)
         self.whole = array("whole", self.whole, "(k, ny, nx, 3)", ny=instance("film", self.film, Film).ny, nx=self.film.nx).astype(np.float32)
         self.latent = len(self.whole)
         weights = np.ones(self.whole.shape[1:3]) if self.weights is None else self.weights

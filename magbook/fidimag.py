@@ -108,7 +108,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
             if not np.isfinite(m[i]).all():
                 raise FloatingPointError(f"the state is no longer finite at t = {t[i]:g} s; "
                                          f"try accuracy = {2 * accuracy:g}")
-    info = {"solver": f"fidimag {fidimag.__version__}", "accuracy": accuracy, "precision": precision,
+    info = {"solver": f"fidimag {fidimag.__version__}", "accuracy": float(accuracy), "precision": precision,
             "tolerance": tolerance, "field evaluations": sim.driver.integrator.rhs_evals(),
             "seconds": {"total": time.perf_counter() - clock}}
     return Trajectory(t, m, fields, film, info)

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 from numpy.typing import ArrayLike
 
-from ._arguments import are_numbers, array, number, said
+from ._arguments import are_numbers, array, number, numbers, said
 
 MU0 = 4e-7 * np.pi
 """Vacuum permeability mu0 in T m/A."""
@@ -60,7 +60,7 @@ class Film:
             self._check_memory(3, "mask")
             x, y = self.x - self.size[0] / 2, self.y - self.size[1] / 2
             try:
-                mask = np.asarray(self.mask(x[None, :], y[:, None]) if callable(self.mask) else self.mask)
+                mask = numbers("mask", self.mask(x[None, :], y[:, None]) if callable(self.mask) else self.mask)
             except (ValueError, TypeError) as error:
                 raise type(error)(f"mask: got {said(self.mask)}; {error}") from error
             if mask.shape != (self.ny, self.nx) or mask.dtype != bool or not mask.any():
@@ -108,11 +108,7 @@ class Film:
         Raises ValueError or TypeError for a wrong shape, a NaN, or vectors that are not of unit length, and MemoryError
         before allocating too much.
         """
-        try:
-            m = np.array(m, dtype=float)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name}: got {type(m).__name__} that is no array of numbers; (ny, nx, 3) = "
-                            f"{(self.ny, self.nx, 3)} is needed, or one vector") from error
+        m = numbers(name, m).astype(float)
         uniform = m.shape == (3,)
         if uniform:
             self._check_memory(6, name)

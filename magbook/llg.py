@@ -157,6 +157,7 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
     Chapter 1 introduces it.
     """
     t, field_at, fields, start = check_run(field, film, start, duration, every, accuracy, precision, progress)
+    accuracy = float(accuracy)  # JSON takes no number of NumPy's
     substep = time_steps(film, accuracy=accuracy)[1]
     if duration / substep > 1e9:  # hours or days, in compiled code that no Ctrl-C ends
         raise ValueError(f"film: its cells, Ms and A ask for steps of {substep:.0e} s, which makes {duration / substep:.0e} in a duration of "

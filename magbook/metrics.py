@@ -29,15 +29,15 @@ def compare(run: Trajectory, reference: Trajectory, rom: Any = None, energy: boo
     - "angle", "angle 99 %": mean and 99th percentile over cells and times of `angle_error`, in degrees
     - "length": mean over cells and times of `length_error`
     - "energy": mean over time of `energy_error`
-    - "energy rises": the number of `energy_rises` of the run; NaN in a field that changes
+    - "energy rises": the number of `energy_rises` of the run; NaN in a field that changes, and where an energy is NaN
     - "first zero", "switching time": those of the run less those of the reference, in s, with their sign; see
       `first_zero` and `switching_time`
     - "horizon": `horizon` of the relative L2 error, in s
     - with a rom, a `rom.ReducedOrderModel`, also "L2 autoencoder" and "L2 predictor": see `split_l2`
 
     energy: False leaves out the energies, which take longer than all the rest.
-    States that are not finite give NaN. Raises TypeError for what is not a trajectory, ValueError, naming the argument,
-    for trajectories of different films, times or fields.
+    States that are not finite give NaN, but for the horizon, which ends before them. Raises TypeError for what is not a trajectory,
+    ValueError, naming the argument, for trajectories of different films, times or fields, and of a single state.
     """
     _check_pair(run, reference)
     if rom is not None:
@@ -62,7 +62,7 @@ def compare(run: Trajectory, reference: Trajectory, rom: Any = None, energy: boo
 def _energy_errors(run, reference):
     energy, true_energy = energies(run), energies(reference)
     return {"energy": energy_error(energy, true_energy)[reference.t > 0].mean(),
-            "energy rises": energy_rises(energy) if np.ndim(run.field) == 1 else np.nan}
+            "energy rises": energy_rises(energy) if np.ndim(run.field) == 1 and np.isfinite(energy).all() else np.nan}
 
 
 # ---------------------------------------------------------------------------- of film averages
@@ -74,6 +74,8 @@ def film_average_error(mean: ArrayLike, reference: ArrayLike) -> np.ndarray:
     Both are at the same times, without the start, at which nothing can be wrong. What the paper's Figures 1 and 4 show.
     """
     mean, reference = array("mean", mean, "(..., nt, 3)"), array("reference", reference, "(..., nt, 3)")
+    if not mean.shape[-2]:
+        raise ValueError(f"mean: got shape {mean.shape}; one time at least is needed")
     try:
         return np.abs(mean.astype(float) - reference).mean(axis=(-2, -1))
     except ValueError as error:
@@ -119,6 +121,8 @@ def relative_l2(m: ArrayLike, reference: ArrayLike, axis: tuple[int, ...] = (-4,
     Opposite unit vectors everywhere give 2, right angles the root of 2. axis: (-3, -2, -1) gives it at each time, (nt,).
     """
     m, reference = _alike(m, reference)
+    if not m.size:
+        raise ValueError(f"m: got shape {m.shape}; one state at least is needed")
     if not (isinstance(axis, tuple) and axis and all(isinstance(a, int) for a in axis)):
         raise TypeError(f"axis: got {said(axis)}; (-4, -3, -2, -1) or (-3, -2, -1) is needed")
     try:
@@ -195,9 +199,10 @@ def kind(mx: ArrayLike, twist: ArrayLike) -> str:
     """The kind of reversal, from mean mx (nt,) and twist (nt,) in rad: a text.
 
     "never switches": mean mx has no zero. "360° walls": the twist passes 2 pi at some time. "domains": else.
+    Raises ValueError, naming the argument, for NaN and for fewer than two times.
     """
-    mx = _series("mx", mx)
-    twist = _series("twist", twist, mx)
+    mx = _finite("mx", mx)
+    twist = _finite("twist", twist, mx)
     if np.isnan(first_zero(np.arange(len(mx)), mx)):
         return "never switches"
     return "360° walls" if np.max(twist) > 2 * np.pi else "domains"
@@ -226,10 +231,11 @@ def energy_rises(energy: ArrayLike, tolerance: float = RISE) -> int:
 
     At a constant field it cannot: by the LLG equation with damping
     $$\dot E = -\frac{\mu_0 M_s \gamma_0 \alpha}{1 + \alpha^2} \int |m \times H|^2\, dV \le 0.$$
-    T. L. Gilbert, IEEE Trans. Magn. 40, 3443 (2004). Steps to or from NaN do not count.
+    T. L. Gilbert, IEEE Trans. Magn. 40, 3443 (2004).
+    Raises ValueError, naming the argument, for NaN and for fewer than two energies.
     """
-    energy = _series("energy", energy)
-    return int(np.sum(np.diff(energy) > number("tolerance", tolerance) * (np.nanmax(energy) - np.nanmin(energy))))
+    energy = _finite("energy", energy)
+    return int(np.sum(np.diff(energy) > number("tolerance", tolerance) * np.ptp(energy)))
 
 
 def _series(name, values, t=None):
@@ -237,6 +243,14 @@ def _series(name, values, t=None):
     values = array(name, values, "(nt,)", **{} if t is None else {"nt": len(t)}).astype(float)
     if not len(values):
         raise ValueError(f"{name}: there is none")
+    return values
+
+
+def _finite(name, values, t=None):
+    """The same, two of them at least, of which none is NaN: from one, or from some, nobody could tell."""
+    values = _series(name, values, t)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"{name}: got {said(values)}; two finite numbers at least are needed")
     return values
 
 
@@ -250,6 +264,8 @@ def _check_pair(run, reference):
     for name, one in (("run", run), ("reference", reference)):
         if not isinstance(one, Trajectory):
             raise TypeError(f"{name}: got {type(one).__name__}; a magbook.Trajectory is needed")
+        if len(one) < 2 or one.t[-1] <= 0:
+            raise ValueError(f"{name}: got a run with times {said(one.t.tolist())} s; two at least, the last after 0, are needed")
     if run.film != reference.film:
         raise ValueError(f"run: its film, {run.film}, is not the reference's, {reference.film}")
     if run.t.shape != reference.t.shape or not np.allclose(run.t, reference.t, rtol=1e-6, atol=0):

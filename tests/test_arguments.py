@@ -50,12 +50,31 @@ NOUNS = {"m": ["state"], "reference": ["energy", "m"], "times": ["t"], "run": ["
 LONG = {("epochs", "1"), ("epochs", "2"), ("epochs", "uint8")}
 
 
-def fault(function, arguments, bad):
-    """What is wrong with the answer to bad values {name: value}: a text, or None."""
+# Not numbers alone are right here: labels of fields; what a path is made of
+ANYTHING = {("fan", "values"), ("states_file", "i")}
+
+
+def spoiled(value):
+    """{what: the same numbers, complex, as text, or hidden by a mask}, to each of which any answer is wrong; none if it holds no numbers."""
+    if not isinstance(value, (int, float, list, tuple, np.ndarray)):
+        return {}
+    try:
+        numbers = np.asarray(value)
+    except ValueError:  # arrays of several shapes
+        return {}
+    if numbers.dtype.kind not in "fiu":
+        return {}
+    return {"its numbers, complex": numbers + 0.5j, "its numbers as text": numbers.astype(str), "its numbers, hidden": np.ma.array(numbers, mask=True)}
+
+
+def fault(function, arguments, bad, refused=False):
+    """What is wrong with the answer to bad values {name: value}: a text, or None. refused: that they are answered at all is wrong."""
     try:
         with alarm(SECONDS), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            function(**arguments | bad)
+            answer = function(**arguments | bad)
+            if refused:
+                return f"it answers {answer!r:.100}"
     except OSError as error:
         if not error.filename and not any(str(value) in str(error) or re.search(rf"\b{name}\b", str(error)) for name, value in bad.items()):
             return f"{type(error).__name__} does not name it: {error}"
@@ -243,14 +262,15 @@ def pictures(folder):
     }
 
 
-def faults(table):
-    """All that is wrong, a line each, and how many calls there were."""
+def faults(table, refusing=True):
+    """All that is wrong, a line each, and how many calls there were. refusing: False for what grades whatever it is given."""
     found, n = [], 0
     for name, (function, arguments) in table.items():
         for argument in arguments:
-            for label, value in BAD.items():
+            wrongs = {} if not refusing or (name, argument) in ANYTHING else spoiled(arguments[argument])
+            for label, value in (BAD | wrongs).items():
                 if (argument, label) not in LONG:
-                    wrong, n = fault(function, arguments, {argument: value}), n + 1
+                    wrong, n = fault(function, arguments, {argument: value}, label in wrongs), n + 1
                     found += [f"{name}({argument} = {label}): {wrong}"] * bool(wrong)
     return found, n
 
@@ -291,6 +311,30 @@ def oddities(table):
 
         look()
     return found
+
+
+HIDDEN = np.ma.array([0.01, 0.02], mask=[True, False])
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda: llg.simulate((0, 0), FILM, M + 0.5j, **STEP), "start"), (lambda: llg.simulate((0, 0), FILM, ("1", "0", "0"), **STEP), "start"),
+    (lambda: llg.simulate((0, 0), FILM, np.ma.masked_all(M.shape), **STEP), "start"), (lambda: llg.simulate(HIDDEN, FILM, M, **STEP), "field"),
+    (lambda: llg.simulate(np.array([1e-3 + 5j, 0]), FILM, M, **STEP), "field"), (lambda: llg.simulate(("0.1", "0"), FILM, M, **STEP), "field"),
+    (lambda: llg.simulate(lambda t: HIDDEN, FILM, M, **STEP), "field"), (lambda: llg.relax(FILM, start=M + 1j), "start"),
+    (lambda: Film(alpha=np.ma.masked), "alpha"), (lambda: llg.energies(M + 1j, FILM), "state"),
+    (lambda: applied.vectors(np.array([[1e-3 + 5j, 0]])), "field"), (lambda: applied.vectors([HIDDEN]), "field"),
+    (lambda: applied.piecewise(np.array([0, 1e-9j]), [(0, 0), (0, 1)]), "times"), (lambda: applied.from_polar([HIDDEN], 0), "strength"),
+    (lambda: Film(size=np.ma.masked_all(3)), "size"), (lambda: Film(cells=np.ma.masked_all(2, int)), "cells"),
+    (lambda: FILM.replace(mask=np.ma.array(FILM.inside, mask=True)), "mask"), (lambda: Trajectory(np.ma.masked_all(3), RUN.m, (0, 0), FILM), "t"),
+    (lambda: Trajectory(RUN.t, np.ma.array(RUN.m, mask=RUN.m > 0.9), (0, 0), FILM), "m")])
+def test_no_complex_hidden_or_written_number_is_cast(call, name):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}: got .*(real|damping)"):
+        call()
+
+
+def test_a_masked_array_that_hides_nothing_is_taken():
+    assert applied.vector(HIDDEN[1:].repeat(2)).tolist() == [0.02, 0.02, 0]
+    assert (FILM.state(np.ma.array(M)) == FILM.state(M)).all()
 
 
 @pytest.mark.slow
@@ -413,7 +457,7 @@ def test_of_checks_too(tmp_path, monkeypatch, solved_before):
     table = assignments(tmp_path)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    found, n = faults(table)
+    found, n = faults(table, refusing=False)
     found += oddities(table)
     assert not found, "\n".join(found)
     assert n > 4000
@@ -539,6 +583,7 @@ def networks(folder):
         "checked": (ensemble.checked, five),
         "Ensemble": (dynamics.Ensemble, dict(members=ensemble.members, coverage=2.0)),
         "seconds of the solver": (bench.solver, dict(film=FILM, duration=1e-11, accuracy=1.0, repeats=1)),
+        "bare FFTs": (bench.ffts, dict(film=FILM)),
         "nadam": (training.nadam, dict(learning_rate=1e-3, steps=10, warmup=0.02, clip=1.0)),
         "ReducedOrderModel": (rom.ReducedOrderModel, dict(encoder=encoder, decoder=decoder, dynamics=ensemble, largest=np.inf, held=np.inf, film=FILM,
                                                           fan=None, info=None)),

@@ -5,16 +5,18 @@ import functools
 import json
 import os
 import re
+import shutil
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
 from magbook import applied, autoencoder, dataset, llg, load_rom, look, sp4, stepper
 from magbook._keras import keras
 from magbook.dynamics import Dynamics
-from magbook.files import arrays
+from magbook.files import arrays, shipped
 from magbook.film import Film
 from magbook.rom import ReducedOrderModel
 from magbook.show import explorer
@@ -541,6 +543,16 @@ def test_the_page_s_script_is_whole_and_below_three_megabytes(name):
         return [end for one in node for end in ends(one)] if isinstance(node, list) else []
 
     assert len(weights) == max(ends(entry["header"]))
+
+
+def test_html_in_the_path_of_a_model_stays_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGBOOK_BUILD", "1")
+    path = tmp_path / """<img src=x onerror="alert('1')">&amp;.npz"""
+    shutil.copy(shipped("rom_driven.npz"), path)
+    bundle, _ = explorer.Explorer(str(path), ["drive"])._repr_mimebundle_()
+    page = BeautifulSoup(bundle["text/html"], "html.parser")
+    assert page.div["data-model"] == json.loads(page.div["data-options"])["model"] == str(path)
+    assert [tag.name for tag in page.find_all()] == ["div", "img", "p"] and "onerror" not in page.img.attrs
 
 
 def test_what_is_rounded_is_off_by_half_a_step():

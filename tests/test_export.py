@@ -3,6 +3,7 @@
 import resource
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import imageio_ffmpeg
 import matplotlib
@@ -70,6 +71,14 @@ def test_animation(run, tmp_path, suffix):
 def test_animation_of_some_states(run, tmp_path):
     pictures = frames(export.save(run, tmp_path / "some.gif", times=run.t[::5], width=301))
     assert pictures.shape[0] == 3 and pictures.shape[2] == 302
+
+
+def test_a_name_with_a_colon(run, tmp_path, monkeypatch):
+    """In the folder that one is in, where ffmpeg would take what stands before it for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a:b.mp4", "./a:b.gif", "10:20:30.png"):
+        assert export.save(run, name, times=run.t[:2] if name[-1] != "g" else 0, width=100) == Path(name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10:20:30.png", "a:b.gif", "a:b.mp4"]
 
 
 def test_picture_of_one_state(run, tmp_path):

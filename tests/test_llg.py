@@ -17,6 +17,7 @@ from scipy.integrate import solve_ivp
 from magbook import applied, demag, llg, multirate, sp4
 from magbook.files import shipped
 from magbook.film import MU0, Film
+from magbook.trajectory import Trajectory
 
 FIELDS = {1: sp4.FIELD_1, 2: sp4.FIELD_2}
 TESTED = (Path(__file__).parents[1] / "book/tested.md").read_text()
@@ -333,6 +334,13 @@ def test_what_is_returned(sp4_runs):
     np.testing.assert_allclose(r.m[0], llg.s_state(), atol=1e-7)
     assert r.info["solver"] == "magbook" and r.info["field evaluations"] < 1000
     assert run((0, 0), TINY, (1, 0, 0), precision="double").m.dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64, int])
+def test_numbers_of_numpy_s_are_taken_and_saved(tmp_path, kind):
+    r = run((0, 0), TINY, (1, 0, 0), 2e-12, every=np.float64(1e-12), accuracy=kind(2))
+    r.save(tmp_path / "run.npz")
+    assert Trajectory.load(tmp_path / "run.npz").info["accuracy"] == 2
 
 
 # ---------------------------------------------------------------------------- length, precision, symmetry, energy

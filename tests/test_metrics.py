@@ -155,7 +155,6 @@ def test_energy_error_and_rises_by_hand():
     np.testing.assert_allclose(energy_error(energy, reference), [0, 0.25, 0.25, 0.749975])
     assert energy_rises(energy) == 1 and energy_rises(energy, tolerance=0.6) == 0
     assert energy_rises(energy[::-1]) == 1  # the tiny one is below the tolerance
-    assert energy_rises([3, np.nan, 4, 5]) == 1
 
 
 # ---------------------------------------------------------------------------- all of them
@@ -230,7 +229,21 @@ def test_states_that_are_not_finite(run):
     errors = compare(changed(run, m), run)
     assert np.isnan([errors[k] for k in ("film average", "L2", "angle", "angle 99 %", "length", "energy",
                                          "switching time")]).all()
-    assert errors["horizon"] == pytest.approx(run.t[20]) and errors["energy rises"] == 0
+    assert errors["horizon"] == pytest.approx(run.t[20]) and np.isnan(errors["energy rises"])
+    gone = compare(changed(run, run.m * np.nan), run)  # it ran away at once
+    assert np.isnan([gone[k] for k in gone if k != "horizon"]).all() and gone["horizon"] == run.t[1]
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda one: compare(one, one), "run"), (lambda one: compare(one, changed(one, one.m[:0], t=one.t[:0])), "run"),
+    (lambda one: film_average_error(one.mean[1:], one.mean[1:]), "mean"),
+    (lambda one: relative_l2(one.m[1:], one.m[1:]), "m"), (lambda one: relative_l2(one.m[1:], one.m[1:], (-3, -2, -1)), "m"),
+    (lambda one: kind(one.mean[:, 0], twist(one.m)), "mx"), (lambda one: kind([np.nan] * 3, [0, 0, 0]), "mx"),
+    (lambda one: kind([1, 0, -1], [0, np.nan, 7]), "twist"), (lambda one: energy_rises(energies(one)), "energy"),
+    (lambda one: energy_rises([np.nan] * 3), "energy"), (lambda one: energy_rises([3, np.nan, 4, 5]), "energy")])
+def test_nobody_can_tell_from_nan_or_a_single_state(run, call, name):
+    with pytest.raises(ValueError, match=f"^{name}: got"):
+        call(changed(run, run.m[:1], t=run.t[:1]))
 
 
 def test_only_the_film_counts():

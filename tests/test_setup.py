@@ -51,6 +51,16 @@ def test_the_lock_file_satisfies_the_requirements(root):
         assert all(map(requirement.specifier.contains, versions)), f"{requirement} against {versions}: make lock"
 
 
+@pytest.mark.parametrize("python, system, machine, asked", [
+    ("3.11", "linux", "x86_64", True), ("3.13", "linux", "aarch64", True), ("3.13", "darwin", "arm64", True), ("3.12", "win32", "AMD64", True),
+    ("3.14", "linux", "x86_64", False), ("3.14", "darwin", "arm64", False), ("3.12", "darwin", "x86_64", False)])
+def test_tensorflow_is_asked_for_where_it_has_a_wheel(root, python, system, machine, asked):
+    (given,) = (one for one in requirements(root) if one.name == "tensorflow")
+    locked = Requirement(re.search(r"^tensorflow==[^\\]+", (root / "requirements.lock").read_text(), re.M)[0])
+    place = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": system, "platform_machine": machine}
+    assert given.marker.evaluate(place) == locked.marker.evaluate(place) == asked
+
+
 def test_the_lock_file_works_on_any_machine(root):
     text = (root / "requirements.lock").read_text()
     assert "://" not in text and " @ " not in text and "--find-links" not in text and "index-url" not in text

@@ -112,7 +112,7 @@ def _encode(path, figure, show, picks, fps, dpi):
     writer = animation.FFMpegWriter(fps=fps, codec=codec, extra_args=options)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
-        made = Path(folder) / f"animation{suffix}"  # ffmpeg writes by name, and goes back
+        made = Path(folder).absolute() / f"animation{suffix}"  # ffmpeg writes by name, and goes back; it takes "a:b" for a protocol
         try:
             with writer.saving(figure, made, dpi):
                 for pick in picks:

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from .. import applied, llg, metrics
-from .._arguments import instance, said
+from .._arguments import instance, numbers, said
 from ..film import Film
 from ..trajectory import Trajectory
 from . import look, plots
@@ -162,7 +162,7 @@ def error_map(rom: "ReducedOrderModel | None", fields: ArrayLike, errors: dict[s
     shown, in s. duration: s. It begins with the field of the largest first error.
     Returns a widget; its `run` and `fast` are the trajectories shown, and its `show(field)` shows another field.
     """
-    rom, fields = _or_atlas(rom), np.asarray(fields, float)
+    rom, fields = _or_atlas(rom), numbers("fields", fields).astype(float)
     labels = ["solver", "networks"]
     chart, said, panel = Figure(plots.error_map(fields, errors, **options)), _Said(), widgets.VBox()
 

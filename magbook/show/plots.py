@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from .. import applied, sp4
-from .._arguments import array, instance, listed, said
+from .._arguments import array, instance, listed, numbers, said
 from ..film import Film
 from ..trajectory import Trajectory
 from . import look
@@ -420,7 +420,7 @@ def fan(fields: ArrayLike, values: ArrayLike | Sequence[str] | None = None, *, n
     if values is None:
         traces.append(dots(everything, dict(color=PALETTE[1]), showlegend=False))
     elif np.asarray(values).dtype.kind in "fiub":
-        scale = np.asarray(values, float)
+        scale = numbers("values", values).astype(float)
         traces.append(dots(everything, dict(color=scale, coloraxis="coloraxis"), showlegend=False,
                            more=f"<br>{name or 'value'} = %{{marker.color:.4g}}"))
     else:
