@@ -146,8 +146,8 @@ def simulate(field: Field, film: Film = Film(), start: ArrayLike | None = None, 
         vector for a uniform state; None for the film's S-state (`s_state`).
     duration, every: s. duration must be a multiple of every.
     accuracy: divides the largest time steps (`multirate.time_steps`), and its third power the tolerance that they shrink for.
-        At 1 the film average of standard problem 4 is right to 2e-5 over 1 ns, that of other films and materials, of strong fields,
-        and of fields that jump, to some 2e-4. No setting helps from a random start, where rounding alone changes the end.
+        At 1 the film average of standard problem 4 is right to 2e-5 over 1 ns, that of other films and materials, and of fields that
+        jump, to some 2e-4, in few fields above 0.1 Ms to 1e-3 only. No setting helps from a random start, where rounding alone changes the end.
         `info["estimate"]` adds up what the steps were wrong by; it does not know how the film goes on from there.
     precision: of the states that are returned, "single", which is exact enough for every figure in this book, or "double". It is that
         of the computation too, unless the field at the time of a state is stronger than 0.05 Ms: then all is computed in double.
