@@ -65,7 +65,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(PermissionError):  # some network file systems know no modes
+        with contextlib.suppress(OSError):  # some network file systems know no modes, and each says so in its own way
             os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException as error:

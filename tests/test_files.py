@@ -175,9 +175,10 @@ def test_home_is_where_it_is_meant(tmp_path, monkeypatch):
     assert (tmp_path / "a").exists() and files.cache() == tmp_path / "b" and not (tmp_path / "~").exists()
 
 
-def test_a_file_system_without_modes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_modes(tmp_path, monkeypatch, number):
     def refuse(*_):
-        raise PermissionError
+        raise OSError(number, os.strerror(number))
     monkeypatch.setattr("os.chmod", refuse)
     with files.atomic(tmp_path / "a") as file:
         file.write(b"a")
