@@ -23,7 +23,7 @@ from . import applied, llg
 from ._arguments import array, check_counts, choice, listed, said
 from ._progress import bar
 from .applied import Field
-from .files import alone, as_path, cache
+from .files import alone, as_json, as_path, cache
 from .film import Film, check_memory
 from .trajectory import Trajectory
 
@@ -128,6 +128,7 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     # Checks the arguments before any process starts. The start is made here once, not in every process.
     t, *_, start = llg.check_run(fields[0], film, None, duration, every, settings.get("accuracy", 1.0),
                                  settings.get("precision", "single"))
+    duration, every = float(duration), float(every)
     # constant fields are stored once, fields in time at the time of each state
     stored = np.stack([applied.sample(b, t[1:] if driven else t[:1]) for b in fields])
     between = np.stack([applied.means(b, t) for b in fields]) if driven else None
@@ -141,6 +142,10 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": _name(solver), "settings": defaults | settings,
                 "seed": None if seed is None else int(seed), "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
+    try:
+        manifest = json.loads(as_json(manifest))
+    except TypeError as error:
+        raise TypeError(f"settings: {error}; numbers, texts and lists of them are needed, which the manifest can hold") from error
     with alone(path):
         return _fill(path, solver, fields, film, stored if driven else stored[:, 0], between, t[1:], manifest, arguments, executor, workers, progress)
 
@@ -210,7 +215,7 @@ def _create(path, manifest, film, fields, between, t):
         there = store.attrs["manifest"]  # None if the store was never finished being created
         # the fields are compared themselves, and a new version does not make old trajectories wrong
         compared = [k for k in manifest if k not in ("seed", "version")]
-        other = [k for k in compared if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
+        other = [k for k in compared if there and manifest[k] != there.get(k)]
         # up to the last digit: Sobol's numbers differ there where a processor multiplies and adds at once
         if there and not (store["field"].shape == fields.shape and np.allclose(store["field"][:], fields, rtol=1e-12, atol=1e-15)):
             other.append("fields")
@@ -259,9 +264,9 @@ def _compute(solver, fields, todo, arguments, executor, workers):
         executor = concurrent.futures.ProcessPoolExecutor(workers or joblib.cpu_count(), initializer=_begin_worker,
                                                           mp_context=multiprocessing.get_context("spawn"))
     todo, running = list(todo), {}
-    most = 2 * max(16, getattr(executor, "_max_workers", None) or 0)  # at once: their results wait in memory
     try:
         while todo or running:
+            most = 2 * max(16, _workers_of(executor))  # at once: their results wait in memory
             while todo and len(running) < most:
                 i = todo.pop(0)
                 future = executor.submit(_states, solver, fields[i], arguments)
@@ -292,6 +297,13 @@ def _compute(solver, fields, todo, arguments, executor, workers):
             future.cancel()
         if own:
             executor.shutdown(cancel_futures=True)
+
+
+def _workers_of(executor):
+    """How many workers an executor has, 0 if it does not tell. Those of a dask cluster may become more."""
+    if hasattr(client := getattr(executor, "_client", None), "nthreads"):
+        return sum(client.nthreads().values())
+    return getattr(executor, "_max_workers", None) or 0
 
 
 def _states(solver, field, arguments):

@@ -95,6 +95,16 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def as_json(value: Any, **options: Any) -> str:
+    """JSON of what may hold numbers and arrays of NumPy. options: as `json.dumps` takes them. Raises TypeError for what JSON has no place for."""
+    def plain(value):
+        if isinstance(value, (np.generic, np.ndarray)):
+            return value.tolist()
+        raise TypeError(f"got {value!r:.100}, for which JSON has no place")
+
+    return json.dumps(value, default=plain, **options)
+
+
 def keep(path: str | Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays by name, in an `.npz` file: read where it is there, else what a function returns, written whole or not at all."""
     path = as_path(path)

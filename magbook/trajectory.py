@@ -14,7 +14,7 @@ import numpy as np
 from . import applied, ovf
 from ._arguments import are_numbers, array, instance, listed, number, said
 from .applied import Field
-from .files import as_path, atomic
+from .files import as_json, as_path, atomic
 from .film import PERMALLOY, Film, check_memory, unit
 
 if TYPE_CHECKING:  # the solver needs none, and neither does what else is imported where it is used
@@ -148,7 +148,7 @@ class Trajectory:
         film = {name: getattr(self.film, name) for name in ("size", "cells", "Ms", "A", "alpha", "gamma0")}
         with atomic(path) as file:
             np.savez(file, t=self.t, m=self.m, field=self.field, inside=self.film.inside,
-                     film=json.dumps(film), info=json.dumps(self.info))
+                     film=as_json(film), info=as_json(self.info))
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectory":
@@ -177,7 +177,7 @@ class Trajectory:
                     "y": ("y", self.film.y, {"long_name": "y", "units": "m"}),
                     "x": ("x", self.film.x, {"long_name": "x", "units": "m"}),
                     "component": ["x", "y", "z"]},
-            attrs={"film": json.dumps(self.film.describe()), "info": json.dumps(self.info)})
+            attrs={"film": as_json(self.film.describe()), "info": as_json(self.info)})
 
     # ------------------------------------------------------------------ OVF 2.0
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -617,6 +618,31 @@ def test_results_waiting_in_memory_are_bounded(tmp_path, monkeypatch):
     assert len(written) == 80 and most <= 64
 
 
+def test_a_cluster_has_work_for_all_its_workers(tmp_path):
+    """A stand-in for dask's executor, which tells through its client: nothing is done before 100 wait."""
+    class Cluster(concurrent.futures.Executor):
+        class _client:
+            nthreads = staticmethod(lambda: {"tcp://one": 40, "tcp://two": 40})
+
+        waiting, most = [], 0
+
+        def submit(self, function, *arguments):
+            future = concurrent.futures.Future()
+            self.waiting.append((future, function, arguments))
+            self.most = max(self.most, len(self.waiting))
+            if len(self.waiting) == 100:
+                while self.waiting:
+                    one, function, arguments = self.waiting.pop()
+                    one.set_result(function(*arguments))
+            return future
+
+    cluster = Cluster()
+    run = threading.Thread(target=make, args=(tmp_path / "set", cluster, 100), kwargs={"duration": 1e-11}, daemon=True)
+    run.start()
+    run.join(30)
+    assert cluster.most == 100 and not run.is_alive() and len(check(tmp_path / "set")["complete"]) == 100
+
+
 # ---------------------------------------------------------------------------- bad arguments
 
 
@@ -788,7 +814,20 @@ def test_numpys_numbers_and_partials(tmp_path, threads):
     options = dict(film=FILM, duration=2e-11, executor=threads, progress=False)
     dataset.generate(tmp_path / "set", applied.fan(2), seed=np.int64(3), accuracy=np.float32(1), **options)
     dataset.generate(tmp_path / "set", applied.fan(2), seed=3, accuracy=1.0, **options)
-    dataset.generate(tmp_path / "other", applied.fan(2), solver=functools.partial(llg.simulate, accuracy=2), **options)
+    dataset.generate(tmp_path / "other", applied.fan(2), solver=functools.partial(llg.simulate, accuracy=np.float32(2)), **options)
+    single = options | dict(duration=np.float32(2e-11), every=np.float32(1e-11))
+    data = dataset.generate(tmp_path / "single", applied.fan(2), **single)
+    assert dataset.generate(tmp_path / "single", applied.fan(2), **single).attrs == data.attrs and len(dataset.trajectory(data, 1)) == 2
+
+
+def odd_setting(field, film=None, start=None, duration=0, every=0, *, how=print, progress=True):
+    raise AssertionError
+
+
+def test_a_setting_that_the_manifest_cannot_hold_is_refused_first(tmp_path, threads):
+    with pytest.raises(TypeError, match="^settings: got <built-in function print>, for which JSON has no place"):
+        make(tmp_path / "set", threads, solver=odd_setting)
+    assert not (tmp_path / "set").exists()
 
 
 def test_masks_choose_runs(tmp_path, threads):

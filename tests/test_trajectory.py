@@ -99,6 +99,14 @@ def test_round_trip(tmp_path, film, driven):
     assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]  # a suffix is not added
 
 
+def test_numpys_numbers_in_its_info(tmp_path):
+    run = example()
+    run.info |= {"seed": np.int64(3), "error": np.float32(0.5), "all": np.arange(2), "good": np.bool_(True)}
+    run.save(tmp_path / "run.npz")
+    assert Trajectory.load(tmp_path / "run.npz").info == run.info | {"all": [0, 1]}
+    assert json.loads(run.to_xarray().attrs["info"])["error"] == 0.5
+
+
 def test_double_precision_is_kept(tmp_path):
     run = example()
     run.m = run.m.astype(np.float64)
