@@ -152,7 +152,8 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
 
 def _fill(path, solver, fields, film, stored, between, t, manifest, arguments, executor, workers, progress):
     """Compute what the store lacks, and load it."""
-    store = _create(path, manifest, film, stored, between, t)
+    with _room(path, "the data set could not be created"):
+        store = _create(path, manifest, film, stored, between, t)
     m, checksum = store["m"], store.get("checksum")  # a set of an older version has none
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
         partial.unlink()
@@ -166,18 +167,24 @@ def _fill(path, solver, fields, film, stored, between, t, manifest, arguments, e
         for i, states in computed:
             if states.shape != m.shape[1:]:
                 raise RuntimeError(f"field {i}: the solver gave states of shape {states.shape}; {m.shape[1:]} is needed")
-            try:
+            with _room(path, f"field {i} could not be written, {complete} of {len(fields)} are complete"):
                 if checksum is not None:
                     checksum[i] = _checksum(states, store["field"][i])
                 m[i] = states  # last: it says that the run is complete
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {complete} of "
-                              f"{len(fields)} are complete; free some space and run the same again", str(path)) from error
             complete += 1
             done.update()
     return load(path)
+
+
+@contextlib.contextmanager
+def _room(path, what):
+    """Says of a full disk which data set it stopped, and what of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(error.errno, f"the disk is full: {what}; free some space and run the same again", str(path)) from error
 
 
 @contextlib.contextmanager

@@ -532,6 +532,15 @@ def test_a_full_disk_is_said(tmp_path, threads, monkeypatch):
     assert len(written) == 7 and len(check(tmp_path / "set")["complete"]) == 6
 
 
+def test_a_full_disk_has_no_room_for_a_new_set(threads, small_disk, fill):
+    filler = fill()
+    with pytest.raises(OSError, match="the disk is full: the data set could not be created; free some space") as caught:
+        make(small_disk / "set", threads, n=1)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(small_disk / "set")
+    filler.unlink()
+    assert make(small_disk / "set", threads, n=1).sizes["run"] == 1
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, threads, small_disk):
     filler = small_disk / "filler"
