@@ -158,12 +158,16 @@ def compiled(function: Callable) -> Callable:
 class _Cache(FunctionCache):
     """Numba's, where a full disk costs time alone."""
 
+    full = False  # for all of them, so that it is said once
+
     def save_overload(self, sig, data):
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            warnings.warn(f"what was compiled cannot be kept, so each process compiles anew, which takes a minute: {error.strerror}, {self.cache_path}",
-                          RuntimeWarning, stacklevel=2)
+            if not _Cache.full:
+                warnings.warn(f"what was compiled cannot be kept, so each process compiles anew: {error.strerror}, {self.cache_path}",
+                              RuntimeWarning, stacklevel=2)
+            _Cache.full = True
 
 
 def _fast_axis(nx, ny):

@@ -850,16 +850,42 @@ def test_masks_choose_runs(tmp_path, threads):
 
 @pytest.mark.parametrize("name", ["t", "field", "inside", "x"])
 def test_coordinates_that_are_lost_or_damaged(tmp_path, threads, name):
-    make(tmp_path / "set", threads)
+    there = make(tmp_path / "set", threads).load()
     file = next(path for path in (tmp_path / "set" / name / "c").rglob("*") if path.is_file())
     raw = bytearray(file.read_bytes())
     raw[len(raw) // 2] ^= 1
-    file.write_bytes(raw)
-    with pytest.raises(Exception, match="(?i)checksum|crc"):
-        np.asarray(dataset.load(tmp_path / "set")[name])
-    file.unlink()
-    with pytest.raises(ValueError, match=f"has lost its {name}; delete it"):
-        dataset.load(tmp_path / "set")
+    for damage, why in ((lambda: file.write_bytes(raw), "checksum"), (file.unlink, "a file is missing")):
+        damage()
+        for read in (load, check):
+            with pytest.raises(ValueError, match=rf"set has lost its {name} \(.*{why}.*; run what made it again"):
+                read(tmp_path / "set")
+        before = stamps(tmp_path / "set", range(6))
+        assert make(tmp_path / "set", threads).identical(there) and stamps(tmp_path / "set", range(6)) == before
+
+
+def test_a_lost_field_is_not_taken_from_others(tmp_path, threads):
+    make(tmp_path / "set", threads)
+    shutil.rmtree(tmp_path / "set" / "field" / "c")
+    for fields in (fan(6, seed=1), fan(7)):
+        with pytest.raises(ValueError, match=r"set has lost its field \(a file is missing\), and its trajectories are not those of these"):
+            generate(tmp_path / "set", fields, executor=threads, **SHORT)
+    with pytest.raises(ValueError, match="has lost its field"):
+        load(tmp_path / "set")
+
+
+@pytest.mark.parametrize("name", ["field", "between"])
+def test_one_of_many_files_of_a_coordinate_is_lost(tmp_path, threads, name, monkeypatch):
+    create = zarr.Group.create_array
+    monkeypatch.setattr(zarr.Group, "create_array", lambda self, name, **options: create(
+        self, name, **options | ({"chunks": (2, 5, 3)} if name in ("field", "between") else {})))  # as of a large set
+    there = driven(tmp_path / "set", threads).load()
+    files = sorted(path for path in (tmp_path / "set" / name / "c").rglob("*") if path.is_file())
+    assert len(files) == 4
+    files[1].unlink()
+    for read in (load, check):
+        with pytest.raises(ValueError, match=rf"has lost its {name} \(a file is missing\)"):
+            read(tmp_path / "set")
+    assert driven(tmp_path / "set", threads).identical(there)
 
 
 TWO = """
