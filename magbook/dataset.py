@@ -23,7 +23,7 @@ from . import applied, llg
 from ._arguments import array, check_counts, choice, listed, said
 from ._progress import bar
 from .applied import Field
-from .files import alone, as_path, cache
+from .files import alone, as_json, as_path, cache
 from .film import Film, check_memory
 from .trajectory import Trajectory
 
@@ -82,7 +82,7 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
              seed: int | None = None, progress: bool = True, **settings: Any) -> "xr.Dataset":
     """Compute one trajectory for each field, in parallel, into a Zarr store; returns it as `load` does.
 
-    Whatever is there already, whole and undamaged, is kept: a run that was stopped or killed resumes. Each trajectory
+    Whatever is there already, whole and undamaged, is kept, and what was lost or damaged is made anew: a run that was stopped or killed resumes. Each trajectory
     is one file that appears when it is complete, so that a kill loses only what was being computed.
     path: the folder. fields: (n, 2) or (n, 3), mu0*H in T; or a list that holds functions of t in s too, such as the signals of
     `applied`, which other processes must be able to import. film, duration, every: as `llg.simulate` takes them;
@@ -128,6 +128,7 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     # Checks the arguments before any process starts. The start is made here once, not in every process.
     t, *_, start = llg.check_run(fields[0], film, None, duration, every, settings.get("accuracy", 1.0),
                                  settings.get("precision", "single"))
+    duration, every = float(duration), float(every)
     # constant fields are stored once, fields in time at the time of each state
     stored = np.stack([applied.sample(b, t[1:] if driven else t[:1]) for b in fields])
     between = np.stack([applied.means(b, t) for b in fields]) if driven else None
@@ -141,13 +142,18 @@ def generate(path: str | Path, fields: Iterable[Field], film: Film = Film(), *, 
     manifest = {"film": film.describe(), "duration": duration, "every": every,
                 "solver": _name(solver), "settings": defaults | settings,
                 "seed": None if seed is None else int(seed), "version": __version__} | ({"signals": [applied.describe(b) for b in fields]} if driven else {})
+    try:
+        manifest = json.loads(as_json(manifest))
+    except TypeError as error:
+        raise TypeError(f"settings: {error}; numbers, texts and lists of them are needed, which the manifest can hold") from error
     with alone(path):
         return _fill(path, solver, fields, film, stored if driven else stored[:, 0], between, t[1:], manifest, arguments, executor, workers, progress)
 
 
 def _fill(path, solver, fields, film, stored, between, t, manifest, arguments, executor, workers, progress):
     """Compute what the store lacks, and load it."""
-    store = _create(path, manifest, film, stored, between, t)
+    with _room(path, "the data set could not be created"):
+        store = _create(path, manifest, film, stored, between, t)
     m, checksum = store["m"], store.get("checksum")  # a set of an older version has none
     for partial in path.glob("**/*.partial"):  # what a kill left of a write
         partial.unlink()
@@ -161,18 +167,24 @@ def _fill(path, solver, fields, film, stored, between, t, manifest, arguments, e
         for i, states in computed:
             if states.shape != m.shape[1:]:
                 raise RuntimeError(f"field {i}: the solver gave states of shape {states.shape}; {m.shape[1:]} is needed")
-            try:
+            with _room(path, f"field {i} could not be written, {complete} of {len(fields)} are complete"):
                 if checksum is not None:
                     checksum[i] = _checksum(states, store["field"][i])
                 m[i] = states  # last: it says that the run is complete
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise OSError(error.errno, f"the disk is full: field {i} could not be written, {complete} of "
-                              f"{len(fields)} are complete; free some space and run the same again", str(path)) from error
             complete += 1
             done.update()
     return load(path)
+
+
+@contextlib.contextmanager
+def _room(path, what):
+    """Says of a full disk which data set it stopped, and what of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(error.errno, f"the disk is full: {what}; free some space and run the same again", str(path)) from error
 
 
 @contextlib.contextmanager
@@ -210,14 +222,20 @@ def _create(path, manifest, film, fields, between, t):
         there = store.attrs["manifest"]  # None if the store was never finished being created
         # the fields are compared themselves, and a new version does not make old trajectories wrong
         compared = [k for k in manifest if k not in ("seed", "version")]
-        other = [k for k in compared if there and json.loads(json.dumps(manifest[k])) != there.get(k)]
+        other = [k for k in compared if there and manifest[k] != there.get(k)]
+        lost = _lost(store) if there else {}
+        if "field" in lost and not other and not _computed_with(store, fields):
+            raise ValueError(f"{path} has lost its field ({lost['field']}), and its trajectories are not those of these fields; "
+                             "give those that it was made with, or another folder")
         # up to the last digit: Sobol's numbers differ there where a processor multiplies and adds at once
-        if there and not (store["field"].shape == fields.shape and np.allclose(store["field"][:], fields, rtol=1e-12, atol=1e-15)):
+        if there and "field" not in lost and not (
+                store["field"].shape == fields.shape and np.allclose(store["field"][:], fields, rtol=1e-12, atol=1e-15)):
             other.append("fields")
         if other:
             raise ValueError(f"{path} holds a data set that differs in {', '.join(other)}; "
                              "give another folder, or delete this one to start anew")
         if there:
+            _write_coordinates(store, film, fields, between, t, lost)
             return store
     elif path.exists() and any(p.suffix != ".partial" for p in path.iterdir()):
         raise ValueError(f"{path} is not empty and holds no data set; give another folder")
@@ -228,21 +246,63 @@ def _create(path, manifest, film, fields, between, t):
         "m", shape=shape, chunks=(1, *shape[1:]), dtype="int16", dimension_names=dimensions,
         compressors=[zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), zarr.codecs.Crc32cCodec()],
         attributes={"scale_factor": 1 / SCALE, "long_name": "magnetization / Ms", "units": "1"})
-    names = ("run", "t", "component") if fields.ndim == 3 else ("run", "component")
-    coordinates = {"field": (fields, names, "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
-                   "y": (film.y, ("y",), "m", "y"), "x": (film.x, ("x",), "m", "x")}
-    if between is not None:
-        coordinates["between"] = (between, names, "T", "applied field mu0 H, its mean over the interval that ends at t")
-    whole = {"write_empty_chunks": True}  # so that a file that is missing was lost
-    for name, (values, names, units, long_name) in coordinates.items():
-        store.create_array(name, data=values, dimension_names=names, compressors=[zarr.codecs.Crc32cCodec()], config=whole,
-                           attributes={"units": units, "long_name": long_name})
-    store.create_array("inside", data=film.inside, dimension_names=("y", "x"), compressors=[zarr.codecs.Crc32cCodec()], config=whole,
-                       attributes={"long_name": "where there is magnetic material"})
+    _write_coordinates(store, film, fields, between, t)
     store.create_array("checksum", shape=(len(fields),), chunks=(1,), dtype="int64", fill_value=-1, dimension_names=("run",),
                        compressors=[zarr.codecs.Crc32cCodec()], attributes={"long_name": "CRC-32 of the states of a run, after its field"})
     store.attrs["manifest"] = manifest
     return store
+
+
+def _write_coordinates(store, film, fields, between, t, only=None):
+    """What a data set holds beside its states. only: those that were lost, to be written anew."""
+    import zarr
+
+    names = ("run", "t", "component") if fields.ndim == 3 else ("run", "component")
+    coordinates = {"field": (fields, names, "T", "applied field mu0 H"), "t": (t, ("t",), "s", "time"),
+                   "y": (film.y, ("y",), "m", "y"), "x": (film.x, ("x",), "m", "x"),
+                   "inside": (film.inside, ("y", "x"), None, "where there is magnetic material")}
+    if between is not None:
+        coordinates["between"] = (between, names, "T", "applied field mu0 H, its mean over the interval that ends at t")
+    whole = {"write_empty_chunks": True}  # so that a file that is missing was lost
+    for name, (values, names, units, long_name) in coordinates.items():
+        if only is None or name in only:
+            store.create_array(name, data=values, dimension_names=names, compressors=[zarr.codecs.Crc32cCodec()], config=whole, overwrite=True,
+                               attributes=({"units": units} if units else {}) | {"long_name": long_name})
+
+
+def _lost(store):
+    """Which coordinates of a store can't be read whole -> why."""
+    lost = {}
+    for name in sorted({"field", "t", "y", "x", "inside", *store.array_keys()} - {"m", "checksum"}):
+        try:
+            values = store[name]
+            if values.nchunks_initialized < values.nchunks:  # Zarr would read zeros
+                raise FileNotFoundError("a file is missing")
+            values[...]
+        except Exception as error:  # each codec raises its own kind
+            lost[name] = str(error)
+    return lost
+
+
+def _check_coordinates(path, store):
+    if lost := _lost(store):
+        raise ValueError(f"{path} has lost its {', '.join(f'{name} ({why})' for name, why in lost.items())}; "
+                         "run what made it again, with the same fields, which writes it anew")
+
+
+def _computed_with(store, fields):
+    """Whether the trajectories of a store are those of these fields: all that are there and whole, by their checksums."""
+    m, checksum = store["m"], store.get("checksum")
+    if checksum is None or m.shape[0] != len(fields):
+        return False
+    for i, field in enumerate(fields):
+        try:
+            known, states = checksum[i], m[i]
+        except Exception:  # a damaged one says nothing
+            continue
+        if known not in (-1, _checksum(states, field)):
+            return False
+    return True
 
 
 def _checksum(states, field):
@@ -259,9 +319,9 @@ def _compute(solver, fields, todo, arguments, executor, workers):
         executor = concurrent.futures.ProcessPoolExecutor(workers or joblib.cpu_count(), initializer=_begin_worker,
                                                           mp_context=multiprocessing.get_context("spawn"))
     todo, running = list(todo), {}
-    most = 2 * max(16, getattr(executor, "_max_workers", None) or 0)  # at once: their results wait in memory
     try:
         while todo or running:
+            most = 2 * max(16, _workers_of(executor))  # at once: their results wait in memory
             while todo and len(running) < most:
                 i = todo.pop(0)
                 future = executor.submit(_states, solver, fields[i], arguments)
@@ -294,6 +354,13 @@ def _compute(solver, fields, todo, arguments, executor, workers):
             executor.shutdown(cancel_futures=True)
 
 
+def _workers_of(executor):
+    """How many workers an executor has, 0 if it does not tell. Those of a dask cluster may become more."""
+    if hasattr(client := getattr(executor, "_client", None), "nthreads"):
+        return sum(client.nthreads().values())
+    return getattr(executor, "_max_workers", None) or 0
+
+
 def _states(solver, field, arguments):
     """One trajectory as it is stored, (nt, ny, nx, 3) int16, without its start. Runs in another process."""
     run = solver(field, progress=False, **arguments)
@@ -317,11 +384,14 @@ def _begin_worker():
 def check(path: str | Path) -> dict[str, list[int]]:
     """Read every trajectory of a data set: {"complete", "missing", "damaged"} -> lists of field indices.
 
-    A checksum (CRC-32C) in each file tells a damaged one, and another one that belongs to another field. Raises FileNotFoundError where there is no data set.
+    A checksum (CRC-32C) in each file tells a damaged one, and another one that belongs to another field. Raises FileNotFoundError where there
+    is no data set, ValueError where it has lost something other than states, such as its times, or that is damaged.
     """
     import zarr
 
-    store = zarr.open_group(_existing(path), mode="r")
+    path = _existing(path)
+    store = zarr.open_group(path, mode="r")
+    _check_coordinates(path, store)
     m, checksum = store["m"], store.get("checksum")
     state = {"complete": [], "missing": [], "damaged": []}
     for i in range(m.shape[0]):
@@ -346,9 +416,10 @@ def load(name: str | Path) -> "xr.Dataset":
     States are read from the disk when they are used. name: a folder that `generate` filled; or "paper", the paper's
     200 fields (made by `python -m magbook generate`), or "small", its first 20, made here on first use (under a minute), or
     another of `SETS` (made by `python -m magbook generate --set`).
-    Raises FileNotFoundError where there is none, ValueError where it is not complete.
+    Raises FileNotFoundError where there is none, ValueError where it is not complete, or what it holds beside states is lost or damaged.
     """
     import xarray as xr
+    import zarr
 
     path = as_path(name, "name")
     if isinstance(name, str) and name in SETS:
@@ -356,10 +427,8 @@ def load(name: str | Path) -> "xr.Dataset":
     if name == "small" and not all(states_file(path, i).exists() for i in range(SETS[name]["n"])):
         generate_named(name)
     path = _existing(path)
+    _check_coordinates(path, zarr.open_group(path, mode="r"))
     data = xr.open_zarr(path, chunks=None, consolidated=False)
-    lost = [name for name in ("field", "t", "y", "x", "inside") if not any(file.is_file() for file in (path / name / "c").rglob("*"))]
-    if lost:
-        raise ValueError(f"{path} has lost its {', '.join(lost)}; delete it and make it anew")
     missing = [i for i in range(data.sizes["run"]) if not states_file(path, i).exists()]
     if missing:  # Zarr would read them as zeros
         raise ValueError(f"{path} is not complete: {len(missing)} of {data.sizes['run']} trajectories are missing; "

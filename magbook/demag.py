@@ -5,12 +5,16 @@ tensor of two cells (A. J. Newell, W. Williams, D. J. Dunlop, J. Geophys. Res. 9
 Arrays here have the component first, (3, ny, nx): each component is contiguous.
 """
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 from numpy.typing import DTypeLike
 
 from ._arguments import array, check_counts, instance, number, said
@@ -145,11 +149,26 @@ def _spectrum(n, shape):
 
 def compiled(function: Callable) -> Callable:
     """Compile a function of loops, and keep what comes out for other processes where there is a place for it."""
-    options = dict(fastmath=True, error_model="numpy", nogil=True)
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
-        return numba.njit(**options)(function)
+    loop: Any = numba.njit(fastmath=True, error_model="numpy", nogil=True)(function)
+    # neither the package's folder nor the user's cache can be written to; numba was told to compile nothing
+    with contextlib.suppress(RuntimeError, AttributeError):
+        loop._cache = _Cache(loop.py_func)
+    return loop
+
+
+class _Cache(FunctionCache):
+    """Numba's, where a full disk costs time alone."""
+
+    full = False  # for all of them, so that it is said once
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            if not _Cache.full:
+                warnings.warn(f"what was compiled cannot be kept, so each process compiles anew: {error.strerror}, {self.cache_path}",
+                              RuntimeWarning, stacklevel=2)
+            _Cache.full = True
 
 
 def _fast_axis(nx, ny):

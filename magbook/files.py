@@ -65,7 +65,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(PermissionError):  # some network file systems know no modes
+        with contextlib.suppress(OSError):  # some network file systems know no modes, and each says so in its own way
             os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException as error:
@@ -93,6 +93,16 @@ def alone(folder: Path) -> Iterator[None]:
         except OSError:  # a file system without locks
             pass
         yield
+
+
+def as_json(value: Any, **options: Any) -> str:
+    """JSON of what may hold numbers and arrays of NumPy. options: as `json.dumps` takes them. Raises TypeError for what JSON has no place for."""
+    def plain(value):
+        if isinstance(value, (np.generic, np.ndarray)):
+            return value.tolist()
+        raise TypeError(f"got {value!r:.100}, for which JSON has no place")
+
+    return json.dumps(value, default=plain, **options)
 
 
 def keep(path: str | Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

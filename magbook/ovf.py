@@ -20,9 +20,10 @@ _UNITS = {"m": 1.0, "nm": 1e-9}
 _FIRST = re.compile(r"\s*#\s*OOMMF(?:\s*:\s*rectangular\s+mesh\s+v|\s+OVF\s+(2)\.0)", re.I)
 _BEGIN = re.compile(rb"^[ \t]*#[ \t]*begin[ \t]*:[ \t]*data\b([^\r\n#]*)[^\n]*\n", re.I | re.M)
 _END = re.compile(rb"#[ \t]*end[ \t]*:[ \t]*data\b", re.I)
-# Labels first, since a title is anybody's: mumax3, Spirit, OOMMF, discretisedfield name what they write in one or the other.
-_MAGNETIZATION = re.compile(r"magnetization|\bm_?[xyz]\b|spin", re.I)
-_OTHER = re.compile(r"^[bhej](_|$)|field|torque|energy|edens|current|regions|geom|anis|force|displacement|velocity", re.I)
+# Programs name what they write in the labels, as in m_x m_y m_z, {Oxs_TimeDriver:Magnetization:x} or spin_x_component. A title is anybody's.
+_COMPONENT = re.compile(r"[_:. ]*[xyz0-9](_component)?$", re.I)
+_MAGNETIZATION = re.compile(r"m(_full|_[xyz]range.*|\.region\d+)?|spins?|(.*[ _])?magneti[sz]ation", re.I)
+_OTHER = re.compile(r"^[bhejfu](_|$)|field|torque|energy|edens|current|regions|geom|anis|force|displacement|velocity|strain|stress|dm/dt|mxh", re.I)
 # "Time (s)" stands in the OVF 1.0 files of mumax3 and of OOMMF's older solver.
 _TIME = re.compile(r"^[ \t]*#[ \t]*desc\s*:\s*(?:total simulation time|time \(s\))\s*:[ \t]*(\S*)", re.I | re.M)
 
@@ -96,14 +97,21 @@ def read(path: str | Path, cell: Sequence[float] | None = None) -> tuple[np.ndar
 
 
 def is_magnetization(path: str | Path) -> bool:
-    """Whether a file holds magnetization, by its labels and title, and not a field or an energy. path: an OVF file."""
-    with open(as_path(path), "rb") as file:
+    """Whether a file holds magnetization, by its labels and title, and not a field or an energy. path: an OVF file.
+
+    Labels that name a quantity must name magnetization. Of labels that name none, such as x y z, the title decides: whatever is not known
+    to be something else is. discretisedfield calls all that it writes "field": there the name of the file decides, as in m0.omf.
+    """
+    path = as_path(path)
+    with open(path, "rb") as file:
         head = file.read(20_000).decode("utf-8", "replace")
     labels, title = ((re.search(rf"^[ \t]*#[ \t]*{key}[ \t]*:[ \t]*(.*)", head, re.I | re.M) or ("", ""))[1]
                      for key in ("valuelabels", "title"))
-    if _MAGNETIZATION.search(labels):
-        return True
-    return not (_OTHER.search(title.split(":")[-1].strip()) or _OTHER.search(labels.split(":")[-1].strip())) or "spin" in title.lower()
+    first = re.split("}" if labels.startswith("{") else r"\s", labels.lstrip("{"), maxsplit=1)[0]
+    name, title = _COMPONENT.sub("", first).split(":")[-1].strip(), title.split(":")[-1].strip()
+    if name.lower() == title.lower() == "field":
+        return re.fullmatch(r"m\d*", path.stem, re.I) is not None
+    return _MAGNETIZATION.fullmatch(name or title) is not None or not (name or _OTHER.search(title))
 
 
 def _parse(raw, cell):

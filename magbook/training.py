@@ -158,6 +158,7 @@ def fit(model: keras.Model, batches: Callable, validate: Callable, folder: str |
                 _save_weights(model, folder / f"epoch-{epoch + 1:05d}.npz")
                 there = {"settings": settings, "history": history,
                          "random": [keras.ops.convert_to_numpy(v).tolist() for v in _random_states(model)]}
+                there["checksum"] = _checksum(there)
                 with atomic(folder / "history.json") as file:  # last: it says which weights are whole
                     file.write(json.dumps(there, indent=1).encode())
                 (folder / f"epoch-{epoch:05d}.npz").unlink(missing_ok=True)
@@ -184,6 +185,8 @@ def _resume(model, folder, settings):
         return [], np.inf
     try:
         there = json.loads(file.read_text())
+        if there.pop("checksum", None) not in (None, _checksum(there)):  # those of older versions have none
+            raise ValueError("its checksum is another")
         history, random = there["history"], there.get("random", [])
         best = min(row["error"] for row in history)
         other = sorted(k for k in settings | there["settings"] if settings.get(k) != there["settings"].get(k))
@@ -196,6 +199,11 @@ def _resume(model, folder, settings):
     for variable, value in zip(_random_states(model), random):
         variable.assign(value)
     return history, best
+
+
+def _checksum(there):
+    """Of what a history.json holds, however it is laid out."""
+    return zlib.crc32(json.dumps(there).encode())
 
 
 def _random_states(model):

@@ -14,7 +14,7 @@ import numpy as np
 from . import applied, ovf
 from ._arguments import are_numbers, array, instance, listed, number, said
 from .applied import Field
-from .files import as_path, atomic
+from .files import as_json, as_path, atomic
 from .film import PERMALLOY, Film, check_memory, unit
 
 if TYPE_CHECKING:  # the solver needs none, and neither does what else is imported where it is used
@@ -148,7 +148,7 @@ class Trajectory:
         film = {name: getattr(self.film, name) for name in ("size", "cells", "Ms", "A", "alpha", "gamma0")}
         with atomic(path) as file:
             np.savez(file, t=self.t, m=self.m, field=self.field, inside=self.film.inside,
-                     film=json.dumps(film), info=json.dumps(self.info))
+                     film=as_json(film), info=as_json(self.info))
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectory":
@@ -177,7 +177,7 @@ class Trajectory:
                     "y": ("y", self.film.y, {"long_name": "y", "units": "m"}),
                     "x": ("x", self.film.x, {"long_name": "x", "units": "m"}),
                     "component": ["x", "y", "z"]},
-            attrs={"film": json.dumps(self.film.describe()), "info": json.dumps(self.info)})
+            attrs={"film": as_json(self.film.describe()), "info": as_json(self.info)})
 
     # ------------------------------------------------------------------ OVF 2.0
 
@@ -205,7 +205,8 @@ class Trajectory:
         cell: (dx, dy, dz) in m in place of the files', where these have no unit of length. t: (nt,) in s, in the order of the files'
             names, in place of the files', where these have no time, as Spirit's.
         material: as `Film` takes it; of a mumax3 run all of it, since its files hold none. `info` names what was not given.
-        States come in the order of their times; one file, the first by name, may have none, and is the start. Vectors are scaled to unit
+        States come in the order of their times; one file, the first by name, or oommfc's `m0.omf`, may have none, and is the start, at
+        time 0; if another file is at time 0 both must hold the same state, which is read once. Vectors are scaled to unit
         length, since OOMMF writes them in A/m, which then is the film's Ms unless it is given; cells that are zero in the first
         state are outside the film. Raises ValueError where the files do not fit together, hold no time or the same, or
         something else than magnetization.
@@ -221,10 +222,13 @@ class Trajectory:
             raise ValueError("paths: there is no OVF file of magnetization to read")
         for path in files:
             if not ovf.is_magnetization(path):
-                raise ValueError(f"{path}: its title and labels say that it holds something else than magnetization")
+                raise ValueError(f"{path}: its title and labels say that it holds something else than magnetization; "
+                                 "where they say no more than 'field', as discretisedfield's, a file named as m0.omf is taken")
         table, where = _table(files[0].parent) if field is None else (None, None)
         if field is not None and not callable(field):
             field = array("field", field, "(nt, 3)", nt=len(files)) if np.ndim(array("field", field)) == 2 else applied.vector(field)
+        if t is None:  # else they are in the order of names
+            files.sort(key=lambda path: path.stem.lower() != "m0")
         given = None if t is None else array("t", t, "(nt,)", finite=True, nt=len(files)).astype(float).tolist()
         # Each file goes into its place at once, so that little more than the states themselves is ever in memory
         states, times = np.empty((0, 0, 0, 3), np.float32), []
@@ -247,9 +251,10 @@ class Trajectory:
             states[i] = film.state(unit(m), name=str(path))
             times.append(-1.0 if time is None else time)
         if times[0] < 0 and given is None:
-            if min(times[1:], default=1.0) <= 0:
-                raise ValueError(f"{files[0]}: it holds no simulation time; give the files' times in s, t=[...]")
             times[0] = 0.0
+            if 0.0 in times[1:] and np.allclose(states[0], states[times.index(0.0, 1)], atol=1e-5):
+                files, times, states = files[1:], times[1:], states[1:]
+                field = field[1:] if isinstance(field, np.ndarray) and field.ndim == 2 else field
         order = np.argsort(times, kind="stable")
         for i, j in zip(order, order[1:]):
             if not times[i] < times[j]:

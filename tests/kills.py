@@ -1,6 +1,6 @@
-"""Kill a data set and a training at random moments, again and again, and count what is lost: `python tests/kills.py [N] [M]`.
+"""Kill a data set and a training at random moments, again and again, and count what is lost: `python tests/kills.py [N M K]`.
 
-N kills of `generate` (100) and M of a training (20). After each, what was complete must be complete and undamaged, and at the end
+N kills of `generate` (100), M of a training (20), and K times two of `generate` at once on one new folder (10). After each kill, what was complete must be complete and undamaged, and at the end
 the result must be that of a run that nobody disturbed. It takes ten minutes or so and is no part of `make test`.
 """
 
@@ -48,6 +48,23 @@ def disturbed(folder, text, kills, seconds, count):
     return lost
 
 
+def two_at_once(place, rounds):
+    """Start a script twice on one new folder, again and again; returns how often one died, none waited, or something is missing."""
+    script, failed = place / "both.py", 0
+    script.write_text(f"import sys\nsys.path[:0] = {sys.path[:2]!r}\n{GENERATE.replace('400', '12')}")
+    for k in range(rounds):
+        both = []
+        for _ in range(2):
+            both.append(subprocess.Popen([sys.executable, script, place / f"both-{k}"], stderr=subprocess.PIPE, text=True))
+            time.sleep(random.uniform(0, 0.3))
+        said = [process.communicate()[1] for process in both]
+        one_waited = sum("another process is at work on" in one for one in said) == 1
+        failed += any(process.returncode for process in both) or not one_waited or trajectories(place / f"both-{k}") != 12
+        print(f"\r{k + 1} times two at once, {failed} failed", end="", flush=True)
+    print()
+    return failed
+
+
 def trajectories(folder):
     from magbook import dataset
 
@@ -68,7 +85,7 @@ def epochs(folder):
 
 if __name__ == "__main__":
     random.seed(0)
-    n, m = [int(a) for a in sys.argv[1:]] or (100, 20)
+    n, m, k = [int(a) for a in sys.argv[1:]] or (100, 20, 10)
     with tempfile.TemporaryDirectory() as place:
         lost = disturbed(Path(place) / "set", GENERATE, n, (1.5, 4), trajectories)
         print(f"generate: {n} kills, {lost} trajectories lost")
@@ -78,5 +95,6 @@ if __name__ == "__main__":
         model, _ = test_training.train(Path(place) / "undisturbed", epochs=60)
         with np.load(Path(place) / "training" / "best.npz") as z:
             same = all(np.allclose(a, b, rtol=1e-5) for a, b in zip(z.values(), model.get_weights()))
+        failed = two_at_once(Path(place), k)
         print(f"training: {m} kills, {'the same' if same else 'other'} weights as undisturbed")
-    sys.exit(lost > 0 or not same)
+    sys.exit(lost > 0 or failed > 0 or not same)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -531,6 +532,15 @@ def test_a_full_disk_is_said(tmp_path, threads, monkeypatch):
     assert len(written) == 7 and len(check(tmp_path / "set")["complete"]) == 6
 
 
+def test_a_full_disk_has_no_room_for_a_new_set(threads, small_disk, fill):
+    filler = fill()
+    with pytest.raises(OSError, match="the disk is full: the data set could not be created; free some space") as caught:
+        make(small_disk / "set", threads, n=1)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(small_disk / "set")
+    filler.unlink()
+    assert make(small_disk / "set", threads, n=1).sizes["run"] == 1
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, threads, small_disk):
     filler = small_disk / "filler"
@@ -615,6 +625,31 @@ def test_results_waiting_in_memory_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(LocalStore, "set", count)
     make(tmp_path / "set", Eager(), n=80, duration=1e-11)
     assert len(written) == 80 and most <= 64
+
+
+def test_a_cluster_has_work_for_all_its_workers(tmp_path):
+    """A stand-in for dask's executor, which tells through its client: nothing is done before 100 wait."""
+    class Cluster(concurrent.futures.Executor):
+        class _client:
+            nthreads = staticmethod(lambda: {"tcp://one": 40, "tcp://two": 40})
+
+        waiting, most = [], 0
+
+        def submit(self, function, *arguments):
+            future = concurrent.futures.Future()
+            self.waiting.append((future, function, arguments))
+            self.most = max(self.most, len(self.waiting))
+            if len(self.waiting) == 100:
+                while self.waiting:
+                    one, function, arguments = self.waiting.pop()
+                    one.set_result(function(*arguments))
+            return future
+
+    cluster = Cluster()
+    run = threading.Thread(target=make, args=(tmp_path / "set", cluster, 100), kwargs={"duration": 1e-11}, daemon=True)
+    run.start()
+    run.join(30)
+    assert cluster.most == 100 and not run.is_alive() and len(check(tmp_path / "set")["complete"]) == 100
 
 
 # ---------------------------------------------------------------------------- bad arguments
@@ -788,7 +823,20 @@ def test_numpys_numbers_and_partials(tmp_path, threads):
     options = dict(film=FILM, duration=2e-11, executor=threads, progress=False)
     dataset.generate(tmp_path / "set", applied.fan(2), seed=np.int64(3), accuracy=np.float32(1), **options)
     dataset.generate(tmp_path / "set", applied.fan(2), seed=3, accuracy=1.0, **options)
-    dataset.generate(tmp_path / "other", applied.fan(2), solver=functools.partial(llg.simulate, accuracy=2), **options)
+    dataset.generate(tmp_path / "other", applied.fan(2), solver=functools.partial(llg.simulate, accuracy=np.float32(2)), **options)
+    single = options | dict(duration=np.float32(2e-11), every=np.float32(1e-11))
+    data = dataset.generate(tmp_path / "single", applied.fan(2), **single)
+    assert dataset.generate(tmp_path / "single", applied.fan(2), **single).attrs == data.attrs and len(dataset.trajectory(data, 1)) == 2
+
+
+def odd_setting(field, film=None, start=None, duration=0, every=0, *, how=print, progress=True):
+    raise AssertionError
+
+
+def test_a_setting_that_the_manifest_cannot_hold_is_refused_first(tmp_path, threads):
+    with pytest.raises(TypeError, match="^settings: got <built-in function print>, for which JSON has no place"):
+        make(tmp_path / "set", threads, solver=odd_setting)
+    assert not (tmp_path / "set").exists()
 
 
 def test_masks_choose_runs(tmp_path, threads):
@@ -802,16 +850,42 @@ def test_masks_choose_runs(tmp_path, threads):
 
 @pytest.mark.parametrize("name", ["t", "field", "inside", "x"])
 def test_coordinates_that_are_lost_or_damaged(tmp_path, threads, name):
-    make(tmp_path / "set", threads)
+    there = make(tmp_path / "set", threads).load()
     file = next(path for path in (tmp_path / "set" / name / "c").rglob("*") if path.is_file())
     raw = bytearray(file.read_bytes())
     raw[len(raw) // 2] ^= 1
-    file.write_bytes(raw)
-    with pytest.raises(Exception, match="(?i)checksum|crc"):
-        np.asarray(dataset.load(tmp_path / "set")[name])
-    file.unlink()
-    with pytest.raises(ValueError, match=f"has lost its {name}; delete it"):
-        dataset.load(tmp_path / "set")
+    for damage, why in ((lambda: file.write_bytes(raw), "checksum"), (file.unlink, "a file is missing")):
+        damage()
+        for read in (load, check):
+            with pytest.raises(ValueError, match=rf"set has lost its {name} \(.*{why}.*; run what made it again"):
+                read(tmp_path / "set")
+        before = stamps(tmp_path / "set", range(6))
+        assert make(tmp_path / "set", threads).identical(there) and stamps(tmp_path / "set", range(6)) == before
+
+
+def test_a_lost_field_is_not_taken_from_others(tmp_path, threads):
+    make(tmp_path / "set", threads)
+    shutil.rmtree(tmp_path / "set" / "field" / "c")
+    for fields in (fan(6, seed=1), fan(7)):
+        with pytest.raises(ValueError, match=r"set has lost its field \(a file is missing\), and its trajectories are not those of these"):
+            generate(tmp_path / "set", fields, executor=threads, **SHORT)
+    with pytest.raises(ValueError, match="has lost its field"):
+        load(tmp_path / "set")
+
+
+@pytest.mark.parametrize("name", ["field", "between"])
+def test_one_of_many_files_of_a_coordinate_is_lost(tmp_path, threads, name, monkeypatch):
+    create = zarr.Group.create_array
+    monkeypatch.setattr(zarr.Group, "create_array", lambda self, name, **options: create(
+        self, name, **options | ({"chunks": (2, 5, 3)} if name in ("field", "between") else {})))  # as of a large set
+    there = driven(tmp_path / "set", threads).load()
+    files = sorted(path for path in (tmp_path / "set" / name / "c").rglob("*") if path.is_file())
+    assert len(files) == 4
+    files[1].unlink()
+    for read in (load, check):
+        with pytest.raises(ValueError, match=rf"has lost its {name} \(a file is missing\)"):
+            read(tmp_path / "set")
+    assert driven(tmp_path / "set", threads).identical(there)
 
 
 TWO = """

@@ -12,10 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
-from magbook import files
+from magbook import demag, files
 from magbook.files import atomic
 
 ROOT = Path(files.__file__).resolve().parents[1]
@@ -175,9 +176,10 @@ def test_home_is_where_it_is_meant(tmp_path, monkeypatch):
     assert (tmp_path / "a").exists() and files.cache() == tmp_path / "b" and not (tmp_path / "~").exists()
 
 
-def test_a_file_system_without_modes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_modes(tmp_path, monkeypatch, number):
     def refuse(*_):
-        raise PermissionError
+        raise OSError(number, os.strerror(number))
     monkeypatch.setattr("os.chmod", refuse)
     with files.atomic(tmp_path / "a") as file:
         file.write(b"a")
@@ -208,6 +210,22 @@ def test_without_a_home(tmp_path):
     nobody = "import pathlib, os.path; os.path.expanduser = lambda path: path; "
     cache = Path(elsewhere(nobody + code, tmp_path, TMPDIR=str(tmp_path)).strip())
     assert cache == tmp_path / "magbook" and everything(tmp_path / "work") == []
+
+
+def twice(x):
+    return 2 * x
+
+
+def test_a_full_disk_where_numba_keeps_what_it_compiles(small_disk, fill, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(small_disk))
+    function = demag.compiled(twice)
+    function(1.5)
+    assert list(small_disk.glob("*/*.nbc"))
+    function = demag.compiled(twice)
+    monkeypatch.setattr(demag._Cache, "full", False)
+    fill()
+    with pytest.warns(RuntimeWarning, match=f"compiles anew: No space left on device, {small_disk}"):
+        assert function(2) == 4
 
 
 @pytest.fixture

@@ -388,6 +388,27 @@ def test_other_data_are_another_training(tmp_path):
     assert training.fingerprint(a, a[0]) != training.fingerprint(a[0], a)
 
 
+def test_a_flipped_bit_in_the_history_is_noticed(tmp_path):
+    model, history = train(tmp_path, epochs=2)
+    path, rng = tmp_path / "history.json", np.random.default_rng(0)
+    whole = path.read_bytes()
+    for _ in range(200):
+        flipped = bytearray(whole)
+        flipped[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        try:
+            there = train(tmp_path, epochs=2, model=model)[1]
+        except ValueError as error:
+            assert "history.json is damaged" in str(error)
+        else:  # a blank, or the word checksum itself
+            assert there == history
+    # one of an older version has none
+    there = json.loads(whole)
+    del there["checksum"]
+    path.write_text(json.dumps(there))
+    assert train(tmp_path, epochs=2)[1] == history
+
+
 @pytest.mark.slow
 def test_a_flipped_bit_in_what_is_kept_is_noticed(tmp_path):
     train(tmp_path)

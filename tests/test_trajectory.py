@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import tracemalloc
 import warnings
 import zipfile
@@ -96,6 +97,14 @@ def test_round_trip(tmp_path, film, driven):
     same(run, back)
     assert back.info == run.info
     assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]  # a suffix is not added
+
+
+def test_numpys_numbers_in_its_info(tmp_path):
+    run = example()
+    run.info |= {"seed": np.int64(3), "error": np.float32(0.5), "all": np.arange(2), "good": np.bool_(True)}
+    run.save(tmp_path / "run.npz")
+    assert Trajectory.load(tmp_path / "run.npz").info == run.info | {"all": [0, 1]}
+    assert json.loads(run.to_xarray().attrs["info"])["error"] == 0.5
 
 
 def test_double_precision_is_kept(tmp_path):
@@ -436,7 +445,12 @@ def test_other_quantities_are_left_out_of_a_folder_and_refused_by_name(tmp_path)
 @pytest.mark.parametrize("title, labels, is_m", [
     ("m", "m_x m_y m_z", True), ("Oxs_TimeDriver::Magnetization", "Oxs_TimeDriver:Magnetization:x", True), ("Field", "Magnetization_x", True),
     ("SPIRIT Version 2.2.0", "spin_x spin_y spin_z", True), ("Oxs_Demag::Field", "Oxs_Demag:Field:x Oxs_Demag:Field:y", False),
-    ("Field", "field_x field_y field_z", False), ("B_eff", "B_eff_x B_eff_y B_eff_z", False), ("", "x y z", True)])
+    ("Field", "field_x field_y field_z", False), ("B_eff", "B_eff_x B_eff_y B_eff_z", False), ("", "x y z", True),
+    ("Oxs_TimeDriver::Magnetization", "{Oxs_TimeDriver:Magnetization:x} {Oxs_TimeDriver:Magnetization:y}", True),
+    ("Spirit", "spin_x_component spin_y_component spin_z_component", True), ("M", "mx my mz", True), ("m_full", "m_full_x m_full_y m_full_z", True),
+    ("oxs-demo-8920.omf", "x y z", True), ("Spin torque", "{Spin torque_x} {Spin torque_y} {Spin torque_z}", False), ("m", "H_x H_y H_z", False),
+    *((name, " ".join(f"{name}_{axis}" for axis in "xyz"), False) for name in ("dm/dt", "mxHxm", "u", "F_mel", "norm_strain", "ddu", "v")),
+    *((f"Oxs_RungeKuttaEvolve:evolver:{name}", "x y z", False) for name in ("dm/dt", "mxHxm", "Spin torque", "u", "F_mel", "norm_strain"))])
 def test_quantities_as_programs_name_them(tmp_path, title, labels, is_m):
     drive(tmp_path, ["a.ovf"], [0.0])
     raw = (tmp_path / "a.ovf").read_bytes()
@@ -448,6 +462,30 @@ def test_the_first_file_of_a_drive_may_have_no_time(tmp_path):
     ovf.write(tmp_path / "m0.omf", np.broadcast_to([1.0, 0, 0], (4, 6, 3)), (2e-9, 2e-9, 3e-9))
     drive(tmp_path, ["run-1.omf", "run-2.omf"], [1e-12, 2e-12])
     assert Trajectory.from_ovf(tmp_path, (0, 0)).t.tolist() == [0.0, 1e-12, 2e-12]
+
+
+@pytest.mark.parametrize("labels", ["m_x m_y m_z", "field_x field_y field_z"])
+@pytest.mark.parametrize("system", ["sp4", "film", "bloch", "m"])
+def test_the_start_of_a_drive_of_oommfc_is_read_whatever_the_system_is_called(tmp_path, system, labels):
+    def start(angle):
+        drive(tmp_path, ["m0.omf"], [angle * 1e-11], title="Field", scale=8e5)
+        raw = re.sub(rb"# Desc: Total.*\n", b"", (tmp_path / "m0.omf").read_bytes())
+        (tmp_path / "m0.omf").write_bytes(raw.replace(b"m_x m_y m_z", labels.encode()))
+
+    start(0.0)
+    assert len(Trajectory.from_ovf(tmp_path, (0, 0))) == len(Trajectory.from_ovf(tmp_path / "m0.omf", (0, 0))) == 1
+    names = [f"{system}-Oxs_TimeDriver-Magnetization-{i:02d}-000000{i}.omf" for i in (1, 2)]
+    drive(tmp_path, names, [1e-12, 2e-12], scale=8e5)
+    run = Trajectory.from_ovf(tmp_path, (0, 0))
+    assert run.t.tolist() == [0.0, 1e-12, 2e-12]
+    np.testing.assert_allclose(run.mean[:, 1], np.sin(1e11 * run.t), atol=1e-6)
+    # once, where the driver saved it too; and refused where that is another
+    drive(tmp_path, [names[0].replace("01.omf", "00.omf").replace("-01-", "-00-")], [0.0], scale=8e5)
+    for field in ((0, 0), np.ones((4, 3))):
+        assert Trajectory.from_ovf(tmp_path, field).t.tolist() == [0.0, 1e-12, 2e-12]
+    start(0.1)
+    with pytest.raises(ValueError, match="00-0000000.omf: it has the same time, 0 s, as .*m0.omf"):
+        Trajectory.from_ovf(tmp_path, (0, 0))
 
 
 def test_magnetization_in_ampere_per_metre_is_the_films(tmp_path):
