@@ -785,6 +785,18 @@ def test_where_half_a_step_is_repeated_waves_decay():
     assert resonance.growth(hardly, step, *parts) < 0 < resonance.growth(hardly, step, *parts, 0.5)
 
 
+@pytest.mark.parametrize("begin", [0, 3 / 7, 1 / 2, 5 / 9])
+def test_half_of_a_correction_weighs_as_much_as_the_whole(begin):
+    """The integral of s (s + 1) (s + 2)/6 over a step is 3/8, and its moment about the end 19/180, wherever the correction begins."""
+    w = np.zeros(5)
+    multirate._correction(w, np.array([0.0, -1, -2, -3]), 4, begin)
+    w = np.polynomial.Polynomial(w)
+    for polynomial, whole in ((w, 3 / 8), (w * np.polynomial.Polynomial((1, -1)), 19 / 180)):
+        assert polynomial.integ(lbnd=begin)(1) == pytest.approx(whole, rel=1e-12)
+    if begin == 0:
+        np.testing.assert_allclose(w(np.array([1, 0, -1, -2])), (1, 0, 0, 0), atol=1e-12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cell, thick", [(2, 3), (1, 3), (2, 20)])
 def test_half_of_a_step_is_as_good_as_the_whole(cell, thick, monkeypatch):
