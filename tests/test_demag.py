@@ -15,7 +15,7 @@ from magbook.film import Film
 
 SHAPES = [(7, 5), (1, 11), (13, 1), (16, 8), (2, 3), (1, 1)]
 MANY = [(64, 16), (65, 17), (16, 64), (33, 32), (129, 20), (23, 101), (90, 90), (1024, 1), (1, 300), (2, 500), (1000, 2), (257, 3)]
-"""Cells for an FFT: along x, along y; of length 2^k and 3 2^k, with passes of each radix."""
+"""Cells for an FFT: along x, along y; of lengths with and without a last pass of radix 2."""
 
 
 def aharoni(a, b, c):
