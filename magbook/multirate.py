@@ -58,8 +58,8 @@ LEAST = 3
 FINEST = 5
 """No substep needs to be shorter than one in so many of the largest that is stable: the classical method is exact enough there."""
 
-HALVED = 6
-"""From so many substeps on only the second half of a slow step is repeated, unless alpha is below `DAMPED`: with less of either, waves may grow."""
+HALVED = 6, 12
+"""With so many substeps, from and to, only the second half of a slow step is repeated, unless alpha is below `DAMPED`: elsewhere waves may grow."""
 
 RESONANCE = 0.8, 1.4
 """Where no slow step may put the fastest mode of the grid: between these multiples of pi. See `time_steps`."""
@@ -216,9 +216,9 @@ def _value(polynomial, at):
 
 
 @compiled
-def _repeated_from(substeps, fewest):
-    """The substep from which on a slow step of so many is repeated. fewest: of fewer all are, see `HALVED`."""
-    return (substeps + (substeps > 7)) // 2 if substeps >= fewest else 0
+def _repeated_from(substeps, fewest, most):
+    """The substep from which on a slow step of so many is repeated. fewest, most: see `HALVED`, of other numbers all are."""
+    return (substeps + (substeps > 7)) // 2 if fewest <= substeps <= most else 0
 
 
 @compiled
@@ -340,10 +340,10 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
     there, and its energy into `energies`: a call from Python takes as long as a film of few cells takes for 10 ps.
     cells: how many the grid has. past: (5, 3, ny + 2, row), in this order: the slow field now, one, two, three slow steps ago, and room for the next.
     when: (4,), how long ago that was. known: how many of them count. step: s, the slow step to try. limits: (largest slow step, largest
-    substep, tolerance, between which slow steps none may lie, and from how many substeps on only half of them are repeated).
+    substep, tolerance, between which slow steps none may lie, and between how many substeps only half of them are repeated).
     Returns (known, step, evaluations, steps made anew, sum of the surprises).
     """
-    largest, substep, tolerance, low, high, halved = limits
+    largest, substep, tolerance, low, high, fewest, most = limits
     state, fields, row = m.reshape(3, -1), past.reshape(5, 3, -1), _index(m.shape[2])
     start, halfway, nodes, seen = work[4], work[5], np.zeros(4), (0, 0, 0)
     evaluations, anew, total = 0, 0, 0.0
@@ -356,7 +356,7 @@ def _advance(states, energies, field, m, duration, table, spacing, past, order, 
             now = (duration - t) / n
             few = int(np.ceil(now / substep))
             many = max(few, min(LEAST, int(np.ceil(FINEST * now / substep))))
-            begin = _repeated_from(few, halved) if known == 4 else 0
+            begin = _repeated_from(few, fewest, most) if known == 4 else 0
             if many > len(zeeman):
                 weights, zeeman = np.zeros((2, many, len(TIMES), 5), weights.dtype), np.zeros((many, len(TIMES), 3), zeeman.dtype)
                 seen = 0, 0, 0
@@ -508,8 +508,8 @@ class Multirate:
         if strength != self.strength:  # to ask takes as long as a film of few cells takes for 10 ps
             slow, substep, gap = time_steps(self.film, strength, self.accuracy)
             tolerance = TOLERANCE / self.accuracy**3 / max(1.0, strength / self.unit / STRONG) ** 2 * np.clip(self.film.alpha / DAMPED, 0.04, 1) ** 1.5
-            halved = float(HALVED) if self.film.alpha >= DAMPED else np.inf
-            self.strength, self.limits = strength, (slow, substep, tolerance, *gap, halved)
+            halved = HALVED if self.film.alpha >= DAMPED else (0, 0)
+            self.strength, self.limits = strength, (slow, substep, tolerance, *gap, *halved)
         # Without a past it feels its way
         step = min(self.step, self.limits[0]) if self.known > 1 else self.limits[0] / 64
         self.known, self.step, evaluations, anew, surprises = _advance(

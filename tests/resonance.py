@@ -88,7 +88,7 @@ def halved(alphas=(0.02, 0.05), thick=(1, 5, 20, 80), cells=(1.0, 1.5, 2.0, 2.5,
         parts = waves(film, n)
         for share in shares:
             step, count = share * slow, int(np.ceil(share * slow / substep))
-            begin = multirate._repeated_from(count, multirate.HALVED)
+            begin = multirate._repeated_from(count, *multirate.HALVED)
             if begin and film.alpha >= multirate.DAMPED:
                 yield f"{name}, alpha = {alpha}, {z} nm thick, cells of {dx} nm, {count} substeps", growth(film, step, *parts, begin / count) * 1e-9 / step
 
@@ -116,7 +116,7 @@ def main():
     axes.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(Path(__file__).parents[1] / "book/_assets/resonance.svg", transparent=True, metadata={"Date": None})
-    for name, per_ns in halved(thick=(1, 3, 10, 20, 80), cells=np.arange(0.75, 3.1, 0.25), shares=np.arange(0.5, 1.01, 0.05)):
+    for name, per_ns in halved((0.02,), (2, 5, 10, 20, 40, 80), np.arange(1.25, 7.1, 0.25), (1, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6), 20):
         if per_ns > 0:
             print(f"{name}: {per_ns:.1f}/ns")
 

@@ -759,12 +759,12 @@ def test_a_jump_that_rounding_moved_off_the_time_of_a_state_is_at_it(towards):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("thick", [3, 10, 20])
+@pytest.mark.parametrize("thick", [3, 10, 20, 40])
 @pytest.mark.parametrize("alpha", [0.0005, 0.005, 0.01, 0.02])
 def test_noise_never_grows(thick, alpha):
     """A film at rest with a little noise: energy falls, on every grid. With cells of 5 nm it once rose; see `multirate.time_steps`."""
     rng = np.random.default_rng(0)
-    for cell in (1, 2, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8):
+    for cell in (1, 2, 2.25, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8):
         film = Film((24 * cell * NM, 12 * cell * NM, thick * NM), (24, 12), alpha=alpha)
         start = np.array([1.0, 0, 0]) + 3e-3 * rng.normal(size=(12, 24, 3))
         start /= np.linalg.norm(start, axis=-1, keepdims=True)
@@ -777,8 +777,8 @@ def test_noise_never_grows(thick, alpha):
 @pytest.mark.slow
 def test_where_half_a_step_is_repeated_waves_decay():
     """By the linear analysis, which is drawn in "What is tested"; and with less damping they would not, so there the whole step is."""
-    films = dict(resonance.halved(alphas=(0.02,), thick=(3, 50), shares=(1, 0.8, 0.6)))
-    assert len(films) > 50 and max(films.values()) < 0, max(films, key=films.get)
+    films = dict(resonance.halved((0.02,), (3, 20), (1.5, 2, 2.5, 3, 4, 5), (1, 0.9, 0.8, 0.6), 16))
+    assert len(films) > 25 and max(films.values()) < 0, max(films, key=films.get)
     hardly = Film((64 * NM, 32 * NM, 3 * NM), (32, 16), alpha=0.005)
     assert not list(resonance.halved(alphas=(0.005,), thick=(3,), cells=(2,)))
     step, parts = 0.8 * multirate.time_steps(hardly)[0], resonance.waves(hardly, 12)
@@ -798,12 +798,12 @@ def test_half_of_a_correction_weighs_as_much_as_the_whole(begin):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell, thick", [(2, 3), (1, 3), (2, 20)])
+@pytest.mark.parametrize("cell, thick", [(2, 3), (1.75, 3), (2, 20)])
 def test_half_of_a_step_is_as_good_as_the_whole(cell, thick, monkeypatch):
     film = Film((64 * cell * NM, 24 * cell * NM, thick * NM), (64, 24))
     exact = run((-0.06, 0.02), film, TILTED, 3e-10, accuracy=4, precision="double")
     half = run((-0.06, 0.02), film, TILTED, 3e-10)
-    monkeypatch.setattr(multirate, "HALVED", np.inf)
+    monkeypatch.setattr(multirate, "HALVED", (0, 0))
     whole = run((-0.06, 0.02), film, TILTED, 3e-10)
     assert not np.array_equal(half.m, whole.m)
     off = [np.abs(r.m - exact.m).max() for r in (half, whole)]
