@@ -414,10 +414,16 @@ def _twos_back(w, cells, cos, sin):
 
 
 @inlined
+def _turns(cos, sin, k):
+    """Cosine and sine of once, twice and three times the angle of frequency k."""
+    return cos[k], sin[k], cos[2 * k], sin[2 * k], cos[3 * k], sin[3 * k]
+
+
+@inlined
 def _fours(w, first, n, cos, sin):
     q, step = n // 4, len(cos) // n
     for j in range(q):
-        c1, s1, c2, s2, c3, s3 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step], cos[3 * j * step], sin[3 * j * step]
+        c1, s1, c2, s2, c3, s3 = _turns(cos, sin, j * step)
         a = first + j
         b, c, d = a + q, a + 2 * q, a + 3 * q
         for i in range(w.shape[2]):
@@ -434,7 +440,7 @@ def _fours(w, first, n, cos, sin):
 def _fours_back(w, first, n, cos, sin):
     q, step = n // 4, len(cos) // n
     for j in range(q):
-        c1, s1, c2, s2, c3, s3 = cos[j * step], sin[j * step], cos[2 * j * step], sin[2 * j * step], cos[3 * j * step], sin[3 * j * step]
+        c1, s1, c2, s2, c3, s3 = _turns(cos, sin, j * step)
         a = first + j
         b, c, d = a + q, a + 2 * q, a + 3 * q
         for i in range(w.shape[2]):
